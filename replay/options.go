@@ -1,0 +1,61 @@
+package replay
+
+import "fmt"
+
+// Timing says when operations are issued.
+type Timing uint8
+
+const (
+	Original Timing = iota // at the reconstructed recorded time; open loop
+	Think                  // recorded gaps between a thread's operations; closed loop
+	ASAP                   // no gaps
+)
+
+var timingNames = []string{"original", "think", "asap"}
+
+func (t Timing) String() string { return timingNames[t] }
+
+// ParseTiming is the inverse of String.
+func ParseTiming(s string) (Timing, error) {
+	for i, name := range timingNames {
+		if s == name {
+			return Timing(i), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown timing %q: want original, think or asap", s)
+}
+
+// Placement says which simulated CPU a recorded thread runs on.
+type Placement uint8
+
+const (
+	Recorded   Placement = iota // the CPU of each event, modulo the CPUs in use
+	Pack                        // fill cores, siblings and sockets in order
+	Spread                      // one thread per core, sockets in turn, siblings last
+	RoundRobin                  // CPU 0, 1, 2, ... by first appearance
+)
+
+var placementNames = []string{"recorded", "pack", "spread", "round-robin"}
+
+func (p Placement) String() string { return placementNames[p] }
+
+// ParsePlacement is the inverse of String.
+func ParsePlacement(s string) (Placement, error) {
+	for i, name := range placementNames {
+		if s == name {
+			return Placement(i), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown placement %q: want recorded, pack, spread or round-robin", s)
+}
+
+// Options is the configuration of a replay. It is stored in every report.
+type Options struct {
+	Resolvers []string
+	Timing    Timing
+	Placement Placement
+	CPUs      int   // 0: as recorded
+	SpeedPPM  int64 // all gaps are divided by this over a million; 1e6 is recorded speed
+	Clone     int   // copies of each recorded thread, at least 1
+	Seed      uint64
+}

@@ -1,0 +1,200 @@
+package replay
+
+import "github.com/replay/replay/sim"
+
+// Result is all that a replay found: one Run per resolver over one trace on one
+// machine. Every slice is in a canonical order, so that equal inputs give equal
+// bytes in every report.
+type Result struct {
+	Trace    TraceSummary
+	Machine  MachineSummary
+	Options  Options
+	Runs     []Run // in the order asked for
+	Warnings []string
+}
+
+// TraceSummary says what was replayed.
+type TraceSummary struct {
+	Path       string
+	SHA256     string // of the file as given
+	Events     int64
+	Hits       int64
+	Writers    int64 // write sections of mmap_lock
+	Mms        int64 // address spaces with at least one hit or writer
+	Threads    int64 // threads with at least one hit or writer
+	DurationNs int64
+	Lost       int64
+	Arrivals   Split // hits whose arrival was recorded, or reconstructed
+	Sections   Split // write sections from lock events, or from the syscall model
+}
+
+// Split counts what the trace itself showed against what had to be modelled.
+type Split struct {
+	Observed int64
+	Modelled int64 // "inferred" for arrivals
+}
+
+// MachineSummary is the simulated machine's shape.
+type MachineSummary struct {
+	Name    string
+	CPUs    int // CPUs in use
+	Sockets int
+	SMT     int
+}
+
+// Run is one resolver's replay of the trace.
+type Run struct {
+	Resolver string
+	Digest   uint64 // folds every decision of the run, in order
+
+	Hits      int64
+	Outcomes  [sim.NumOutcomes]int64 // sums to Hits; index is sim.Outcome
+	Parts     sim.Parts              // summed over all hits
+	Undecided int64                  // hits that a lost event may have changed
+
+	Resolve    Dist // per hit: start of lookup to answer
+	LockWait   Dist // per hit that took the lock: blocked time
+	WriterWait Dist // per write section: blocked time
+
+	LineTransfers int64 // cache lines moved between cores
+	Makespan      sim.Time
+
+	Samples []Sample // for profiles
+	Blame   []Blame  // by wait, then fallbacks, largest first
+	Probes  []ProbeRow
+	Mms     []MmRow
+	Lines   []LineRow // by transfers, largest first
+
+	ResolveHist  []Bin  // of Resolve, ascending; empty bins are left out
+	Series       Series // the run over virtual time
+	Spans        []Span // by Start, then CPU, then TID; at most MaxSpans
+	SpansDropped int64  // spans beyond MaxSpans
+}
+
+// Lockless is the number of hits resolved without mmap_lock.
+func (r *Run) Lockless() int64 { return r.Outcomes[sim.Lockless] }
+
+// Fallbacks is the number of hits that took mmap_lock.
+func (r *Run) Fallbacks() int64 { return r.Hits - r.Lockless() }
+
+// Dist summarises a distribution of times. Total, Mean and Max are exact;
+// the percentiles are within 0.1 %.
+type Dist struct {
+	Count              int64
+	Total              sim.Time
+	P50, P90, P99, Max sim.Time
+}
+
+// Mean is Total/Count, or 0 for an empty distribution.
+func (d Dist) Mean() sim.Time {
+	if d.Count == 0 {
+		return 0
+	}
+	return d.Total / sim.Time(d.Count)
+}
+
+// Sample is one row of the profile: all hits that share stack, thread, probe,
+// CPU and outcome.
+type Sample struct {
+	Stack    []string // user frames, leaf first; as in the trace
+	Probe    string
+	Comm     string
+	PID, TID int32
+	CPU      int
+	Outcome  sim.Outcome
+
+	Hits          int64
+	Parts         sim.Parts
+	LineTransfers int64
+}
+
+// Blame is what one writer's sections cost the hits: a thread doing one kind of
+// operation from one stack.
+type Blame struct {
+	Comm     string
+	PID, TID int32
+	Kind     string   // operation that took mmap_lock for write, such as "munmap"
+	Stack    []string // leaf first; empty where the trace has none
+
+	Sections  int64    // write sections of this row
+	Hold      sim.Time // mmap_lock held for write
+	Fallbacks int64    // hits that fell back because of it
+	Wait      sim.Time // that those hits then waited for mmap_lock
+	Wasted    sim.Time // in the speculations that it spoiled
+}
+
+// ProbeRow is the ledger of one probe.
+type ProbeRow struct {
+	Probe    string
+	Hits     int64
+	Outcomes [sim.NumOutcomes]int64
+	Parts    sim.Parts
+}
+
+// MmRow is the ledger of one address space.
+type MmRow struct {
+	PID      int32 // the process that owned it first
+	Comm     string
+	Hits     int64
+	Outcomes [sim.NumOutcomes]int64
+	Writers  int64
+	Wait     sim.Time
+}
+
+// LineRow is the traffic on one kind of cache line, summed over address spaces.
+type LineRow struct {
+	Line      string // such as "mmap_lock.count"
+	Accesses  int64
+	Transfers int64
+	Stall     sim.Time
+}
+
+// Bin is one bar of a histogram: Count values in [Low, High).
+type Bin struct {
+	Low, High sim.Time
+	Count     int64
+}
+
+// Series cuts a run into slices of equal length. The first starts at time 0.
+type Series struct {
+	Step   sim.Time // length of a slice
+	Slices []Slice  // at most MaxSlices
+}
+
+// MaxSlices is how many slices a Series has at most.
+const MaxSlices = 512
+
+// Slice is what happened in one slice of a Series. Hits count where they arrive.
+type Slice struct {
+	Outcomes [sim.NumOutcomes]int64 // sums to the slice's hits
+	LockWait sim.Time               // of these hits
+	Held     sim.Time               // mmap_lock held for write, summed over address spaces
+	Lost     int64                  // events that the recorder may have lost here
+}
+
+// SpanKind says what a Span shows.
+type SpanKind uint8
+
+const (
+	SectionSpan  SpanKind = iota // a write section, from the request for mmap_lock
+	FallbackSpan                 // a hit that took mmap_lock after a failed speculation
+)
+
+// Span is one bar on a thread's track of the timeline.
+type Span struct {
+	Kind       SpanKind
+	PID, TID   int32
+	Comm       string
+	CPU        int
+	Start, End sim.Time
+	LockedAt   sim.Time // mmap_lock was got; Start to LockedAt is waiting
+
+	Op      string      // SectionSpan: the operation, such as "munmap"
+	Probe   string      // FallbackSpan
+	Outcome sim.Outcome // FallbackSpan: the reason
+	Blame   int         // FallbackSpan: index into Spans of the section to blame; -1: not there
+}
+
+// MaxSpans is how many spans a Run keeps, the first ones: about what a timeline
+// viewer loads without delay.
+const MaxSpans = 100_000
