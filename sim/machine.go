@@ -85,14 +85,17 @@ type LineCosts struct {
 	StoreCycles int64 // store to an owned line
 	RMWCycles   int64 // atomic read-modify-write of an owned line
 
-	Sibling  Time                // extra for a dirty line last written by the SMT sibling
+	Sibling  Time               // extra for a dirty line last written by the SMT sibling
 	Transfer [NumDistances]Time // moving a line from that far; Own is 0
 
-	// WaiterPermille is how much longer a transfer takes for each further core
-	// that waits for the same line, up to WaiterCap of them: they retry, and
-	// snoops queue at the line's home agent.
-	WaiterPermille int64
-	WaiterCap      int
+	// QueuedPermille is the share of Transfer that a request takes which had to
+	// queue: its way to the line's home agent is behind it.
+	QueuedPermille int64
+	// Waiter is how much longer a transfer takes for each further core that waits
+	// for the same line, up to WaiterCap of them: their snoops queue at the home
+	// agent too.
+	Waiter    Time
+	WaiterCap int
 	// LocalPermille is how often a freed line goes to a waiting core of the
 	// socket that holds it although one of another socket has waited longer.
 	LocalPermille int64
@@ -112,6 +115,10 @@ type HitCosts struct {
 	EntryCycles  int64 // int3 to the start of the lookup
 	LookupCycles int64 // private work of the lookup: maple and rb-tree walks
 	ExitCycles   int64 // handlers and the return to user mode
+	// JitterPermille is how far the private work of single hits lies around its
+	// mean, evenly spread: what interrupts and mispredictions do.
+	JitterPermille int64
+	SRCUCycles     int64 // srcu_read_lock and unlock, where a resolver has them
 }
 
 // Layout says which words share a cache line, as far as it matters here.

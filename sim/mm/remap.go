@@ -15,7 +15,7 @@ func (s *AddressSpace) Remap(old, oldLen, now, newLen uint64, flags int32) (Effe
 	}
 	oldStart := old &^ (PageSize - 1)
 	oldEnd := pageUp(old + oldLen)
-	if oldEnd < oldStart {
+	if old+oldLen < old || oldEnd < oldStart {
 		return Effect{}, fmt.Errorf("%w: %#x, %d bytes", ErrRange, old, oldLen)
 	}
 	if oldStart == newStart && oldLen != 0 {

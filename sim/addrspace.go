@@ -1,0 +1,113 @@
+package sim
+
+import "github.com/replay/replay/sim/mm"
+
+// MM is one process's address space (mm_struct): its mappings, mmap_lock, the
+// sequence, and the cache lines that they live on.
+type MM struct {
+	ID    int32
+	Space *mm.AddressSpace
+
+	sem rwsem
+	// seq is mm_lock_seq: odd while mmap_lock is held for write. It is 64 bits
+	// wide here; SeqBits of the resolver says how many of them are compared.
+	seq    uint64
+	writer any // tag of the section that made seq what it is
+
+	layout Layout
+	count  line
+	owner  line
+	seqOwn line
+	root   line
+	leaves []*line
+	vmas   []*vmaLines // by VMA.ID, which is small and reused
+}
+
+// vmaLines are the lines of one vm_area_struct, and of its own lock.
+type vmaLines struct {
+	head, tail line
+	// lockSeq is vm_lock_seq: equal to the mm's seq while the VMA is write-locked.
+	lockSeq uint64
+}
+
+// NewMM returns an address space with the sequence at 0, as mmap_init_lock
+// leaves it, also for a forked one.
+func (s *System) NewMM(id int32, space *mm.AddressSpace) *MM {
+	return &MM{
+		ID: id, Space: space, layout: s.machine.Layout,
+		count: newLine(CountLine), owner: newLine(OwnerLine), seqOwn: newLine(SeqLine), root: newLine(TreeRoot),
+	}
+}
+
+// ownerLine is where a new owner is stored.
+func (m *MM) ownerLine() *line {
+	if m.layout == SeqApart {
+		return &m.count
+	}
+	return &m.owner
+}
+
+// seqLine is where speculation reads the sequence.
+func (m *MM) seqLine() *line {
+	if m.layout == SeqApart {
+		return &m.seqOwn
+	}
+	return &m.owner
+}
+
+func (m *MM) leaf(i int) *line {
+	l := at(&m.leaves, i)
+	if *l == nil {
+		*l = new(line)
+		**l = newLine(TreeLeaf)
+	}
+	return *l
+}
+
+// at returns element i, growing the slice to it.
+func at[T any](s *[]T, i int) *T {
+	if i >= len(*s) {
+		*s = append(*s, make([]T, i+1-len(*s))...)
+	}
+	return &(*s)[i]
+}
+
+func (m *MM) vma(id uint32) *vmaLines {
+	v := at(&m.vmas, int(id))
+	if *v == nil {
+		*v = &vmaLines{head: newLine(VMAHead), tail: newLine(VMATail), lockSeq: ^uint64(0)}
+	}
+	return *v
+}
+
+// globalLines are shared by all processes.
+type globalLines struct {
+	tree     line
+	treeLock line
+	files    []*line       // by mm.FileID
+	nodes    []*probeLines // by mm.ProbeID, from NoProbe on
+}
+
+// probeLines are the lines of one struct uprobe.
+type probeLines struct{ node, ref, register line }
+
+func (g *globalLines) init() {
+	g.tree, g.treeLock = newLine(UprobeTree), newLine(TreeLock)
+}
+
+func (g *globalLines) file(id mm.FileID) *line {
+	l := at(&g.files, int(id))
+	if *l == nil {
+		*l = new(line)
+		**l = newLine(FileLine)
+	}
+	return *l
+}
+
+func (g *globalLines) probe(id mm.ProbeID) *probeLines {
+	p := at(&g.nodes, int(id-mm.NoProbe))
+	if *p == nil {
+		*p = &probeLines{newLine(UprobeNode), newLine(UprobeRef), newLine(RegisterLock)}
+	}
+	return *p
+}

@@ -1,0 +1,281 @@
+package sim
+
+import "math/bits"
+
+// Role is the kind of data on a cache line; lines of one role are reported
+// together.
+type Role uint8
+
+// The lines that a hit or a write section touches (kernel.md b.3, e.7).
+const (
+	CountLine    Role = iota // mmap_lock.count
+	OwnerLine                // mmap_lock.owner, wait list; with CountApart also mm_lock_seq
+	SeqLine                  // mm_lock_seq, when it has a line of its own
+	TreeRoot                 // root node of the maple tree
+	TreeLeaf                 // its leaf nodes
+	VMAHead                  // vm_area_struct line 0: vm_start, vm_lock_seq
+	VMATail                  // vm_area_struct lines 1 and 2: vm_pgoff, vm_file
+	FileLine                 // struct file
+	UprobeTree               // root of uprobes_tree, uprobes_seqcount
+	UprobeNode               // struct uprobe
+	TreeLock                 // uprobes_treelock, before 6.12
+	UprobeRef                // uprobe.ref, before 6.12
+	RegisterLock             // uprobe.register_rwsem, before 6.12
+	NumRoles
+)
+
+var roleNames = [NumRoles]string{
+	"mmap_lock.count", "mmap_lock.owner+mm_lock_seq", "mm_lock_seq", "maple root", "maple leaf", "vma line 0",
+	"vma lines 1-2", "struct file", "uprobes_tree", "struct uprobe", "uprobes_treelock", "uprobe.ref", "register_rwsem",
+}
+
+// String returns the role's name in reports.
+func (r Role) String() string { return roleNames[r] }
+
+// LineStats is the traffic on all lines of one role.
+type LineStats struct {
+	Accesses  int64
+	Transfers int64
+	Stall     Time
+}
+
+// access is what a core does to a line.
+type access uint8
+
+const (
+	load access = iota
+	store
+	rmw
+)
+
+// coreSet is a set of cores.
+type coreSet [MaxCPUs / 64]uint64
+
+func (c *coreSet) has(core int32) bool { return c[core/64]&(1<<(core%64)) != 0 }
+func (c *coreSet) add(core int32)      { c[core/64] |= 1 << (core % 64) }
+
+// request is a core waiting for a line.
+type request struct {
+	task  *Task
+	since Time
+	kind  access
+	async bool // a buffered store: the task does not wait for it here
+}
+
+// line is one cache line under a MESI-like protocol: either one core holds it
+// modified, or some share it. While it travels it is busy, and further requests
+// queue.
+type line struct {
+	role    Role
+	shared  bool // several may read; no core holds it modified
+	busy    bool
+	holder  int32 // CPU that wrote or fetched it last; -1: only memory has it
+	writer  int32 // CPU whose store is the newest; -1: none
+	sharers coreSet
+	queue   []request
+}
+
+func newLine(role Role) line { return line{role: role, holder: -1, writer: -1} }
+
+// cached reports whether cpu can do kind without a transfer.
+func (s *System) cached(l *line, cpu int32, kind access) bool {
+	core := s.topo.cpus[cpu].core
+	if kind == load {
+		return l.sharers.has(core)
+	}
+	return !l.shared && l.holder >= 0 && s.topo.cpus[l.holder].core == core
+}
+
+// localCost is the time of an access to a line in the own L1.
+func (s *System) localCost(l *line, cpu int32, kind access) Time {
+	costs := &s.machine.Line
+	n := costs.LoadCycles
+	switch kind {
+	case store:
+		n = costs.StoreCycles
+	case rmw:
+		n = costs.RMWCycles
+	}
+	t := s.topo.cycles(cpu, n)
+	if kind != load && l.writer >= 0 && l.writer != cpu {
+		t += costs.Sibling
+	}
+	return t
+}
+
+// transferCost is the time for a line to reach cpu: from the core that holds it,
+// or for a write to a shared line from the farthest that must give it up. A
+// line that no core has yet is taken as prefetched: cold misses are left out.
+func (s *System) transferCost(l *line, cpu int32, kind access, queued bool) Time {
+	if l.holder < 0 {
+		return 0
+	}
+	d := s.topo.distance(cpu, l.holder)
+	if kind != load && l.shared {
+		d = s.farthest(l, cpu)
+	}
+	costs := &s.machine.Line
+	t := costs.Transfer[d]
+	if queued {
+		t = t * Time(costs.QueuedPermille) / 1000
+	}
+	return t + costs.Waiter*Time(min(s.waitingCores(l), costs.WaiterCap))
+}
+
+// farthest is the distance from cpu to the farthest sharer of l.
+func (s *System) farthest(l *line, cpu int32) Distance {
+	far := Own
+	for w, word := range l.sharers {
+		for ; word != 0; word &= word - 1 {
+			core := int32(w*64 + bits.TrailingZeros64(word))
+			far = max(far, s.topo.distance(cpu, s.coreCPU[core]))
+		}
+	}
+	return far
+}
+
+// waitingCores counts the cores, not threads, that queue for l.
+func (s *System) waitingCores(l *line) int {
+	if s.machine.SMT == 1 || len(l.queue) < 2 {
+		return len(l.queue)
+	}
+	var seen coreSet
+	n := 0
+	for i := range l.queue {
+		if core := s.topo.cpus[l.queue[i].task.cpu].core; !seen.has(core) {
+			seen.add(core)
+			n++
+		}
+	}
+	return n
+}
+
+// touch makes t access l and then continue with next. A plain store goes
+// through the store buffer: t continues at once, and only its next atomic
+// waits for it.
+func (s *System) touch(t *Task, l *line, kind access, next resume) {
+	s.stats[l.role].Accesses++
+	t.next = next
+	if kind == rmw && t.stores > 0 {
+		t.drain = request{task: t, since: s.now, kind: kind}
+		t.drainLine = l
+		t.draining = true
+		return
+	}
+	if !l.busy && s.cached(l, t.cpu, kind) {
+		cost := s.localCost(l, t.cpu, kind)
+		s.own(l, t.cpu, kind)
+		s.runAt(t, s.now+cost)
+		return
+	}
+	r := request{task: t, since: s.now, kind: kind, async: kind == store}
+	if r.async {
+		t.stores++
+	}
+	s.request(l, r)
+	if r.async {
+		cost := s.topo.cycles(t.cpu, s.machine.Line.StoreCycles)
+		s.runAt(t, s.now+cost)
+	}
+}
+
+// request starts the transfer for r, or queues it.
+func (s *System) request(l *line, r request) {
+	if r.kind == load && !l.busy && (l.shared || l.holder < 0) {
+		s.serve(l, r) // a shared line is read by any number at once
+		return
+	}
+	if l.busy {
+		l.queue = append(l.queue, r)
+		return
+	}
+	s.serve(l, r)
+}
+
+// serve moves l to r's core; done, it continues the task or ends its store.
+func (s *System) serve(l *line, r request) {
+	cpu := r.task.cpu
+	cost := s.localCost(l, cpu, r.kind)
+	if !s.cached(l, cpu, r.kind) {
+		parallel := r.kind == load && (l.shared || l.holder < 0)
+		transfer := s.transferCost(l, cpu, r.kind, r.since < s.now)
+		if transfer > 0 {
+			s.stats[l.role].Transfers++
+			r.task.transfers++
+		}
+		cost += transfer
+		if !parallel {
+			l.busy = true
+		}
+	} else {
+		l.busy = true
+	}
+	done := s.now + cost
+	s.stats[l.role].Stall += done - r.since
+	s.own(l, cpu, r.kind)
+	if r.async {
+		s.push(event{at: done, cpu: cpu, task: r.task, line: l, kind: evStore})
+		return
+	}
+	r.task.addStall(done - r.since)
+	if l.busy {
+		r.task.line = l
+	}
+	s.runAt(r.task, done)
+}
+
+// own updates who has l after cpu's access.
+func (s *System) own(l *line, cpu int32, kind access) {
+	core := s.topo.cpus[cpu].core
+	switch {
+	case kind != load:
+		l.sharers = coreSet{}
+		l.shared = false
+		l.holder, l.writer = cpu, cpu
+	case !l.sharers.has(core):
+		l.shared = l.holder >= 0 || l.shared
+		l.holder = cpu
+	}
+	l.sharers.add(core)
+}
+
+// free ends the transfer of l and starts the next one.
+func (s *System) free(l *line) {
+	l.busy = false
+	for len(l.queue) > 0 && !l.busy {
+		s.serve(l, s.takeRequest(l))
+	}
+}
+
+// takeRequest picks who gets l next: a thread of the core that has it, since
+// that needs no transfer; else, LocalPermille of the time, the longest waiting
+// of the same socket; else the longest waiting.
+func (s *System) takeRequest(l *line) request {
+	pick := 0
+	if len(l.queue) > 1 {
+		pick = s.pickRequest(l)
+	}
+	r := l.queue[pick]
+	copy(l.queue[pick:], l.queue[pick+1:])
+	l.queue[len(l.queue)-1] = request{}
+	l.queue = l.queue[:len(l.queue)-1]
+	return r
+}
+
+func (s *System) pickRequest(l *line) int {
+	here := s.topo.cpus[l.holder]
+	local := -1
+	for i := range l.queue {
+		p := s.topo.cpus[l.queue[i].task.cpu]
+		if p.core == here.core {
+			return i
+		}
+		if local < 0 && p.socket == here.socket {
+			local = i
+		}
+	}
+	if local > 0 && s.rand.Permille(s.machine.Line.LocalPermille) {
+		return local
+	}
+	return 0
+}

@@ -1,0 +1,173 @@
+package sim
+
+import "github.com/replay/replay/sim/mm"
+
+// OpKind says what an operation is.
+type OpKind uint8
+
+const (
+	OpHit   OpKind = iota // a uprobe hit
+	OpWrite               // a section of mmap_lock held for write
+	OpRead                // a section held for read, such as a page fault's
+	OpApply               // a change known without any lock, such as a snapshot
+)
+
+// Op is one thing that a thread does. At is for open loops, Gap for closed ones;
+// the operation starts at the later of both.
+type Op struct {
+	Task *Task
+	Kind OpKind
+	Last bool  // the thread's last operation
+	CPU  int32 // where; -1: where the thread was
+	Due  Time  // when the source may hand it out; does not decrease
+	At   Time  // not before
+	Gap  Time  // not before this long after the thread's operation before
+	Tag  any   // the caller's own; it comes back in records and as blame
+	MM   *MM
+
+	// Repeat issues the operation again, Gap after its end, for ever.
+	Repeat bool
+
+	Addr uint64 // hit: the trap address
+	// File is what is mapped at Addr, should the address space not know. The trap
+	// itself is the proof that a file with a uprobe is mapped there.
+	File   mm.FileID
+	Offset uint64
+	// Sections: the lock is held for write for Hold, which is odd time of the
+	// sequence; then, if ReadHold is not 0, downgraded and held for that long.
+	Hold, ReadHold Time
+	Change         Change // applied in the write section, just before its end
+}
+
+// Change is what an operation does to an address space: nil for nothing.
+type Change func(*mm.AddressSpace) mm.Effect
+
+// Section is a finished hold of mmap_lock. It is reused: copy what must last.
+type Section struct {
+	Op        Op
+	CPU       int32
+	Requested Time
+	Acquired  Time // the sequence is odd from here
+	Even      Time // the sequence is even again
+	Released  Time
+}
+
+// HitRecord is a finished hit. It is reused: copy what must last.
+type HitRecord struct {
+	Op        Op
+	CPU       int32
+	Outcome   Outcome
+	Found     bool // there was a uprobe
+	Trap      Time
+	Start     Time // of the lookup
+	LockAt    Time // the locked path began; 0 without one
+	Acquired  Time // mmap_lock was got; 0 without
+	Answered  Time
+	End       Time
+	Parts     Parts
+	Transfers int64
+	Blame     any  // tag of the section that spoiled the speculation, or nil
+	Inferred  bool // no mapping was known at the address
+}
+
+// begin starts t.op.
+func (s *System) begin(t *Task) {
+	s.queued--
+	switch t.op.Kind {
+	case OpHit:
+		beginHit(s, t)
+	case OpWrite:
+		t.section = Section{Op: t.op, CPU: t.cpu, Requested: s.now}
+		s.downWrite(t, t.op.MM, beginWrite)
+	case OpRead:
+		t.section = Section{Op: t.op, CPU: t.cpu, Requested: s.now}
+		s.downRead(t, t.op.MM, beginRead)
+	case OpApply:
+		if t.op.Change != nil {
+			t.op.Change(t.op.MM.Space)
+		}
+		s.finish(t)
+	}
+}
+
+// beginWrite is mm_lock_seqcount_begin, right after down_write.
+func beginWrite(s *System, t *Task) { s.touch(t, t.op.MM.seqLine(), store, oddSeq) }
+
+func oddSeq(s *System, t *Task) {
+	m := t.op.MM
+	s.bump(t, m)
+	if m.seq&1 == 0 {
+		panic("sim: a write section began inside a write section")
+	}
+	m.writer = t.op.Tag
+	t.section.Acquired = s.now
+	s.delay(t, t.op.Hold, endWrite)
+}
+
+func (s *System) bump(t *Task, m *MM) {
+	m.seq++
+	s.fold(uint64(s.now), uint64(m.ID), m.seq)
+}
+
+// endWrite applies the change and makes the sequence even, which is before the
+// lock is released or downgraded (vma_end_write_all).
+func endWrite(s *System, t *Task) {
+	m := t.op.MM
+	if t.op.Change != nil {
+		s.dirty(t, m, t.op.Change(m.Space))
+	}
+	s.touch(t, m.seqLine(), store, evenSeq)
+}
+
+// dirty takes the lines that a change wrote from whoever reads them: the root
+// and leaves of the tree, and line 0 of each VMA, by vma_start_write.
+func (s *System) dirty(t *Task, m *MM, e mm.Effect) {
+	if e.None() {
+		return
+	}
+	s.invalidate(t, &m.root)
+	for _, leaf := range m.leaves {
+		if leaf != nil {
+			s.invalidate(t, leaf)
+		}
+	}
+	for _, id := range e.Written {
+		v := m.vma(id)
+		v.lockSeq = m.seq
+		s.invalidate(t, &v.head)
+	}
+}
+
+// invalidate makes t's core the only one that has l. The stores are part of the
+// section's recorded length, so they take no further time.
+func (s *System) invalidate(t *Task, l *line) {
+	if !l.busy {
+		s.own(l, t.cpu, store)
+	}
+}
+
+func evenSeq(s *System, t *Task) {
+	m := t.op.MM
+	s.bump(t, m)
+	t.section.Even = s.now
+	if t.op.ReadHold > 0 {
+		s.downgrade(t, m, holdRead)
+		return
+	}
+	s.upWrite(t, m, endSection)
+}
+
+func beginRead(s *System, t *Task) {
+	t.section.Acquired = s.now
+	holdRead(s, t)
+}
+
+func holdRead(s *System, t *Task) { s.delay(t, t.op.ReadHold, endRead) }
+
+func endRead(s *System, t *Task) { s.upRead(t, t.op.MM, endSection) }
+
+func endSection(s *System, t *Task) {
+	t.section.Released = s.now
+	s.observer.Section(&t.section)
+	s.finish(t)
+}

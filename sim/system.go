@@ -1,0 +1,240 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/replay/replay/sim/mm"
+)
+
+// MaxQueuedOps bounds the operations that a closed-loop run may hold for threads
+// that are behind. Reaching it means that threads drift apart without bound.
+const MaxQueuedOps = 16 << 20
+
+// ErrQueue is returned when MaxQueuedOps is reached.
+var ErrQueue = errors.New("too many operations queued for threads that are behind")
+
+// Config is what a System is made of.
+type Config struct {
+	Topology *Topology
+	Resolver *Resolver
+	Seed     uint64
+	Probes   *mm.Uprobes // keyed by file and offset; shared by all address spaces
+	Observer Observer
+}
+
+// Source yields operations. Due times do not decrease.
+type Source interface {
+	// Next returns the next operation and false after the last one.
+	Next() (Op, bool)
+	// Err is why Next returned false early, nil at the end of the trace.
+	Err() error
+}
+
+// Observer is told of what happened, in the order of the end of operations.
+type Observer interface {
+	Hit(*HitRecord)
+	Section(*Section)
+}
+
+// System is a machine in motion: CPUs, tasks, address spaces and the queue of
+// events. It is used by one goroutine.
+type System struct {
+	topo     *Topology
+	machine  *Machine
+	resolver *Resolver
+	probes   *mm.Uprobes
+	observer Observer
+	rand     PRNG
+
+	now    Time
+	seq    uint64
+	events eventQueue
+	cpus   []cpu
+	// coreCPU is one CPU of each core, siblingCPU the other thread or -1.
+	coreCPU    []int32
+	siblingCPU []int32
+
+	direct   *Task // continues at directAt, before anything in events
+	directAt Time
+
+	source  Source
+	pending Op // next of source
+	due     Time
+	hungry  []*Task // idle, with operations still to come (closed loop)
+	queued  int
+	closed  bool
+
+	stats   [NumRoles]LineStats
+	global  globalLines
+	digest  uint64
+	oracle  int64 // answers checked
+	handled uint64
+}
+
+// NewSystem returns a machine at time 0, with nothing to do.
+func NewSystem(c Config) *System {
+	s := &System{
+		topo: c.Topology, machine: c.Topology.Machine, resolver: c.Resolver, probes: c.Probes, observer: c.Observer,
+		rand: NewPRNG(c.Seed), cpus: make([]cpu, c.Topology.CPUs()), digest: fnvOffset, due: Never,
+	}
+	s.coreCPU = make([]int32, s.machine.Sockets*s.machine.CoresPerSocket)
+	s.siblingCPU = make([]int32, len(s.cpus))
+	first := make(map[int32]int32, len(s.cpus))
+	for i := range s.cpus {
+		cpu, core := int32(i), s.topo.cpus[i].core
+		s.siblingCPU[i] = -1
+		if other, ok := first[core]; ok {
+			s.siblingCPU[i], s.siblingCPU[other] = other, cpu
+			continue
+		}
+		first[core], s.coreCPU[core] = cpu, cpu
+	}
+	s.global.init()
+	return s
+}
+
+// NewTask adds a thread on the CPU.
+func (s *System) NewTask(id, cpu int32) *Task { return &Task{ID: id, cpu: cpu, next: start} }
+
+// Now is the current virtual time.
+func (s *System) Now() Time { return s.now }
+
+// Digest folds every decision so far.
+func (s *System) Digest() uint64 { return s.digest }
+
+// Lines returns the traffic by role.
+func (s *System) Lines() [NumRoles]LineStats { return s.stats }
+
+// Checked is the number of lockless answers that the oracle compared.
+func (s *System) Checked() int64 { return s.oracle }
+
+// cancelInterval is how many events pass between looks at the context.
+const cancelInterval = 1 << 16
+
+// Run executes every operation of src and returns when the machine is idle. With
+// closed set, operations are issued by gaps after the one before of their
+// thread, and the source is read ahead as far as some thread needs it.
+func (s *System) Run(ctx context.Context, src Source, closed bool) error {
+	if err := s.run(ctx, src, closed, Never); err != nil {
+		return err
+	}
+	return src.Err()
+}
+
+// RunFor is Run, but stops in mid-motion at the given time.
+func (s *System) RunFor(ctx context.Context, src Source, closed bool, until Time) error {
+	return s.run(ctx, src, closed, until)
+}
+
+func (s *System) run(ctx context.Context, src Source, closed bool, until Time) error {
+	s.source, s.closed = src, closed
+	s.advance()
+	for s.now < until {
+		if s.handled++; s.handled%cancelInterval == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if t := s.direct; t != nil {
+			s.direct, s.now = nil, s.directAt
+			s.step(t)
+			continue
+		}
+		if err := s.feed(); err != nil {
+			return err
+		}
+		if len(s.events) == 0 {
+			return nil
+		}
+		e := s.events.pop()
+		s.now = e.at
+		s.handle(&e)
+	}
+	return nil
+}
+
+// advance reads the next operation of the source.
+func (s *System) advance() {
+	op, ok := s.source.Next()
+	if !ok {
+		s.due = Never
+		return
+	}
+	s.pending, s.due = op, op.Due
+}
+
+// feed issues what is due before the next event. In a closed loop it also reads
+// ahead for every thread that has nothing to do but will have.
+func (s *System) feed() error {
+	for s.due != Never {
+		if len(s.events) > 0 && s.due > s.events[0].at && !(s.closed && len(s.hungry) > 0) {
+			return nil
+		}
+		s.issue(s.pending)
+		if s.queued++; s.queued > MaxQueuedOps {
+			return fmt.Errorf("%w: more than %d; use --timing original", ErrQueue, MaxQueuedOps)
+		}
+		s.advance()
+	}
+	return nil
+}
+
+func (s *System) handle(e *event) {
+	t := e.task
+	switch e.kind {
+	case evRun:
+		if e.gen == t.gen {
+			s.step(t)
+		}
+	case evIssue, evWake:
+		s.enqueue(t)
+	case evStore:
+		s.storeDone(t, e.line)
+	case evSpin:
+		if e.gen == t.wait.gen {
+			spinExpired(s, t)
+		}
+	}
+}
+
+// step continues t.
+func (s *System) step(t *Task) {
+	if t.computing {
+		s.endWork(t)
+	}
+	if l := t.line; l != nil {
+		t.line = nil
+		s.free(l)
+	}
+	t.next(s, t)
+}
+
+// storeDone ends a buffered store; an atomic that waited for it goes on.
+func (s *System) storeDone(t *Task, l *line) {
+	s.free(l)
+	t.stores--
+	if t.stores > 0 || !t.draining {
+		return
+	}
+	t.draining = false
+	waited := s.now - t.drain.since
+	t.addStall(waited)
+	s.stats[t.drainLine.role].Accesses--
+	s.touch(t, t.drainLine, t.drain.kind, t.next)
+}
+
+// FNV-1a, 64 bits.
+const (
+	fnvOffset = 14695981039346656037
+	fnvPrime  = 1099511628211
+)
+
+// fold adds a decision to the digest.
+func (s *System) fold(values ...uint64) {
+	for _, v := range values {
+		for range 8 {
+			s.digest = (s.digest ^ v&0xff) * fnvPrime
+			v >>= 8
+		}
+	}
+}

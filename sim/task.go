@@ -1,0 +1,250 @@
+package sim
+
+// resume is a step of a task: it does what happens at this instant and ends with
+// exactly one call that says when the task goes on (touch, work, delay, block or
+// finish). Steps are package-level functions, so that no step allocates.
+type resume func(s *System, t *Task)
+
+type taskState uint8
+
+const (
+	idle    taskState = iota // between operations
+	ready                    // waits for its CPU
+	running                  // on its CPU
+	asleep                   // waits for a lock
+)
+
+// Task is one simulated thread.
+type Task struct {
+	ID  int32
+	cpu int32
+
+	state taskState
+	ops   []Op // issued, not started; the first one may run
+	last  Time // end of the operation before
+	op    Op   // the one that runs
+	done  bool // no further operation will come
+
+	next   resume // what to do at the next evRun
+	gen    uint32 // guards evRun against events overtaken by a rescheduling
+	line   *line  // held busy until the next evRun
+	ranAt  Time   // got its CPU
+	stores int    // buffered stores on their way
+
+	draining  bool // an atomic waits for the buffered stores
+	drain     request
+	drainLine *line
+
+	computing bool // in work, as far as the SMT sibling is concerned
+	remaining Time // of work, at full speed
+	rate      int64
+	rateSince Time
+
+	wait      waiter // at most one lock is waited for
+	hit       HitRecord
+	walk      walk
+	section   Section
+	transfers int64
+	account   bool // stalls count for hit.Parts
+}
+
+func (t *Task) addStall(d Time) {
+	if t.account {
+		t.hit.Parts.Stall += d
+	}
+}
+
+// cpu is one logical CPU: the task on it and those that want it.
+type cpu struct {
+	current *Task
+	queue   []*Task
+}
+
+// push queues an event.
+func (s *System) push(e event) {
+	s.seq++
+	e.seq = s.seq
+	s.events.push(e)
+}
+
+// runAt continues t at the given time. When nothing can happen before, it does
+// not go through the queue: see Run.
+func (s *System) runAt(t *Task, at Time) {
+	t.gen++
+	s.seq++
+	e := event{at: at, cpu: t.cpu, seq: s.seq, task: t, gen: t.gen, kind: evRun}
+	if s.direct == nil && s.mayPass(at) && (len(s.events) == 0 || e.before(&s.events[0])) {
+		s.direct, s.directAt = t, at
+		return
+	}
+	s.settle()
+	s.events.push(e)
+}
+
+// mayPass reports whether the machine can go on to a time without a look at the
+// source.
+func (s *System) mayPass(at Time) bool {
+	return s.due == Never || s.due > at && len(s.hungry) == 0
+}
+
+// settle moves a task that was to continue directly into the queue.
+func (s *System) settle() {
+	if t := s.direct; t != nil {
+		s.direct = nil
+		s.seq++
+		s.events.push(event{at: s.directAt, cpu: t.cpu, seq: s.seq, task: t, gen: t.gen, kind: evRun})
+	}
+}
+
+// delay lets t spend a given time on its CPU, whatever the frequency.
+func (s *System) delay(t *Task, d Time, next resume) {
+	t.next = next
+	s.runAt(t, s.now+d)
+}
+
+// work lets t compute n core cycles. While the SMT sibling computes too, both
+// are slower.
+func (s *System) work(t *Task, n int64, next resume) {
+	full := s.topo.cycles(t.cpu, n)
+	t.next = next
+	if s.machine.SMT == 1 {
+		s.runAt(t, s.now+full)
+		return
+	}
+	t.computing, t.remaining, t.rate, t.rateSince = true, full, 1000, s.now
+	if sibling := s.sibling(t); sibling != nil {
+		s.setRate(sibling, s.machine.SMTPermille/2)
+		t.rate = s.machine.SMTPermille / 2
+	}
+	s.runAt(t, s.now+t.remaining*1000/Time(t.rate))
+}
+
+// endWork gives the sibling its full speed back.
+func (s *System) endWork(t *Task) {
+	t.computing = false
+	if sibling := s.sibling(t); sibling != nil {
+		s.setRate(sibling, 1000)
+	}
+}
+
+// sibling is the task that computes on the other thread of t's core, if any.
+func (s *System) sibling(t *Task) *Task {
+	other := s.siblingCPU[t.cpu]
+	if other < 0 {
+		return nil
+	}
+	if o := s.cpus[other].current; o != nil && o.computing {
+		return o
+	}
+	return nil
+}
+
+// setRate changes a computing task's speed in mid-work.
+func (s *System) setRate(t *Task, permille int64) {
+	t.remaining -= (s.now - t.rateSince) * Time(t.rate) / 1000
+	t.remaining = max(t.remaining, 0)
+	t.rate, t.rateSince = permille, s.now
+	if s.direct == t {
+		s.direct = nil
+	}
+	s.runAt(t, s.now+t.remaining*1000/Time(permille))
+}
+
+// enqueue makes t want its CPU.
+func (s *System) enqueue(t *Task) {
+	c := &s.cpus[t.cpu]
+	if c.current != nil {
+		t.state = ready
+		c.queue = append(c.queue, t)
+		return
+	}
+	s.dispatch(c, t)
+}
+
+// dispatch puts t on its CPU.
+func (s *System) dispatch(c *cpu, t *Task) {
+	c.current = t
+	t.state = running
+	t.ranAt = s.now
+	s.runAt(t, s.now)
+}
+
+// leave takes t off its CPU, which goes to the first that waits.
+func (s *System) leave(t *Task, state taskState) {
+	t.state = state
+	c := &s.cpus[t.cpu]
+	c.current = nil
+	if len(c.queue) == 0 {
+		return
+	}
+	next := c.queue[0]
+	copy(c.queue, c.queue[1:])
+	c.queue[len(c.queue)-1] = nil
+	c.queue = c.queue[:len(c.queue)-1]
+	s.dispatch(c, next)
+}
+
+// issue takes an operation in and starts it when its task is free.
+func (s *System) issue(op Op) {
+	t := op.Task
+	t.ops = append(t.ops, op)
+	if op.Last {
+		t.done = true
+	}
+	if t.state == idle && len(t.ops) == 1 {
+		s.hungry = removeHungry(s.hungry, t)
+		s.arm(t)
+	}
+}
+
+// arm schedules the first queued operation of an idle task.
+func (s *System) arm(t *Task) {
+	op := &t.ops[0]
+	if op.CPU >= 0 {
+		t.cpu = op.CPU
+	}
+	s.push(event{at: max(s.now, op.At, t.last+op.Gap), cpu: t.cpu, task: t, kind: evIssue})
+}
+
+// start begins the first queued operation of a task that has its CPU.
+func start(s *System, t *Task) {
+	t.op = t.ops[0]
+	copy(t.ops, t.ops[1:])
+	t.ops = t.ops[:len(t.ops)-1]
+	s.begin(t)
+}
+
+// finish ends t's operation. The next one follows at once when it is due, on the
+// same CPU, and the time slice is not used up while others wait.
+func (s *System) finish(t *Task) {
+	t.last = s.now
+	if t.op.Repeat {
+		t.ops = append(t.ops, t.op)
+		s.queued++
+	}
+	if len(t.ops) > 0 {
+		op := &t.ops[0]
+		waiting := len(s.cpus[t.cpu].queue) > 0 && s.now-t.ranAt >= s.machine.Lock.TimeSlice
+		if max(op.At, t.last+op.Gap) <= s.now && (op.CPU < 0 || op.CPU == t.cpu) && !waiting {
+			t.next = start
+			s.runAt(t, s.now)
+			return
+		}
+	}
+	s.leave(t, idle)
+	t.next = start
+	if len(t.ops) > 0 {
+		s.arm(t)
+	} else if !t.done {
+		s.hungry = append(s.hungry, t)
+	}
+}
+
+func removeHungry(hungry []*Task, t *Task) []*Task {
+	for i, h := range hungry {
+		if h == t {
+			return append(hungry[:i], hungry[i+1:]...)
+		}
+	}
+	return hungry
+}
