@@ -1,0 +1,362 @@
+package mm
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+)
+
+// page is what the oracle knows of a page: what it shows, not in which mapping.
+type page struct {
+	file  FileID
+	pgoff uint64
+	prot  Prot
+	flags Flags
+}
+
+// oracle is an address space as a table of pages.
+type oracle map[uint64]page
+
+func (o oracle) mapped(start, end uint64) uint64 {
+	var n uint64
+	for at := start; at < end; at += PageSize {
+		if _, ok := o[at]; ok {
+			n++
+		}
+	}
+	return n
+}
+
+func (o oracle) unmap(start, end uint64) uint64 {
+	n := o.mapped(start, end)
+	for at := start; at < end; at += PageSize {
+		delete(o, at)
+	}
+	return n
+}
+
+func (o oracle) set(v VMA) {
+	switch {
+	case v.File == NoFile && v.Flags&Shared != 0:
+		v.Pgoff = 0
+	case v.File == NoFile:
+		v.Pgoff = v.Start
+	}
+	for at := v.Start; at < v.End; at += PageSize {
+		o[at] = page{v.File, v.Pgoff + at - v.Start, v.Prot, v.Flags}
+	}
+}
+
+func (o oracle) edit(start, end uint64, f func(*page)) {
+	for at := start; at < end; at += PageSize {
+		if p, ok := o[at]; ok {
+			f(&p)
+			o[at] = p
+		}
+	}
+}
+
+// runs joins pages that follow from each other: what the mappings must be.
+func (o oracle) runs(limit uint64) []VMA {
+	var vmas []VMA
+	for at := uint64(0); at < limit; at += PageSize {
+		p, ok := o[at]
+		if !ok {
+			continue
+		}
+		v := VMA{Start: at, End: at + PageSize, Pgoff: p.pgoff, Prot: p.prot, Flags: p.flags, File: p.file}
+		if n := len(vmas); n > 0 && mergeable(&vmas[n-1], &v) {
+			vmas[n-1].End = v.End
+			continue
+		}
+		vmas = append(vmas, v)
+	}
+	return vmas
+}
+
+const universe = 48 * PageSize
+
+func drawRange(t *rapid.T) (addr, length uint64) {
+	addr = rapid.Uint64Range(0, universe/PageSize-1).Draw(t, "page") * PageSize
+	length = rapid.Uint64Range(1, min(16*PageSize, universe-addr)).Draw(t, "length")
+	return addr, length
+}
+
+// drawVMA draws few distinct mappings, so that neighbours often agree.
+func drawVMA(t *rapid.T) VMA {
+	addr, length := drawRange(t)
+	v := VMA{Start: addr, End: pageUp(addr + length), Prot: rapid.SampledFrom([]Prot{0, Read, Read | Write}).Draw(t, "prot")}
+	switch rapid.IntRange(0, 3).Draw(t, "what") {
+	case 0:
+		v.Flags = Shared
+	case 1:
+		v.File, v.Pgoff = 1, addr
+	case 2:
+		v.File, v.Pgoff = FileID(rapid.IntRange(1, 2).Draw(t, "file")), rapid.Uint64Range(0, 8).Draw(t, "pgoff")*PageSize
+	}
+	return v
+}
+
+// model runs an address space and its oracle side by side.
+type model struct {
+	space  *AddressSpace
+	oracle oracle
+	marks  map[string]int
+	before []VMA
+}
+
+func (m *model) mark(name string, reached bool) {
+	if reached {
+		m.marks[name]++
+	}
+}
+
+// did checks an operation's effect against the number of mappings and pages.
+func (m *model) did(t *rapid.T, e Effect, err error, unmapped uint64) {
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Added-e.Removed != m.space.Len()-len(m.before) {
+		t.Fatalf("effect %+v, but %d mappings became %d", e, len(m.before), m.space.Len())
+	}
+	if e.Unmapped != unmapped {
+		t.Fatalf("effect %+v, but %d pages were unmapped", e, unmapped)
+	}
+	if e.Changed != len(e.Written) {
+		t.Fatalf("effect %+v: not every changed mapping was written", e)
+	}
+}
+
+func (m *model) mmap(t *rapid.T) {
+	m.mapOne(t, drawVMA(t))
+}
+
+func (m *model) mapOne(t *rapid.T, v VMA) {
+	replaced := m.oracle.unmap(v.Start, v.End)
+	m.oracle.set(v)
+	e, err := m.space.Map(v)
+	m.did(t, e, err, replaced)
+	m.mark("replace", replaced > 0)
+	m.mark("replace a part", replaced > 0 && e.Added > 1)
+	m.mark("merge both sides", replaced == 0 && e.Removed == 1)
+	m.mark("merge one side", replaced == 0 && e.Removed == 0 && e.Added == 0)
+}
+
+// mmapAbove maps what follows from a mapping, up to the next one: random ranges
+// hardly ever fit a gap.
+func (m *model) mmapAbove(t *rapid.T) {
+	if len(m.before) == 0 {
+		return
+	}
+	i := rapid.IntRange(0, len(m.before)-1).Draw(t, "below")
+	v, limit := m.before[i], uint64(universe)
+	if i+1 < len(m.before) {
+		limit = m.before[i+1].Start
+	}
+	if limit > v.End {
+		m.mapOne(t, v.from(v.End).until(limit))
+	}
+}
+
+func (m *model) munmap(t *rapid.T) {
+	addr, length := drawRange(t)
+	unmapped := m.oracle.unmap(addr, pageUp(addr+length))
+	e, err := m.space.Unmap(addr, length)
+	m.did(t, e, err, unmapped)
+	m.mark("unmap nothing", unmapped == 0)
+	m.mark("unmap several", e.Removed > 1)
+	m.mark("punch a hole", e.Removed == 1 && e.Added == 2)
+	m.mark("trim", e.Removed == 1 && e.Added == 1)
+}
+
+func (m *model) mprotect(t *rapid.T) {
+	addr, length := drawRange(t)
+	prot := rapid.SampledFrom([]Prot{0, Read, Read | Write}).Draw(t, "prot")
+	m.oracle.edit(addr, pageUp(addr+length), func(p *page) { p.prot = prot })
+	e, err := m.space.Protect(addr, length, prot)
+	m.did(t, e, err, 0)
+	m.mark("protect splits", e.Added > 0)
+	m.mark("protect merges", e.Removed > 0)
+	m.mark("protect shifts a border", e.Added == 0 && e.Removed == 0 && e.Changed == 2)
+}
+
+func (m *model) madvise(t *rapid.T) {
+	addr, length := drawRange(t)
+	advice := rapid.SampledFrom([]int32{adviseDontFork, adviseDoFork, adviseRandom, adviseNormal, 4}).Draw(t, "advice")
+	remove, add, _ := advised(advice)
+	m.oracle.edit(addr, pageUp(addr+length), func(p *page) { p.flags = p.flags&^remove | add })
+	e, err := m.space.Advise(addr, length, advice)
+	m.did(t, e, err, 0)
+	m.mark("advice splits", e.Added > 0)
+	m.mark("advice merges", e.Removed > 0)
+}
+
+func (m *model) mremap(t *rapid.T) {
+	old, oldLen := drawRange(t)
+	now, newLen := drawRange(t)
+	flags := rapid.SampledFrom([]int32{0, 0, DontUnmap}).Draw(t, "flags")
+	if rapid.Bool().Draw(t, "in place") {
+		now = old
+		newLen = min(newLen, universe-now)
+	}
+	oldEnd, newEnd := pageUp(old+oldLen), pageUp(now+newLen)
+	if old != now && old < newEnd && now < oldEnd {
+		if _, err := m.space.Remap(old, oldLen, now, newLen, flags); err == nil {
+			t.Fatal("moved a range onto itself")
+		}
+		return
+	}
+	var unmapped uint64
+	if old == now {
+		unmapped = m.oracle.resize(oldEnd, newEnd)
+	} else {
+		unmapped = m.oracle.move(old, oldEnd, now, newEnd, flags&DontUnmap != 0)
+	}
+	e, err := m.space.Remap(old, oldLen, now, newLen, flags)
+	m.did(t, e, err, unmapped)
+	m.mark("grow in place", old == now && newEnd > oldEnd && e.Changed > 0)
+	m.mark("shrink", old == now && e.Unmapped > 0 && newEnd < oldEnd)
+	m.mark("move", e.Moved > 0)
+	m.mark("move and grow", old != now && e.Moved > (oldEnd-old)/PageSize)
+	m.mark("move and leave", e.Moved > 0 && flags == DontUnmap)
+	m.mark("move over something", e.Moved > 0 && e.Unmapped > 0)
+}
+
+// resize continues the mapping of the last old page, which may go on beyond it.
+func (o oracle) resize(oldEnd, newEnd uint64) (unmapped uint64) {
+	if newEnd <= oldEnd {
+		return o.unmap(newEnd, oldEnd)
+	}
+	p, ok := o[oldEnd-PageSize]
+	at := oldEnd
+	for ; ok && at < newEnd; at += PageSize {
+		next := p
+		next.pgoff += PageSize
+		if now, mapped := o[at]; !mapped || now != next {
+			break
+		}
+		p = next
+	}
+	for ; ok && at < newEnd; at += PageSize {
+		p.pgoff += PageSize
+		unmapped += o.unmap(at, at+PageSize)
+		o[at] = p
+	}
+	return unmapped
+}
+
+func (o oracle) move(old, oldEnd, now, newEnd uint64, leave bool) (unmapped uint64) {
+	pages := make(oracle)
+	size := min(oldEnd-old, newEnd-now)
+	for at := uint64(0); at < size; at += PageSize {
+		if p, ok := o[old+at]; ok {
+			pages[now+at] = p
+		}
+	}
+	if p, ok := pages[now+size-PageSize]; ok && size == oldEnd-old {
+		for at := now + size; at < newEnd; at += PageSize {
+			p.pgoff += PageSize
+			pages[at] = p
+		}
+	}
+	unmapped = o.unmap(now, newEnd)
+	for at, p := range pages {
+		o[at] = p
+	}
+	if !leave {
+		o.unmap(old, oldEnd)
+	}
+	return unmapped
+}
+
+func (m *model) fork(t *rapid.T) {
+	child := m.space.Clone()
+	m.mark("fork leaves out", child.Len() < m.space.Len())
+	m.space = child
+	for at, p := range m.oracle {
+		if p.flags&DontFork != 0 {
+			delete(m.oracle, at)
+		}
+	}
+}
+
+func (m *model) infer(t *rapid.T) {
+	addr, offset := rapid.Uint64Range(0, universe-1).Draw(t, "addr"), rapid.Uint64Range(0, 40).Draw(t, "offset")*PageSize
+	offset += addr % PageSize
+	_, mapped := m.oracle[addr&^(PageSize-1)]
+	v, ok := m.space.Infer(addr, 1, offset)
+	if ok == mapped {
+		t.Fatalf("inferred %+v, %v at %#x", v, ok, addr)
+	}
+	if !ok {
+		return
+	}
+	if v.Offset(addr) != offset || v.File != 1 {
+		t.Fatalf("inferred %+v at %#x, want offset %#x", v, addr, offset)
+	}
+	for at := v.Start; at < v.End; at += PageSize {
+		if p, mapped := m.oracle[at]; mapped && p.flags&Inferred == 0 {
+			t.Fatalf("inferred %+v over %+v", v, p)
+		}
+	}
+	m.mark("infer extends", v.Pages() > 1)
+	m.oracle.set(v)
+}
+
+// check compares the two, and the address space with itself.
+func (m *model) check(t *rapid.T) {
+	got := m.space.VMAs()
+	want := m.oracle.runs(universe)
+	if !slices.EqualFunc(want, got, func(a, b VMA) bool { return a == b.unnamed() }) {
+		t.Fatalf("mappings (-oracle +got):\n%s", cmp.Diff(want, got, cmpopts.IgnoreFields(VMA{}, "ID")))
+	}
+	ids := make(map[uint32]bool)
+	for _, v := range got {
+		if v.ID == 0 || ids[v.ID] {
+			t.Fatalf("ID %d is 0 or there twice", v.ID)
+		}
+		ids[v.ID] = true
+	}
+	if n := m.space.gapsAround(0, len(got)); n != m.space.gaps {
+		t.Fatalf("%d gaps, counted as %d", n, m.space.gaps)
+	}
+	for at := uint64(0); at < universe; at += PageSize {
+		v, ok := m.space.Find(at + 123)
+		p, mapped := m.oracle[at]
+		if ok != mapped || ok && (v.Offset(at) != p.pgoff || v.File != p.file || !v.Contains(at)) {
+			t.Fatalf("found %+v, %v at %#x, want %+v", v, ok, at, p)
+		}
+		if depth, leaf := m.space.Path(at); depth < 1 || leaf < 0 || leaf >= m.space.Leaves() {
+			t.Fatalf("path to %#x: depth %d, leaf %d of %d", at, depth, leaf, m.space.Leaves())
+		}
+	}
+	m.before = append(m.before[:0], got...)
+}
+
+// TestAgainstOracle does random operations on both, and then demands that each
+// of the rarer paths was taken.
+func TestAgainstOracle(t *testing.T) {
+	marks := make(map[string]int)
+	for range 40 { // 100 sequences each: the rarest path is taken some fifty times
+		rapid.Check(t, func(t *rapid.T) {
+			m := &model{space: new(AddressSpace), oracle: make(oracle), marks: marks}
+			t.Repeat(map[string]func(*rapid.T){
+				"mmap": m.mmap, "mmap above": m.mmapAbove, "munmap": m.munmap, "mprotect": m.mprotect, "madvise": m.madvise,
+				"mremap": m.mremap, "fork": m.fork, "infer": m.infer, "infer again": m.infer, "": m.check,
+			})
+		})
+	}
+	for _, name := range []string{
+		"replace", "replace a part", "merge both sides", "merge one side", "unmap nothing", "unmap several",
+		"punch a hole", "trim", "protect splits", "protect merges", "protect shifts a border", "advice splits",
+		"advice merges", "grow in place", "shrink", "move", "move and grow", "move and leave", "move over something",
+		"fork leaves out", "infer extends",
+	} {
+		if marks[name] == 0 {
+			t.Errorf("never happened: %s", name)
+		}
+	}
+}
