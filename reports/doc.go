@@ -1,0 +1,26 @@
+// Package reports turns a replay.Result into files that people and programs
+// read. It is the last stage of the pipeline and computes nothing that a run did
+// not find: it sorts nothing anew, samples nothing and knows no clock, so equal
+// Results give equal bytes.
+//
+//  1. JSON writes report.json, the machine-readable form with every figure in it
+//     ([Document]); ReadJSON reads it back, and refuses a report that lacks one.
+//  2. Text writes the report for a terminal, headline first, in 80 columns.
+//  3. HTML writes the same as a page with charts: one file, which works offline.
+//  4. HitProfile and BlameProfile make pprof profiles: where hits spend their
+//     time, and whose address-space changes cost it.
+//  5. Timeline writes write sections and fallbacks as a trace-event file for
+//     Perfetto; Benchfmt writes the figures for benchstat.
+//  6. WriteDir writes all of them into one directory, or none.
+//  7. Baseline, Limit and Check are the gate for CI: a replay has no noise, so a
+//     figure is compared with the one on record, exactly or within a stated limit,
+//     and never statistically. Diff shows two runs side by side.
+//
+// # Time
+//
+// Virtual time is a whole number of picoseconds. report.json gives nanoseconds
+// with up to three decimals, so nothing is lost and sums agree. Profiles hold
+// whole nanoseconds; what is cut off one sample is carried to the next, so that
+// each column adds up to the run's total. The text report and the page round to
+// three digits.
+package reports

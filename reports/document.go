@@ -1,0 +1,286 @@
+package reports
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/replay/replay/replay"
+	"github.com/replay/replay/sim"
+)
+
+// Schema names the shape of report.json. Fields may be added under the same
+// name; none changes its meaning.
+const Schema = "replay.report/1"
+
+// Document is report.json. Pointers are null where the figure is unknown, such
+// as the mean of nothing.
+type Document struct {
+	Schema    string  `json:"schema"`
+	Trace     Trace   `json:"trace"`
+	Machine   Machine `json:"machine"`
+	Timing    string  `json:"timing"`
+	Speed     float64 `json:"speed"`
+	Clone     int     `json:"clone"`
+	Placement string  `json:"placement"`
+	Seed      uint64  `json:"seed"`
+
+	Runs     []Run    `json:"runs"`
+	Blame    []Blame  `json:"blame"`
+	Probes   []Probe  `json:"probes"`
+	Mms      []Mm     `json:"mms"`
+	Lines    []Line   `json:"lines"`
+	Warnings []string `json:"warnings"`
+}
+
+// Trace is what was replayed.
+type Trace struct {
+	Path       string   `json:"path"`
+	SHA256     *string  `json:"sha256"`
+	Events     int64    `json:"events"`
+	Hits       int64    `json:"hits"`
+	Writers    int64    `json:"writers"`
+	Mms        int64    `json:"mms"`
+	Threads    int64    `json:"threads"`
+	DurationNs int64    `json:"duration_ns"`
+	Lost       int64    `json:"lost"`
+	Arrivals   Arrivals `json:"arrivals"`
+	Sections   Sections `json:"sections"`
+}
+
+// Arrivals counts hits by where their arrival time came from.
+type Arrivals struct {
+	Observed int64 `json:"observed"`
+	Inferred int64 `json:"inferred"`
+}
+
+// Sections counts write sections by where their bounds came from.
+type Sections struct {
+	Observed int64 `json:"observed"`
+	Modelled int64 `json:"modelled"`
+}
+
+// Machine is what it was replayed on.
+type Machine struct {
+	Name    string `json:"name"`
+	CPUs    int    `json:"cpus"`
+	Sockets int    `json:"sockets"`
+	SMT     int    `json:"smt"`
+}
+
+// Run is the ledger of one resolver.
+type Run struct {
+	Resolver  string  `json:"resolver"`
+	Digest    string  `json:"digest"` // 16 hex digits
+	Hits      int64   `json:"hits"`
+	Lockless  int64   `json:"lockless"`
+	Fallbacks int64   `json:"fallbacks"`
+	Reasons   Reasons `json:"reasons"`
+
+	ResolveNs     Dist     `json:"resolve_ns"`
+	LockWaitNs    Dist     `json:"lock_wait_ns"`
+	WriterWaitNs  Dist     `json:"writer_wait_ns"`
+	WastedNs      Nanos    `json:"wasted_ns"`
+	LineTransfers int64    `json:"line_transfers"`
+	MakespanNs    Nanos    `json:"makespan_ns"`
+	HitsPerS      *float64 `json:"hits_per_s"`
+
+	PartsNs   *Parts `json:"parts_ns"`
+	Undecided *int64 `json:"undecided"`
+}
+
+// Reasons counts fallbacks; its fields add up to them.
+type Reasons struct {
+	WriterActive int64 `json:"writer_active"`
+	SeqChanged   int64 `json:"seq_changed"`
+	NoVMA        int64 `json:"no_vma"`
+	NoFile       int64 `json:"no_file"`
+	NoUprobe     int64 `json:"no_uprobe"`
+	Unconfigured int64 `json:"unconfigured"`
+}
+
+// Dist is a distribution of times.
+type Dist struct {
+	Total Nanos  `json:"total"`
+	Mean  *Nanos `json:"mean"`
+	P50   *Nanos `json:"p50"`
+	P90   *Nanos `json:"p90"`
+	P99   *Nanos `json:"p99"`
+	Max   *Nanos `json:"max"`
+}
+
+// Parts is where the time of all hits of a run went; see sim.Parts for overlaps.
+type Parts struct {
+	Lookup   Nanos `json:"lookup"`
+	Stall    Nanos `json:"stall"`
+	LockWait Nanos `json:"lock_wait"`
+	LockHold Nanos `json:"lock_hold"`
+	Wasted   Nanos `json:"wasted"`
+	Handler  Nanos `json:"handler"`
+}
+
+// Blame is what one writer cost the hits of one run.
+type Blame struct {
+	Resolver  string   `json:"resolver"`
+	Comm      string   `json:"comm"`
+	PID       int32    `json:"pid"`
+	TID       int32    `json:"tid"`
+	Kind      string   `json:"kind"`
+	Stack     []string `json:"stack"` // leaf first; null where the trace has none
+	Sections  int64    `json:"sections"`
+	HoldNs    Nanos    `json:"hold_ns"`
+	Fallbacks int64    `json:"fallbacks"`
+	WaitNs    Nanos    `json:"wait_ns"`
+	WastedNs  Nanos    `json:"wasted_ns"`
+}
+
+// Probe is the ledger of one probe in one run.
+type Probe struct {
+	Resolver  string  `json:"resolver"`
+	Probe     string  `json:"probe"`
+	Hits      int64   `json:"hits"`
+	Lockless  int64   `json:"lockless"`
+	Fallbacks int64   `json:"fallbacks"`
+	Reasons   Reasons `json:"reasons"`
+	ResolveNs Nanos   `json:"resolve_ns"`
+	WaitNs    Nanos   `json:"wait_ns"`
+	WastedNs  Nanos   `json:"wasted_ns"`
+}
+
+// Mm is the ledger of one address space in one run.
+type Mm struct {
+	Resolver  string  `json:"resolver"`
+	PID       int32   `json:"pid"`
+	Comm      string  `json:"comm"`
+	Hits      int64   `json:"hits"`
+	Lockless  int64   `json:"lockless"`
+	Fallbacks int64   `json:"fallbacks"`
+	Reasons   Reasons `json:"reasons"`
+	Writers   int64   `json:"writers"`
+	WaitNs    Nanos   `json:"wait_ns"`
+}
+
+// Line is the traffic on one kind of cache line in one run.
+type Line struct {
+	Resolver  string `json:"resolver"`
+	Line      string `json:"line"`
+	Accesses  int64  `json:"accesses"`
+	Transfers int64  `json:"transfers"`
+	StallNs   Nanos  `json:"stall_ns"`
+}
+
+// NewDocument is the Result in the shape of report.json.
+func NewDocument(res *replay.Result) *Document {
+	d := &Document{
+		Schema:    Schema,
+		Trace:     newTrace(&res.Trace),
+		Machine:   Machine(res.Machine),
+		Timing:    res.Options.Timing.String(),
+		Speed:     float64(res.Options.SpeedPPM) / 1e6,
+		Clone:     res.Options.Clone,
+		Placement: res.Options.Placement.String(),
+		Seed:      res.Options.Seed,
+		Runs:      []Run{}, Blame: []Blame{}, Probes: []Probe{}, Mms: []Mm{}, Lines: []Line{},
+		Warnings: append([]string{}, res.Warnings...),
+	}
+	for i := range res.Runs {
+		d.add(&res.Runs[i])
+	}
+	return d
+}
+
+func newTrace(t *replay.TraceSummary) Trace {
+	doc := Trace{
+		Path: t.Path, Events: t.Events, Hits: t.Hits, Writers: t.Writers, Mms: t.Mms, Threads: t.Threads,
+		DurationNs: t.DurationNs, Lost: t.Lost,
+		Arrivals: Arrivals{Observed: t.Arrivals.Observed, Inferred: t.Arrivals.Modelled},
+		Sections: Sections(t.Sections),
+	}
+	if t.SHA256 != "" {
+		doc.SHA256 = &t.SHA256
+	}
+	return doc
+}
+
+// add appends the run and its tables.
+func (d *Document) add(r *replay.Run) {
+	d.Runs = append(d.Runs, newRun(r))
+	for i := range r.Blame {
+		d.Blame = append(d.Blame, newBlame(r.Resolver, &r.Blame[i]))
+	}
+	for i := range r.Probes {
+		d.Probes = append(d.Probes, newProbe(r.Resolver, &r.Probes[i]))
+	}
+	for i := range r.Mms {
+		d.Mms = append(d.Mms, newMm(r.Resolver, &r.Mms[i]))
+	}
+	for _, l := range r.Lines {
+		d.Lines = append(d.Lines, Line{r.Resolver, l.Line, l.Accesses, l.Transfers, Nanos(l.Stall)})
+	}
+}
+
+func newRun(r *replay.Run) Run {
+	return Run{
+		Resolver: r.Resolver, Digest: fmt.Sprintf("%016x", r.Digest),
+		Hits: r.Hits, Lockless: r.Lockless(), Fallbacks: r.Fallbacks(), Reasons: newReasons(&r.Outcomes),
+		ResolveNs: newDist(r.Resolve), LockWaitNs: newDist(r.LockWait), WriterWaitNs: newDist(r.WriterWait),
+		WastedNs: Nanos(r.Parts.Wasted), LineTransfers: r.LineTransfers, MakespanNs: Nanos(r.Makespan),
+		HitsPerS: perSecond(r.Hits, r.Makespan),
+		PartsNs: &Parts{
+			Lookup: Nanos(r.Parts.Lookup), Stall: Nanos(r.Parts.Stall), LockWait: Nanos(r.Parts.LockWait),
+			LockHold: Nanos(r.Parts.LockHold), Wasted: Nanos(r.Parts.Wasted), Handler: Nanos(r.Parts.Handler),
+		},
+		Undecided: &r.Undecided,
+	}
+}
+
+func newReasons(o *[sim.NumOutcomes]int64) Reasons {
+	return Reasons{
+		WriterActive: o[sim.WriterActive], SeqChanged: o[sim.SeqChanged], NoVMA: o[sim.NoVMA],
+		NoFile: o[sim.NoFile], NoUprobe: o[sim.NoUprobe], Unconfigured: o[sim.Unconfigured],
+	}
+}
+
+func newDist(d replay.Dist) Dist {
+	doc := Dist{Total: Nanos(d.Total)}
+	if d.Count == 0 {
+		return doc
+	}
+	figure := func(t sim.Time) *Nanos { n := Nanos(t); return &n }
+	doc.Mean, doc.P50, doc.P90 = figure(d.Mean()), figure(d.P50), figure(d.P90)
+	doc.P99, doc.Max = figure(d.P99), figure(d.Max)
+	return doc
+}
+
+func newBlame(resolver string, b *replay.Blame) Blame {
+	return Blame{
+		Resolver: resolver, Comm: b.Comm, PID: b.PID, TID: b.TID, Kind: b.Kind, Stack: b.Stack,
+		Sections: b.Sections, HoldNs: Nanos(b.Hold), Fallbacks: b.Fallbacks,
+		WaitNs: Nanos(b.Wait), WastedNs: Nanos(b.Wasted),
+	}
+}
+
+func newProbe(resolver string, p *replay.ProbeRow) Probe {
+	return Probe{
+		Resolver: resolver, Probe: p.Probe,
+		Hits: p.Hits, Lockless: p.Outcomes[sim.Lockless], Fallbacks: p.Hits - p.Outcomes[sim.Lockless],
+		Reasons: newReasons(&p.Outcomes), ResolveNs: Nanos(p.Parts.Resolve()),
+		WaitNs: Nanos(p.Parts.LockWait), WastedNs: Nanos(p.Parts.Wasted),
+	}
+}
+
+func newMm(resolver string, m *replay.MmRow) Mm {
+	return Mm{
+		Resolver: resolver, PID: m.PID, Comm: m.Comm,
+		Hits: m.Hits, Lockless: m.Outcomes[sim.Lockless], Fallbacks: m.Hits - m.Outcomes[sim.Lockless],
+		Reasons: newReasons(&m.Outcomes), Writers: m.Writers, WaitNs: Nanos(m.Wait),
+	}
+}
+
+// perSecond is a rate with three decimals, or nil when no time passed.
+func perSecond(n int64, span sim.Time) *float64 {
+	if span <= 0 {
+		return nil
+	}
+	rate := math.Round(float64(n)/(float64(span)/float64(sim.Second))*1000) / 1000
+	return &rate
+}

@@ -1,0 +1,253 @@
+package reports
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/replay/replay/replay"
+	"github.com/replay/replay/sim"
+)
+
+var update = flag.Bool("update", false, "write golden files anew")
+
+// golden compares got with testdata/name.
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v; go test ./reports -update writes it", err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s differs (-want +got):\n%s", name, diff)
+	}
+}
+
+// dice is a fixed sequence of numbers.
+type dice uint64
+
+func (d *dice) roll(n int64) int64 {
+	*d = *d*6364136223846793005 + 1442695040888963407
+	return int64(uint64(*d)>>33) % n
+}
+
+var (
+	mallocStack = []string{"malloc+0x0 (/usr/lib/libc.so.6)", "std::vector<int, std::allocator<int> >::reserve(unsigned long)+0x31 (/opt/app/server)", "worker+0x88 (/opt/app/server)", "start_thread+0x2f3 (/usr/lib/libc.so.6)"}
+	queryStack  = []string{"run_query+0x4 (/opt/app/server)", "0x7f31c0de1000 (/opt/app/plugin.so)", "worker+0x91 (/opt/app/server)", "start_thread+0x2f3 (/usr/lib/libc.so.6)"}
+	gcStack     = []string{"__munmap+0xb (/usr/lib/libc.so.6)", "heap_trim(Heap*)+0x12c (/opt/app/server)", "gc_main+0x40 (/opt/app/server)", "start_thread+0x2f3 (/usr/lib/libc.so.6)"}
+)
+
+// builder makes a Run out of single hits, as replay does.
+type builder struct {
+	run     replay.Run
+	resolve []sim.Time
+	waits   []sim.Time
+	samples map[string]int
+}
+
+func newBuilder(resolver string) *builder {
+	const step = 50 * sim.Microsecond
+	b := &builder{samples: map[string]int{}}
+	b.run = replay.Run{Resolver: resolver, Makespan: 40*step - 7, Series: replay.Series{Step: step, Slices: make([]replay.Slice, 40)}}
+	return b
+}
+
+// hit adds one hit of thread n, which arrived at at.
+func (b *builder) hit(n int, at sim.Time, o sim.Outcome, p sim.Parts, transfers int64) {
+	r := &b.run
+	r.Hits++
+	r.Outcomes[o]++
+	r.Parts.Add(p)
+	r.LineTransfers += transfers
+	b.resolve = append(b.resolve, p.Resolve())
+	if o != sim.Lockless {
+		b.waits = append(b.waits, p.LockWait)
+	}
+	s := replay.Sample{
+		Stack: mallocStack, Probe: "libc:malloc", Comm: fmt.Sprintf("worker/%d", n), PID: 700, TID: int32(701 + n), CPU: n % 4, Outcome: o,
+	}
+	if n%2 == 1 {
+		s.Stack, s.Probe = queryStack, "app:run_query"
+	}
+	key := fmt.Sprint(n, o)
+	i, ok := b.samples[key]
+	if !ok {
+		i = len(r.Samples)
+		b.samples[key] = i
+		r.Samples = append(r.Samples, s)
+	}
+	sample := &r.Samples[i]
+	sample.Hits++
+	sample.Parts.Add(p)
+	sample.LineTransfers += transfers
+	slice := &r.Series.Slices[at/r.Series.Step]
+	slice.Outcomes[o]++
+	slice.LockWait += p.LockWait
+	b.probe(s.Probe, o, p)
+}
+
+func (b *builder) probe(name string, o sim.Outcome, p sim.Parts) {
+	for i := range b.run.Probes {
+		if row := &b.run.Probes[i]; row.Probe == name {
+			row.Hits++
+			row.Outcomes[o]++
+			row.Parts.Add(p)
+			return
+		}
+	}
+	row := replay.ProbeRow{Probe: name, Hits: 1, Parts: p}
+	row.Outcomes[o]++
+	b.run.Probes = append(b.run.Probes, row)
+}
+
+func dist(times []sim.Time) replay.Dist {
+	if len(times) == 0 {
+		return replay.Dist{}
+	}
+	slices.Sort(times)
+	d := replay.Dist{Count: int64(len(times)), Max: times[len(times)-1]}
+	for _, t := range times {
+		d.Total += t
+	}
+	at := func(percent int) sim.Time { return times[(len(times)-1)*percent/100] }
+	d.P50, d.P90, d.P99 = at(50), at(90), at(99)
+	return d
+}
+
+// finish completes the run with the parts that no test adds up.
+func (b *builder) finish() replay.Run {
+	r := &b.run
+	r.Resolve, r.LockWait = dist(b.resolve), dist(b.waits)
+	for low := sim.Time(1); low < 1<<40; low *= 2 {
+		bin := replay.Bin{Low: low, High: 2 * low}
+		for _, t := range b.resolve {
+			if t >= bin.Low && t < bin.High {
+				bin.Count++
+			}
+		}
+		if bin.Count > 0 {
+			r.ResolveHist = append(r.ResolveHist, bin)
+		}
+	}
+	r.Mms = []replay.MmRow{{PID: 700, Comm: "server", Hits: r.Hits, Outcomes: r.Outcomes, Writers: 44, Wait: r.Parts.LockWait}}
+	return *r
+}
+
+// lockedRun is a run in which every hit takes the lock.
+func lockedRun() replay.Run {
+	b, d := newBuilder("locked"), dice(1)
+	b.run.Digest = 0x00ab54a98ceb1f0a
+	for i := range 2000 {
+		p := sim.Parts{Lookup: 90_000 + sim.Time(d.roll(40_000)), Stall: sim.Time(d.roll(400_000)), Handler: 250_123}
+		p.LockHold = p.Lookup - 20_000
+		if i%10 == 0 {
+			p.LockWait = 2*sim.Microsecond + sim.Time(d.roll(9_000_000))
+		}
+		b.hit(i%8, sim.Time(i)*sim.Microsecond, sim.Unconfigured, p, 3)
+	}
+	b.run.Blame = []replay.Blame{{
+		Comm: "gc", PID: 700, TID: 720, Kind: "munmap", Stack: gcStack, Sections: 40, Hold: 400 * sim.Microsecond,
+		Wait: b.run.Parts.LockWait,
+	}}
+	b.run.WriterWait = dist([]sim.Time{0, 0, 1_500_000, 22_000_000})
+	b.run.Lines = []replay.LineRow{
+		{Line: "mmap_lock.count", Accesses: 4000, Transfers: 3900, Stall: 350 * sim.Microsecond},
+		{Line: "mmap_lock.owner+mm_lock_seq", Accesses: 2000, Transfers: 1900, Stall: 48 * sim.Microsecond},
+		{Line: "maple root", Accesses: 2000, Transfers: 200, Stall: 900 * sim.Nanosecond},
+	}
+	return b.finish()
+}
+
+// speculativeRun is a run in which some hits fall back, mostly early on.
+func speculativeRun() replay.Run {
+	b, d := newBuilder("speculative"), dice(2)
+	b.run.Digest = 0x9e3779b97f4a7c15
+	b.run.Undecided = 3
+	for i := range 2000 {
+		o, p := sim.Lockless, sim.Parts{Lookup: 60_000 + sim.Time(d.roll(20_000)), Stall: sim.Time(d.roll(9_000)), Handler: 250_123}
+		if i < 1000 && i%16 == 0 || i%128 == 0 {
+			o = sim.WriterActive + sim.Outcome(d.roll(2))
+			p.Wasted = 10_000 + sim.Time(d.roll(30_000))
+			p.Lookup += 70_000
+			p.LockHold = 50_007
+			p.LockWait = sim.Time(d.roll(30_000_000))
+		}
+		b.hit(i%8, sim.Time(i)*sim.Microsecond, o, p, 1)
+	}
+	b.blame()
+	b.run.WriterWait = dist([]sim.Time{0, 0, 0, 9_000_001})
+	b.run.Lines = []replay.LineRow{
+		{Line: "mmap_lock.owner+mm_lock_seq", Accesses: 4100, Transfers: 300, Stall: 30 * sim.Microsecond},
+		{Line: "mmap_lock.count", Accesses: 140, Transfers: 120, Stall: 9 * sim.Microsecond},
+	}
+	return b.finish()
+}
+
+// blame shares the fallbacks between two writers and puts some on the timeline.
+func (b *builder) blame() {
+	r := &b.run
+	gc := replay.Blame{
+		Comm: "gc", PID: 700, TID: 720, Kind: "munmap", Stack: gcStack, Sections: 40,
+		Hold: 400*sim.Microsecond + 1, Fallbacks: r.Fallbacks() - 5, Wait: r.Parts.LockWait - 3*sim.Microsecond, Wasted: r.Parts.Wasted - 777,
+	}
+	loader := replay.Blame{
+		Comm: "load\x1b[er", PID: 700, TID: 733, Kind: "mmap", Sections: 4, Hold: 12 * sim.Microsecond,
+		Fallbacks: 5, Wait: 3 * sim.Microsecond, Wasted: 777,
+	}
+	r.Blame = []replay.Blame{gc, loader}
+	for i := range 20 {
+		at := sim.Time(i) * 48 * sim.Microsecond
+		r.Series.Slices[at/r.Series.Step].Held += 10 * sim.Microsecond
+		section := replay.Span{
+			Kind: replay.SectionSpan, PID: 700, TID: 720, Comm: "gc", CPU: 3, Start: at, LockedAt: at + 500_000, End: at + 11*sim.Microsecond, Op: "munmap",
+		}
+		hit := replay.Span{
+			Kind: replay.FallbackSpan, PID: 700, TID: 701, Comm: "worker/0", CPU: 0, Start: at + 2*sim.Microsecond, LockedAt: at + 12*sim.Microsecond,
+			End: at + 12_100_000, Probe: "libc:malloc", Outcome: sim.WriterActive, Blame: 2 * i,
+		}
+		r.Spans = append(r.Spans, section, hit)
+	}
+	r.Spans[len(r.Spans)-1].Blame = -1
+	r.SpansDropped = 6
+	r.Series.Slices[12].Lost = 12
+}
+
+// fixture is a Result with two runs over one trace.
+func fixture() *replay.Result {
+	return &replay.Result{
+		Trace: replay.TraceSummary{
+			Path: "server.parquet", SHA256: "5f3c0f4d1f1a7b5a0d4b3f2e1c0b9a8f7e6d5c4b3a2f1e0d9c8b7a6f5e4d3c2b",
+			Events: 92_341, Hits: 2000, Writers: 44, Mms: 1, Threads: 10, DurationNs: 2_000_000, Lost: 12,
+			Arrivals: replay.Split{Observed: 70, Modelled: 1930}, Sections: replay.Split{Observed: 40, Modelled: 4},
+		},
+		Machine:  replay.MachineSummary{Name: "generic", CPUs: 4, Sockets: 1, SMT: 1},
+		Options:  replay.Options{Resolvers: []string{"locked", "speculative"}, SpeedPPM: 1_500_000, Clone: 1, Seed: 42},
+		Runs:     []replay.Run{lockedRun(), speculativeRun()},
+		Warnings: []string{"12 of 92,341 events were lost; 3 hits are undecided"},
+	}
+}
+
+// emptyResult is the least that a report must be able to say.
+func emptyResult() *replay.Result {
+	return &replay.Result{
+		Trace:   replay.TraceSummary{Path: "none.parquet"},
+		Machine: replay.MachineSummary{Name: "generic", CPUs: 1, Sockets: 1, SMT: 1},
+		Options: replay.Options{SpeedPPM: 1_000_000, Clone: 1},
+		Runs:    []replay.Run{{Resolver: "speculative"}},
+	}
+}

@@ -1,0 +1,105 @@
+package reports
+
+import (
+	"path"
+	"strings"
+	"unicode"
+
+	"github.com/replay/replay/replay"
+	"github.com/replay/replay/sim"
+)
+
+// reasonNames say for people why a hit fell back; index is sim.Outcome.
+var reasonNames = [sim.NumOutcomes]string{
+	sim.Lockless:     "without lock",
+	sim.WriterActive: "writer active",
+	sim.SeqChanged:   "sequence changed",
+	sim.NoVMA:        "no mapping",
+	sim.NoFile:       "mapping has no file",
+	sim.NoUprobe:     "no uprobe found",
+	sim.Unconfigured: "never speculates",
+}
+
+// printable replaces what could move a terminal's cursor or break a line. A
+// thread's name is any bytes.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
+}
+
+// frame is one entry of a stack, taken apart.
+type frame struct {
+	symbol string // "0xaddr" where there was none
+	module string // as in the trace: a path, or a name in brackets; may be empty
+}
+
+// parseFrame reads "symbol+0xoff (module)" or "0xaddr (module)"; any other text
+// is a symbol.
+func parseFrame(s string) frame {
+	var f frame
+	if i := strings.LastIndex(s, " ("); i >= 0 && strings.HasSuffix(s, ")") {
+		s, f.module = s[:i], s[i+2:len(s)-1]
+	}
+	if i := strings.LastIndex(s, "+0x"); i > 0 {
+		s = s[:i]
+	}
+	f.symbol = s
+	return f
+}
+
+// kernel reports whether f is in the kernel or one of its modules, which perf
+// shows in brackets; [vdso] and [vsyscall] are user code.
+func (f frame) kernel() bool {
+	if f.module == "[vdso]" || f.module == "[vsyscall]" || f.module == "[unknown]" {
+		return false
+	}
+	return strings.HasPrefix(f.module, "[") || strings.HasSuffix(f.module, ".ko")
+}
+
+// label is f for people: an address alone says little without its module.
+func (f frame) label() string {
+	if strings.HasPrefix(f.symbol, "0x") && f.module != "" {
+		return f.symbol + " in " + path.Base(f.module)
+	}
+	return f.symbol
+}
+
+// callers shows a stack on one line, leaf first.
+func callers(stack []string) string {
+	labels := make([]string, len(stack))
+	for i, s := range stack {
+		labels[i] = printable(parseFrame(s).label())
+	}
+	return strings.Join(labels, " < ")
+}
+
+// mainRun is the run that the headline is about: the last one that can resolve
+// without the lock, else the last. It is nil when there is none.
+func mainRun(res *replay.Result) *replay.Run {
+	for i := len(res.Runs) - 1; i >= 0; i-- {
+		if speculates(&res.Runs[i]) {
+			return &res.Runs[i]
+		}
+	}
+	if len(res.Runs) == 0 {
+		return nil
+	}
+	return &res.Runs[len(res.Runs)-1]
+}
+
+// baseRun is what the main run is held against: the first that always locks, or
+// nil.
+func baseRun(res *replay.Result) *replay.Run {
+	for i := range res.Runs {
+		if r := &res.Runs[i]; r.Hits > 0 && !speculates(r) {
+			return r
+		}
+	}
+	return nil
+}
+
+func speculates(r *replay.Run) bool { return r.Outcomes[sim.Unconfigured] < r.Hits }
