@@ -20,9 +20,8 @@
 // The package has no time, no I/O and no locks, and iterates over no map. What it
 // leaves out, because no trace shows it:
 //
-//   - which pages were touched. Adjacent anonymous mappings merge as if they
-//     shared an anon_vma, a moved one keeps its offsets as if it had been
-//     touched, and VM_ACCOUNT never keeps two apart.
+//   - which pages were touched. Adjacent anonymous mappings merge as if none of
+//     theirs were, but a moved one keeps its offsets as if some were.
 //   - mlock, anonymous names, userfaultfd and NUMA policies, which also keep
 //     mappings apart, and stack growth by page fault.
 //   - pages other than 4 KiB.

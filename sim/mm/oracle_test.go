@@ -18,52 +18,59 @@ type page struct {
 }
 
 // oracle is an address space as a table of pages.
-type oracle map[uint64]page
+type oracle struct {
+	pages map[uint64]page
+	shmem uint64
+}
 
-func (o oracle) mapped(start, end uint64) uint64 {
+func (o *oracle) mapped(start, end uint64) uint64 {
 	var n uint64
 	for at := start; at < end; at += PageSize {
-		if _, ok := o[at]; ok {
+		if _, ok := o.pages[at]; ok {
 			n++
 		}
 	}
 	return n
 }
 
-func (o oracle) unmap(start, end uint64) uint64 {
+func (o *oracle) unmap(start, end uint64) uint64 {
 	n := o.mapped(start, end)
 	for at := start; at < end; at += PageSize {
-		delete(o, at)
+		delete(o.pages, at)
 	}
 	return n
 }
 
-func (o oracle) set(v VMA) {
+func (o *oracle) set(v VMA) {
 	switch {
 	case v.File == NoFile && v.Flags&Shared != 0:
-		v.Pgoff = 0
+		v.Pgoff = o.shmem
+		o.shmem += v.Len() + PageSize
 	case v.File == NoFile:
 		v.Pgoff = v.Start
 	}
+	if v.Flags &^= Accounted; v.Flags&(Shared|NoReserve) == 0 && v.Prot&Write != 0 {
+		v.Flags |= Accounted
+	}
 	for at := v.Start; at < v.End; at += PageSize {
-		o[at] = page{v.File, v.Pgoff + at - v.Start, v.Prot, v.Flags}
+		o.pages[at] = page{v.File, v.Pgoff + at - v.Start, v.Prot, v.Flags}
 	}
 }
 
-func (o oracle) edit(start, end uint64, f func(*page)) {
+func (o *oracle) edit(start, end uint64, f func(*page)) {
 	for at := start; at < end; at += PageSize {
-		if p, ok := o[at]; ok {
+		if p, ok := o.pages[at]; ok {
 			f(&p)
-			o[at] = p
+			o.pages[at] = p
 		}
 	}
 }
 
 // runs joins pages that follow from each other: what the mappings must be.
-func (o oracle) runs(limit uint64) []VMA {
+func (o *oracle) runs(limit uint64) []VMA {
 	var vmas []VMA
 	for at := uint64(0); at < limit; at += PageSize {
-		p, ok := o[at]
+		p, ok := o.pages[at]
 		if !ok {
 			continue
 		}
@@ -103,7 +110,7 @@ func drawVMA(t *rapid.T) VMA {
 // model runs an address space and its oracle side by side.
 type model struct {
 	space  *AddressSpace
-	oracle oracle
+	oracle *oracle
 	marks  map[string]int
 	before []VMA
 }
@@ -175,7 +182,17 @@ func (m *model) munmap(t *rapid.T) {
 func (m *model) mprotect(t *rapid.T) {
 	addr, length := drawRange(t)
 	prot := rapid.SampledFrom([]Prot{0, Read, Read | Write}).Draw(t, "prot")
-	m.oracle.edit(addr, pageUp(addr+length), func(p *page) { p.prot = prot })
+	m.oracle.edit(addr, pageUp(addr+length), func(p *page) {
+		writable := p.prot&Write != 0
+		if p.prot = prot; p.flags&(Shared|NoReserve) != 0 {
+			return
+		}
+		if prot&Write != 0 && !writable {
+			p.flags |= Accounted
+		} else if prot&Write == 0 && p.file == NoFile {
+			p.flags &^= Accounted
+		}
+	})
 	e, err := m.space.Protect(addr, length, prot)
 	m.did(t, e, err, 0)
 	m.mark("protect splits", e.Added > 0)
@@ -226,16 +243,16 @@ func (m *model) mremap(t *rapid.T) {
 }
 
 // resize continues the mapping of the last old page, which may go on beyond it.
-func (o oracle) resize(oldEnd, newEnd uint64) (unmapped uint64) {
+func (o *oracle) resize(oldEnd, newEnd uint64) (unmapped uint64) {
 	if newEnd <= oldEnd {
 		return o.unmap(newEnd, oldEnd)
 	}
-	p, ok := o[oldEnd-PageSize]
+	p, ok := o.pages[oldEnd-PageSize]
 	at := oldEnd
 	for ; ok && at < newEnd; at += PageSize {
 		next := p
 		next.pgoff += PageSize
-		if now, mapped := o[at]; !mapped || now != next {
+		if now, mapped := o.pages[at]; !mapped || now != next {
 			break
 		}
 		p = next
@@ -243,16 +260,16 @@ func (o oracle) resize(oldEnd, newEnd uint64) (unmapped uint64) {
 	for ; ok && at < newEnd; at += PageSize {
 		p.pgoff += PageSize
 		unmapped += o.unmap(at, at+PageSize)
-		o[at] = p
+		o.pages[at] = p
 	}
 	return unmapped
 }
 
-func (o oracle) move(old, oldEnd, now, newEnd uint64, leave bool) (unmapped uint64) {
-	pages := make(oracle)
+func (o *oracle) move(old, oldEnd, now, newEnd uint64, leave bool) (unmapped uint64) {
+	pages := make(map[uint64]page)
 	size := min(oldEnd-old, newEnd-now)
 	for at := uint64(0); at < size; at += PageSize {
-		if p, ok := o[old+at]; ok {
+		if p, ok := o.pages[old+at]; ok {
 			pages[now+at] = p
 		}
 	}
@@ -264,7 +281,7 @@ func (o oracle) move(old, oldEnd, now, newEnd uint64, leave bool) (unmapped uint
 	}
 	unmapped = o.unmap(now, newEnd)
 	for at, p := range pages {
-		o[at] = p
+		o.pages[at] = p
 	}
 	if !leave {
 		o.unmap(old, oldEnd)
@@ -276,9 +293,9 @@ func (m *model) fork(t *rapid.T) {
 	child := m.space.Clone()
 	m.mark("fork leaves out", child.Len() < m.space.Len())
 	m.space = child
-	for at, p := range m.oracle {
+	for at, p := range m.oracle.pages {
 		if p.flags&DontFork != 0 {
-			delete(m.oracle, at)
+			delete(m.oracle.pages, at)
 		}
 	}
 }
@@ -286,7 +303,7 @@ func (m *model) fork(t *rapid.T) {
 func (m *model) infer(t *rapid.T) {
 	addr, offset := rapid.Uint64Range(0, universe-1).Draw(t, "addr"), rapid.Uint64Range(0, 40).Draw(t, "offset")*PageSize
 	offset += addr % PageSize
-	_, mapped := m.oracle[addr&^(PageSize-1)]
+	_, mapped := m.oracle.pages[addr&^(PageSize-1)]
 	v, ok := m.space.Infer(addr, 1, offset)
 	if ok == mapped {
 		t.Fatalf("inferred %+v, %v at %#x", v, ok, addr)
@@ -298,7 +315,7 @@ func (m *model) infer(t *rapid.T) {
 		t.Fatalf("inferred %+v at %#x, want offset %#x", v, addr, offset)
 	}
 	for at := v.Start; at < v.End; at += PageSize {
-		if p, mapped := m.oracle[at]; mapped && p.flags&Inferred == 0 {
+		if p, mapped := m.oracle.pages[at]; mapped && p.flags&Inferred == 0 {
 			t.Fatalf("inferred %+v over %+v", v, p)
 		}
 	}
@@ -325,7 +342,7 @@ func (m *model) check(t *rapid.T) {
 	}
 	for at := uint64(0); at < universe; at += PageSize {
 		v, ok := m.space.Find(at + 123)
-		p, mapped := m.oracle[at]
+		p, mapped := m.oracle.pages[at]
 		if ok != mapped || ok && (v.Offset(at) != p.pgoff || v.File != p.file || !v.Contains(at)) {
 			t.Fatalf("found %+v, %v at %#x, want %+v", v, ok, at, p)
 		}
@@ -342,7 +359,7 @@ func TestAgainstOracle(t *testing.T) {
 	marks := make(map[string]int)
 	for range 40 { // 100 sequences each: the rarest path is taken some fifty times
 		rapid.Check(t, func(t *rapid.T) {
-			m := &model{space: new(AddressSpace), oracle: make(oracle), marks: marks}
+			m := &model{space: new(AddressSpace), oracle: &oracle{pages: make(map[uint64]page)}, marks: marks}
 			t.Repeat(map[string]func(*rapid.T){
 				"mmap": m.mmap, "mmap above": m.mmapAbove, "munmap": m.munmap, "mprotect": m.mprotect, "madvise": m.madvise,
 				"mremap": m.mremap, "fork": m.fork, "infer": m.infer, "infer again": m.infer, "": m.check,

@@ -36,8 +36,8 @@ func id(v VMA, id uint32) VMA { v.ID = id; return v }
 func TestStructures(t *testing.T) {
 	none := anon(0x1000, 0x9000)
 	none.Prot, none.Pgoff = 0, 0x1000
-	data := func(start, end uint64) VMA { v := anon(start, end); v.Pgoff = start; return v }
-	bare := func(start, end uint64) VMA { v := data(start, end); v.Prot = 0; return v }
+	data := func(start, end uint64) VMA { v := anon(start, end); v.Pgoff, v.Flags = start, Accounted; return v }
+	bare := func(start, end uint64) VMA { v := data(start, end); v.Prot, v.Flags = 0, 0; return v }
 	moved := rx(0x20000, 0x22000, 0x1000)
 
 	for _, test := range []struct {
@@ -197,7 +197,7 @@ func TestStructures(t *testing.T) {
 		{
 			"move and leave", []VMA{anon(0x1000, 0x2000)},
 			func(s *AddressSpace) (Effect, error) { return s.Remap(0x1000, 0x1000, 0x8000, 0x1000, DontUnmap) },
-			[]VMA{id(data(0x1000, 0x2000), 1), {Start: 0x8000, End: 0x9000, Pgoff: 0x1000, Prot: Read | Write, ID: 2}},
+			[]VMA{id(data(0x1000, 0x2000), 1), {Start: 0x8000, End: 0x9000, Pgoff: 0x1000, Prot: Read | Write, Flags: Accounted, ID: 2}},
 			Effect{Added: 1, Moved: 1},
 		},
 		{

@@ -24,6 +24,7 @@ const (
 	GrowsDown                    // MAP_GROWSDOWN
 	NoReserve                    // MAP_NORESERVE
 	HugeTLB                      // MAP_HUGETLB
+	Accounted                    // VM_ACCOUNT: counted as memory that may be written; set by the operations
 	Inferred                     // not in the trace: made up by AddressSpace.Infer
 	Sequential                   // MADV_SEQUENTIAL
 	Random                       // MADV_RANDOM
@@ -63,7 +64,7 @@ func MapFlags(mmap int32) Flags {
 // File from Pgoff on.
 type VMA struct {
 	Start, End uint64 // page aligned, Start < End
-	Pgoff      uint64 // offset of Start in File, in bytes; for private anonymous memory, of its own making
+	Pgoff      uint64 // offset of Start in File, in bytes; without a file, what tells whether neighbours fit
 	Prot       Prot
 	Flags      Flags
 	File       FileID
@@ -89,6 +90,31 @@ func (v VMA) Offset(addr uint64) uint64 { return v.Pgoff + (addr - v.Start) }
 // anonymous memory and huge pages as well: they live in an unnamed file.
 func (v VMA) FileBacked() bool { return v.File != NoFile || v.Flags&(Shared|HugeTLB) != 0 }
 
+// account sets the flag of a new mapping (accountable_mapping).
+func (v VMA) account() VMA {
+	v.Flags &^= Accounted
+	if v.Prot&Write != 0 && v.Flags&(Shared|NoReserve|HugeTLB) == 0 {
+		v.Flags |= Accounted
+	}
+	return v
+}
+
+// protect gives v other rights. Private memory stays accounted for when it is no
+// longer writable, unless it is anonymous and untouched, and so does not merge
+// with what never was writable (mprotect_fixup).
+func (v VMA) protect(prot Prot) VMA {
+	switch {
+	case prot&Write != 0:
+		if v.Prot&Write == 0 && v.Flags&(Shared|NoReserve|HugeTLB) == 0 {
+			v.Flags |= Accounted
+		}
+	case v.File == NoFile:
+		v.Flags &^= Accounted
+	}
+	v.Prot = prot
+	return v
+}
+
 // clip returns the part of v from start up to end, which must overlap it.
 func (v VMA) clip(start, end uint64) VMA {
 	if start > v.Start {
@@ -101,8 +127,6 @@ func (v VMA) clip(start, end uint64) VMA {
 
 // mergeable reports whether a and b, b directly above a, are one mapping to the
 // kernel (can_vma_merge_after). Huge pages are VM_DONTEXPAND and never merge.
-// Shared anonymous mappings start at offset 0 of a file each, so that only parts
-// of one fit together.
 func mergeable(a, b *VMA) bool {
 	return a.End == b.Start && a.Prot == b.Prot && a.Flags == b.Flags && a.File == b.File &&
 		a.Pgoff+a.Len() == b.Pgoff && a.Flags&HugeTLB == 0
