@@ -58,17 +58,23 @@ func share(part, whole int64) string {
 	return fmt.Sprintf("%.2f %%", p)
 }
 
-// ratio says how b compares with a, such as "3.6x less".
-func ratio(a, b sim.Time) string {
-	switch {
-	case a == b:
-		return "the same"
-	case a == 0 || b == 0:
+// change says in brackets how b compares with a, such as " (46 % less)"; it is
+// empty where that says nothing.
+func change(a, b sim.Time) string {
+	if a == 0 || a == b {
 		return ""
-	case a > b:
-		return fmt.Sprintf("%.3gx less", float64(a)/float64(b))
 	}
-	return fmt.Sprintf("%.3gx more", float64(b)/float64(a))
+	percent, word := 100*float64(b-a)/float64(a), "more"
+	if percent < 0 {
+		percent, word = -percent, "less"
+	}
+	switch {
+	case percent < 0.5:
+		return " (about the same)"
+	case percent > 900:
+		return fmt.Sprintf(" (%.0f times as much)", float64(b)/float64(a))
+	}
+	return fmt.Sprintf(" (%.0f %% %s)", percent, word)
 }
 
 // plural is "1 hit" or "2 hits".

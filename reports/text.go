@@ -1,0 +1,237 @@
+package reports
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/replay/replay/replay"
+	"github.com/replay/replay/sim"
+)
+
+// TextOptions is how the text report looks. The zero value is plain and 80 wide.
+type TextOptions struct {
+	Color bool // emphasis by colour, on top of words that say the same
+	Width int  // columns; 0 means 80, and less than 60 is taken as 60
+}
+
+const (
+	defaultWidth = 80
+	minWidth     = 60
+	blameRows    = 8 // rows of each table that stay readable; report.json has all
+	probeRows    = 8
+	mmRows       = 5
+	lineRows     = 6
+)
+
+// Text writes the report for people: what was found first, then the figures side
+// by side, who is to blame, and what the figures rest on.
+func Text(w io.Writer, res *replay.Result, o TextOptions) error {
+	t := &textReport{color: o.Color, width: max(o.Width, minWidth)}
+	if o.Width == 0 {
+		t.width = defaultWidth
+	}
+	t.headline(res)
+	t.comparison(res.Runs)
+	for i := range res.Runs {
+		t.blame(&res.Runs[i], len(res.Runs) > 1)
+	}
+	if r := mainRun(res); r != nil {
+		t.probes(r)
+		t.mms(r)
+	}
+	t.lines(res.Runs)
+	t.provenance(res)
+	_, err := w.Write(t.b.Bytes())
+	return err
+}
+
+// textReport is the report so far.
+type textReport struct {
+	b     bytes.Buffer
+	color bool
+	width int
+}
+
+// emphasis is a use of colour.
+type emphasis text.Color
+
+const (
+	strong  = emphasis(text.Bold)
+	good    = emphasis(text.FgGreen)
+	bad     = emphasis(text.FgRed)
+	caution = emphasis(text.FgYellow)
+	plain   = emphasis(text.Reset)
+)
+
+func (t *textReport) paint(e emphasis, s string) string {
+	if !t.color || e == plain {
+		return s
+	}
+	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", e, s)
+}
+
+// title begins a part of the report.
+func (t *textReport) title(s string) { fmt.Fprintf(&t.b, "\n%s\n", t.paint(strong, s)) }
+
+// para writes a paragraph, wrapped and indented.
+func (t *textReport) para(e emphasis, indent, s string) {
+	for _, line := range strings.Split(wrap(s, t.width-len(indent)), "\n") {
+		fmt.Fprintf(&t.b, "%s%s\n", indent, t.paint(e, line))
+	}
+}
+
+// wrap breaks s at spaces, but not before a unit, and inside a word only when it
+// fits no line.
+func wrap(s string, width int) string {
+	var lines []string
+	line := ""
+	for _, word := range strings.FieldsFunc(noBreak.Replace(s), func(r rune) bool { return r == ' ' }) {
+		if line != "" && columns(line)+1+columns(word) > width {
+			lines, line = append(lines, line), ""
+		}
+		if line != "" {
+			line += " "
+		}
+		line += word
+		for columns(line) > width {
+			head := text.Trim(line, width)
+			lines, line = append(lines, head), line[len(head):]
+		}
+	}
+	return strings.ReplaceAll(strings.Join(append(lines, line), "\n"), "\u00a0", " ")
+}
+
+// noBreak keeps figures with their units and signs.
+var noBreak = strings.NewReplacer(" %", "\u00a0%", " ns", "\u00a0ns", " µs", "\u00a0µs", " ms", "\u00a0ms", " s ", "\u00a0s ", " s,", "\u00a0s,", " s.", "\u00a0s.")
+
+// columns is how wide s is on a terminal.
+func columns(s string) int { return text.StringWidthWithoutEscSequences(s) }
+
+// clip shortens s to a width, and shows that it did.
+func clip(s string, width int) string {
+	if columns(s) <= width {
+		return s
+	}
+	return text.Trim(s, width-1) + "…"
+}
+
+func (t *textReport) headline(res *replay.Result) {
+	tr, m, o := &res.Trace, &res.Machine, &res.Options
+	t.para(strong, "", clip(printable(tr.Path), t.width))
+	t.para(plain, "", fmt.Sprintf("%s in %s, %s of %s; %s",
+		plural(tr.Hits, "hit"), span(sim.Time(tr.DurationNs)*sim.Nanosecond), plural(tr.Threads, "thread"),
+		plural(tr.Mms, "address space"), plural(tr.Writers, "write section")))
+	t.para(plain, "", fmt.Sprintf("on %s (%s, SMT %d); timing %s, speed %gx, clone %d, placement %s, seed %d",
+		printable(m.Name), plural(int64(m.CPUs), "CPU"), m.SMT, o.Timing, float64(o.SpeedPPM)/1e6, o.Clone, o.Placement, o.Seed))
+	t.b.WriteByte('\n')
+	for _, s := range findings(res) {
+		t.para(s.emphasis, "  ", s.text)
+	}
+}
+
+// finding is one sentence of the headline.
+type finding struct {
+	emphasis emphasis
+	text     string
+}
+
+// findings are the sentences of the headline, on the page as in the text.
+func findings(res *replay.Result) []finding {
+	r := mainRun(res)
+	if r == nil || r.Hits == 0 {
+		return []finding{{caution, "There was no hit to resolve."}}
+	}
+	all := []finding{{resultEmphasis(r), resolvedSentence(r)}}
+	if s := reasonSentence(r); s != "" {
+		all = append(all, finding{bad, s})
+	}
+	if base := baseRun(res); base != nil && base != r {
+		all = append(all, finding{strong, againstSentence(base, r)})
+	}
+	if s := blameSentence(r); s != "" {
+		all = append(all, finding{strong, s})
+	}
+	return all
+}
+
+func resultEmphasis(r *replay.Run) emphasis {
+	if r.Fallbacks() == 0 {
+		return good
+	}
+	return strong
+}
+
+func resolvedSentence(r *replay.Run) string {
+	return fmt.Sprintf("%s: %s of %s resolved without mmap_lock (%s).",
+		r.Resolver, count(r.Lockless()), plural(r.Hits, "hit"), share(r.Lockless(), r.Hits))
+}
+
+// reasonSentence says why hits fell back and what it cost them, or "".
+func reasonSentence(r *replay.Run) string {
+	if r.Fallbacks() == 0 {
+		return ""
+	}
+	var reasons []string
+	for o := sim.WriterActive; o < sim.NumOutcomes; o++ {
+		if n := r.Outcomes[o]; n > 0 {
+			reasons = append(reasons, fmt.Sprintf("%s %s", count(n), reasonNames[o]))
+		}
+	}
+	return fmt.Sprintf("%s fell back (%s): %s. They waited %s for the lock, at worst %s.",
+		count(r.Fallbacks()), share(r.Fallbacks(), r.Hits), strings.Join(reasons, ", "), span(r.LockWait.Total), span(r.LockWait.Max))
+}
+
+func againstSentence(base, r *replay.Run) string {
+	compare := func(what string, a, b sim.Time) string {
+		return fmt.Sprintf("%s %s instead of %s%s", what, span(b), span(a), change(a, b))
+	}
+	return fmt.Sprintf("Against %s: %s, %s.", base.Resolver,
+		compare("resolving took", base.Resolve.Total, r.Resolve.Total), compare("lock wait", base.LockWait.Total, r.LockWait.Total))
+}
+
+// blameSentence names the writer that cost the most, or is "".
+func blameSentence(r *replay.Run) string {
+	if len(r.Blame) == 0 {
+		return ""
+	}
+	b := &r.Blame[0]
+	if b.Fallbacks == 0 && b.Wait == 0 {
+		return ""
+	}
+	s := fmt.Sprintf("Most to blame: %s of thread %s (tid %d)", b.Kind, printable(b.Comm), b.TID)
+	if b.Fallbacks > 0 {
+		s += fmt.Sprintf(", which spoiled %s (%s of the fallbacks)", plural(b.Fallbacks, "hit"), share(b.Fallbacks, r.Fallbacks()))
+	}
+	return s + fmt.Sprintf(" and made hits wait %s.", span(b.Wait))
+}
+
+// provenance says what the figures rest on.
+func (t *textReport) provenance(res *replay.Result) {
+	tr := &res.Trace
+	t.title("What the figures rest on")
+	t.para(plain, "  ", fmt.Sprintf("arrivals of hits: %s observed, %s inferred", count(tr.Arrivals.Observed), count(tr.Arrivals.Modelled)))
+	t.para(plain, "  ", fmt.Sprintf("write sections: %s observed, %s modelled", count(tr.Sections.Observed), count(tr.Sections.Modelled)))
+	e, loss := plain, fmt.Sprintf("lost events: none of %s", count(tr.Events))
+	if tr.Lost > 0 {
+		e, loss = caution, fmt.Sprintf("lost events: %s of %s (%s)", count(tr.Lost), count(tr.Lost+tr.Events), share(tr.Lost, tr.Lost+tr.Events))
+	}
+	t.para(e, "  ", loss)
+	for i := range res.Runs {
+		if r := &res.Runs[i]; r.Undecided > 0 {
+			t.para(caution, "  ", fmt.Sprintf("%s: a lost event may have changed %s", r.Resolver, plural(r.Undecided, "hit")))
+		}
+	}
+	if tr.SHA256 != "" {
+		t.para(plain, "  ", "trace sha256 "+tr.SHA256)
+	}
+	for i := range res.Runs {
+		t.para(plain, "  ", fmt.Sprintf("digest %016x %s", res.Runs[i].Digest, res.Runs[i].Resolver))
+	}
+	for _, w := range res.Warnings {
+		t.para(caution, "  ", "warning: "+printable(w))
+	}
+}

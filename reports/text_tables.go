@@ -1,0 +1,248 @@
+package reports
+
+import (
+	"fmt"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/replay/replay/replay"
+	"github.com/replay/replay/sim"
+)
+
+// column is one column of a table: text to the left, figures to the right.
+type column struct {
+	name   string
+	figure bool
+	width  int // at most; 0 for as wide as it gets
+}
+
+// table writes rows under their columns, indented by two.
+func (t *textReport) table(cols []column, rows [][]string) {
+	w := table.NewWriter()
+	style := table.StyleDefault
+	style.Options = table.Options{}
+	style.Box.PaddingLeft, style.Box.PaddingRight = "  ", ""
+	style.Format.Header = text.FormatDefault
+	if t.color {
+		style.Color.Header = text.Colors{text.Faint}
+	}
+	w.SetStyle(style)
+	w.SuppressTrailingSpaces()
+	header := make(table.Row, len(cols))
+	configs := make([]table.ColumnConfig, len(cols))
+	for i, c := range cols {
+		header[i] = c.name
+		configs[i] = table.ColumnConfig{Number: i + 1}
+		if c.figure {
+			configs[i].Align, configs[i].AlignHeader = text.AlignRight, text.AlignRight
+		}
+	}
+	w.SetColumnConfigs(configs)
+	w.AppendHeader(header)
+	for _, cells := range rows {
+		row := make(table.Row, len(cells))
+		for i, c := range cells {
+			if cols[i].width > 0 {
+				c = clip(c, cols[i].width)
+			}
+			row[i] = c
+		}
+		w.AppendRow(row)
+	}
+	fmt.Fprintln(&t.b, w.Render())
+}
+
+// more says how many rows a table left out.
+func (t *textReport) more(left int) {
+	if left > 0 {
+		t.para(plain, "  ", fmt.Sprintf("and %s more in report.json", count(int64(left))))
+	}
+}
+
+const (
+	figureLabel = 30 // columns of the comparison's labels
+	figureWidth = 16 // and of each run, gap included
+)
+
+// comparison shows the runs side by side, as many as fit.
+func (t *textReport) comparison(runs []replay.Run) {
+	fit := max(1, (t.width-figureLabel)/figureWidth)
+	for len(runs) > 0 {
+		n := min(fit, len(runs))
+		t.title("Side by side")
+		t.sideBySide(runs[:n])
+		runs = runs[n:]
+	}
+}
+
+func (t *textReport) sideBySide(runs []replay.Run) {
+	cols := []column{{name: ""}}
+	for i := range runs {
+		cols = append(cols, column{name: runs[i].Resolver, figure: true, width: figureWidth})
+	}
+	var rows [][]string
+	for _, f := range comparisonFigures {
+		row := []string{f.name}
+		skip := f.optional
+		for i := range runs {
+			cell := f.cell(&runs[i])
+			skip = skip && cell == "0"
+			row = append(row, cell)
+		}
+		if !skip {
+			rows = append(rows, row)
+		}
+	}
+	t.table(cols, rows)
+}
+
+// comparisonFigure is one row of the comparison.
+type comparisonFigure struct {
+	name     string
+	optional bool // left out when 0 in all runs
+	cell     func(*replay.Run) string
+}
+
+var comparisonFigures = buildComparison()
+
+func buildComparison() []comparisonFigure {
+	rows := []comparisonFigure{
+		{name: "hits", cell: func(r *replay.Run) string { return count(r.Hits) }},
+		{name: "resolved without lock", cell: func(r *replay.Run) string { return count(r.Lockless()) }},
+		{name: "  of all hits", cell: func(r *replay.Run) string { return share(r.Lockless(), r.Hits) }},
+		{name: "took mmap_lock", cell: func(r *replay.Run) string { return count(r.Fallbacks()) }},
+	}
+	for o := sim.WriterActive; o < sim.NumOutcomes; o++ {
+		rows = append(rows, comparisonFigure{"  " + reasonNames[o], true, func(r *replay.Run) string { return count(r.Outcomes[o]) }})
+	}
+	rows = append(rows, distRows("resolve time", "mean", func(r *replay.Run) *replay.Dist { return &r.Resolve })...)
+	rows = append(rows, distRows("lock wait", "mean of those that locked", func(r *replay.Run) *replay.Dist { return &r.LockWait })...)
+	rows = append(rows, distRows("writers' lock wait", "mean", func(r *replay.Run) *replay.Dist { return &r.WriterWait })...)
+	return append(rows,
+		comparisonFigure{name: "wasted speculation", cell: func(r *replay.Run) string { return span(r.Parts.Wasted) }},
+		comparisonFigure{name: "waiting for cache lines", cell: func(r *replay.Run) string { return span(r.Parts.Stall) }},
+		comparisonFigure{name: "cache-line transfers", cell: func(r *replay.Run) string { return count(r.LineTransfers) }},
+		comparisonFigure{name: "simulated time", cell: func(r *replay.Run) string { return span(r.Makespan) }},
+		comparisonFigure{name: "hits per second", cell: func(r *replay.Run) string {
+			rate := perSecond(r.Hits, r.Makespan)
+			if rate == nil {
+				return "–"
+			}
+			return count(int64(*rate))
+		}},
+	)
+}
+
+func distRows(name, mean string, of func(*replay.Run) *replay.Dist) []comparisonFigure {
+	figure := func(label string, pick func(*replay.Dist) sim.Time) comparisonFigure {
+		return comparisonFigure{name: label, cell: func(r *replay.Run) string {
+			if d := of(r); d.Count > 0 {
+				return span(pick(d))
+			}
+			return "–"
+		}}
+	}
+	return []comparisonFigure{
+		{name: name + ", total", cell: func(r *replay.Run) string { return span(of(r).Total) }},
+		figure("  "+mean, func(d *replay.Dist) sim.Time { return d.Mean() }),
+		figure("  half within", func(d *replay.Dist) sim.Time { return d.P50 }),
+		figure("  99 % within", func(d *replay.Dist) sim.Time { return d.P99 }),
+		figure("  worst", func(d *replay.Dist) sim.Time { return d.Max }),
+	}
+}
+
+// blame shows which writers cost hits the most.
+func (t *textReport) blame(r *replay.Run, several bool) {
+	if len(r.Blame) == 0 {
+		return
+	}
+	title := "Who is to blame"
+	if several {
+		title += ", " + r.Resolver
+	}
+	t.title(title)
+	cols := []column{
+		{name: "thread", width: 16}, {name: "tid", figure: true}, {name: "operation", width: 10}, {name: "sections", figure: true},
+		{name: "hits spoiled", figure: true}, {name: "hits waited", figure: true},
+	}
+	var rows [][]string
+	shown := r.Blame[:min(len(r.Blame), blameRows)]
+	for i := range shown {
+		b := &shown[i]
+		rows = append(rows, []string{
+			printable(b.Comm), fmt.Sprint(b.TID), b.Kind, count(b.Sections), count(b.Fallbacks), span(b.Wait),
+		})
+	}
+	t.table(cols, rows)
+	for i := range shown {
+		if b := &shown[i]; len(b.Stack) > 0 {
+			t.para(plain, "  ", clip(fmt.Sprintf("%s/%d %s: %s", printable(b.Comm), b.TID, b.Kind, callers(b.Stack)), t.width-2))
+		}
+	}
+	t.more(len(r.Blame) - len(shown))
+}
+
+func (t *textReport) probes(r *replay.Run) {
+	if len(r.Probes) == 0 {
+		return
+	}
+	t.title("Probes, " + r.Resolver)
+	cols := []column{
+		{name: "probe", width: t.width - 56}, {name: "hits", figure: true}, {name: "fell back", figure: true},
+		{name: "", figure: true}, {name: "resolving", figure: true}, {name: "lock wait", figure: true},
+	}
+	var rows [][]string
+	shown := r.Probes[:min(len(r.Probes), probeRows)]
+	for i := range shown {
+		p := &shown[i]
+		fell := p.Hits - p.Outcomes[sim.Lockless]
+		rows = append(rows, []string{
+			printable(p.Probe), count(p.Hits), count(fell), share(fell, p.Hits), span(p.Parts.Resolve()), span(p.Parts.LockWait),
+		})
+	}
+	t.table(cols, rows)
+	t.more(len(r.Probes) - len(shown))
+}
+
+func (t *textReport) mms(r *replay.Run) {
+	if len(r.Mms) == 0 {
+		return
+	}
+	t.title("Processes, " + r.Resolver)
+	cols := []column{
+		{name: "process", width: 16}, {name: "pid", figure: true}, {name: "hits", figure: true}, {name: "fell back", figure: true},
+		{name: "", figure: true}, {name: "writers", figure: true}, {name: "lock wait", figure: true},
+	}
+	var rows [][]string
+	shown := r.Mms[:min(len(r.Mms), mmRows)]
+	for i := range shown {
+		m := &shown[i]
+		fell := m.Hits - m.Outcomes[sim.Lockless]
+		rows = append(rows, []string{
+			printable(m.Comm), fmt.Sprint(m.PID), count(m.Hits), count(fell), share(fell, m.Hits), count(m.Writers), span(m.Wait),
+		})
+	}
+	t.table(cols, rows)
+	t.more(len(r.Mms) - len(shown))
+}
+
+// lines shows the hottest cache lines of each run.
+func (t *textReport) lines(runs []replay.Run) {
+	cols := []column{
+		{name: "resolver", width: 18}, {name: "line", width: 28}, {name: "transfers", figure: true}, {name: "stall", figure: true},
+	}
+	var rows [][]string
+	for i := range runs {
+		for _, l := range runs[i].Lines[:min(len(runs[i].Lines), lineRows)] {
+			if l.Transfers > 0 {
+				rows = append(rows, []string{runs[i].Resolver, l.Line, count(l.Transfers), span(l.Stall)})
+			}
+		}
+	}
+	if len(rows) == 0 {
+		return
+	}
+	t.title("Hottest cache lines")
+	t.table(cols, rows)
+}

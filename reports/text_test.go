@@ -1,0 +1,77 @@
+package reports
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/replay/replay/replay"
+)
+
+func textOf(t *testing.T, res *replay.Result, o TextOptions) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Text(&b, res, o); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestText(t *testing.T) {
+	golden(t, "report.txt", []byte(textOf(t, fixture(), TextOptions{})))
+	golden(t, "empty.txt", []byte(textOf(t, emptyResult(), TextOptions{})))
+}
+
+// wideResult has everything longer, larger and more than usual.
+func wideResult() *replay.Result {
+	res := fixture()
+	run := res.Runs[1]
+	for _, name := range []string{"refcount", "srcu", "speculative-merged"} {
+		run.Resolver = name
+		res.Runs = append(res.Runs, run)
+	}
+	for i := range res.Runs {
+		r := &res.Runs[i]
+		r.LineTransfers = 123_456_789_012
+		r.Blame = append([]replay.Blame(nil), r.Blame...)
+		r.Blame[0].Comm = "名前がとても長いスレッド名前"
+		r.Blame[0].Kind = "a very long operation"
+		r.Blame[0].Sections, r.Blame[0].Fallbacks = 1_234_567, 1_234_567
+		r.Probes = append([]replay.ProbeRow(nil), r.Probes...)
+		r.Probes[0].Probe = strings.Repeat("long_probe_name", 10)
+		r.Lines = append([]replay.LineRow(nil), r.Lines...)
+		r.Lines[0].Line = strings.Repeat("long line name ", 10)
+	}
+	res.Trace.Path = "/" + strings.Repeat("deep/", 40) + "trace.parquet"
+	res.Warnings = append(res.Warnings, strings.Repeat("many words ", 40), strings.Repeat("x", 200))
+	return res
+}
+
+func TestTextFits(t *testing.T) {
+	for _, res := range []*replay.Result{fixture(), emptyResult(), wideResult(), {}} {
+		for _, line := range strings.Split(textOf(t, res, TextOptions{}), "\n") {
+			if n := columns(line); n > 80 {
+				t.Errorf("%d columns: %s", n, line)
+			}
+			if strings.TrimRight(line, " ") != line {
+				t.Errorf("trailing space: %q", line)
+			}
+		}
+	}
+}
+
+// TestTextColor holds that colour adds nothing that words do not say.
+func TestTextColor(t *testing.T) {
+	plain, colored := textOf(t, wideResult(), TextOptions{}), textOf(t, wideResult(), TextOptions{Color: true})
+	if strings.Contains(plain, "\x1b") {
+		t.Error("an escape sequence without colour; a thread's name must not bring one in")
+	}
+	escapes := regexp.MustCompile("\x1b\\[[0-9;]*m")
+	if !escapes.MatchString(colored) {
+		t.Error("no colour")
+	}
+	if got := escapes.ReplaceAllString(colored, ""); got != plain {
+		t.Error("without its escape sequences, the coloured report differs from the plain one")
+	}
+}
