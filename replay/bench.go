@@ -1,0 +1,90 @@
+package replay
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/replay/replay/sim"
+	"github.com/replay/replay/sim/mm"
+)
+
+// The simulated benchmark runs this long, after a warm-up that fills the caches
+// and queues. The kernel's takes 3 s and 5 s, since a real machine is noisy.
+const (
+	benchWarmUp = 200 * sim.Microsecond
+	benchRun    = 2 * sim.Millisecond
+	// benchStagger is between the starts of two producers.
+	benchStagger = 37 * sim.Nanosecond
+)
+
+// BenchRow is one line of the uprobe-nop benchmark.
+type BenchRow struct {
+	Resolver string
+	CPUs     int
+	Hits     int64 // in benchRun
+}
+
+// PerSecond is the throughput in hits per second.
+func (r BenchRow) PerSecond() int64 { return r.Hits * int64(sim.Second/benchRun) }
+
+// Bench is the kernel's uprobe-nop benchmark, simulated: producer i of one process
+// is pinned to CPU i, and all hit one probe without a gap
+// (tools/testing/selftests/bpf, bench -p N -a trig-uprobe-nop).
+func Bench(ctx context.Context, m *sim.Machine, resolver string, cpus int, seed uint64) (BenchRow, error) {
+	row := BenchRow{Resolver: resolver, CPUs: cpus}
+	r, err := sim.FindResolver(resolver)
+	if err != nil {
+		return row, err
+	}
+	if cpus < 1 || cpus > m.CPUs() {
+		return row, fmt.Errorf("machine %s has %d CPUs: cannot pin %d producers", m.Name, m.CPUs(), cpus)
+	}
+	topo, err := sim.NewTopology(m, cpus)
+	if err != nil {
+		return row, err
+	}
+	counter := &benchCounter{}
+	sys := sim.NewSystem(sim.Config{Topology: topo, Resolver: r, Seed: seed, Probes: &mm.Uprobes{}, Observer: counter})
+	src := &producers{sys: sys, mm: sys.NewMM(1, &mm.AddressSpace{}), n: cpus}
+	if err := sys.RunFor(ctx, src, true, benchWarmUp+benchRun); err != nil {
+		return row, err
+	}
+	row.Hits = counter.hits
+	return row, nil
+}
+
+// benchCounter counts the hits after the warm-up.
+type benchCounter struct{ hits int64 }
+
+// Hit is part of sim.Observer.
+func (c *benchCounter) Hit(h *sim.HitRecord) {
+	if h.End >= benchWarmUp {
+		c.hits++
+	}
+}
+
+// Section is part of sim.Observer.
+func (c *benchCounter) Section(*sim.Section) {}
+
+// producers is the source of the benchmark: one endless operation for each CPU.
+type producers struct {
+	sys     *sim.System
+	mm      *sim.MM
+	n, next int
+}
+
+// Next is part of sim.Source.
+func (p *producers) Next() (sim.Op, bool) {
+	if p.next == p.n {
+		return sim.Op{}, false
+	}
+	cpu := int32(p.next)
+	p.next++
+	return sim.Op{
+		Task: p.sys.NewTask(cpu, cpu), Kind: sim.OpHit, CPU: -1, At: sim.Time(cpu) * benchStagger, Repeat: true,
+		MM: p.mm, Addr: 0x401000, File: 1,
+	}, true
+}
+
+// Err is part of sim.Source.
+func (p *producers) Err() error { return nil }

@@ -1,0 +1,144 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/replay/replay/sim"
+	"github.com/replay/replay/sim/mm"
+	"github.com/replay/replay/traces"
+)
+
+// ErrNoHits is returned for a trace without a single uprobe hit.
+var ErrNoHits = errors.New("the trace has no uprobe hit")
+
+// DefaultOptions replays a trace as it was recorded, before and after the series.
+func DefaultOptions() Options {
+	return Options{Resolvers: []string{"locked", "speculative"}, SpeedPPM: 1_000_000, Clone: 1, Seed: 1}
+}
+
+// Play replays the trace on the machine, once for each resolver.
+func Play(ctx context.Context, trace Trace, profile *Profile, options Options) (*Result, error) {
+	s, err := takeSurvey(ctx, trace)
+	if err != nil {
+		return nil, err
+	}
+	if s.hits == 0 {
+		return nil, ErrNoHits
+	}
+	topo, err := topology(profile, &options, s)
+	if err != nil {
+		return nil, err
+	}
+	res := &Result{Options: options, Machine: MachineSummary{profile.Name, topo.CPUs(), topo.Sockets(), profile.SMT}}
+	res.Runs = make([]Run, len(options.Resolvers))
+	players := make([]*player, len(options.Resolvers))
+	errs := make([]error, len(options.Resolvers))
+	var wg sync.WaitGroup
+	for i, name := range options.Resolvers {
+		p, err := newPlayer(trace, profile, topo, &res.Options, s, name, Everything)
+		if err != nil {
+			return nil, err
+		}
+		players[i] = p
+		wg.Go(func() { res.Runs[i], errs[i] = p.play(ctx) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	res.Trace = players[0].summary(trace)
+	res.Warnings = append(append(res.Warnings, trace.Meta().Warnings...), players[0].warnings()...)
+	return res, nil
+}
+
+// topology puts as many CPUs to use as asked for, or as the recording had.
+func topology(profile *Profile, options *Options, s *survey) (*sim.Topology, error) {
+	n := options.CPUs
+	if n == 0 {
+		n = s.cpus
+		if n > profile.CPUs() {
+			return nil, fmt.Errorf("the trace was recorded on %d CPUs and machine %s has %d: choose --cpus or another --machine", n, profile.Name, profile.CPUs())
+		}
+	}
+	return sim.NewTopology(&profile.Machine, n)
+}
+
+// player is one replay of a trace through one resolver.
+type player struct {
+	rec    *reconstructor
+	src    *source
+	sys    *sim.System
+	gather *gatherer
+	closed bool
+	stream traces.Stream
+	survey *survey
+}
+
+func newPlayer(trace Trace, profile *Profile, topo *sim.Topology, options *Options, s *survey, resolver string, using Using) (*player, error) {
+	r, err := sim.FindResolver(resolver)
+	if err != nil {
+		return nil, err
+	}
+	stream, err := trace.Stream(replayColumns)
+	if err != nil {
+		return nil, err
+	}
+	g := newGatherer(resolver)
+	sys := sim.NewSystem(sim.Config{Topology: topo, Resolver: r, Seed: options.Seed, Probes: &mm.Uprobes{}, Observer: g})
+	rec := newReconstructor(stream, using, profile, s)
+	return &player{
+		rec: rec, src: newSource(rec, sys, topo, options, s), sys: sys, gather: g,
+		closed: options.Timing != Original, stream: stream, survey: s,
+	}, nil
+}
+
+func (p *player) play(ctx context.Context) (Run, error) {
+	defer closeStream(p.stream)
+	if err := p.sys.Run(ctx, p.src, p.closed); err != nil {
+		return Run{}, fmt.Errorf("replay through %s: %w", p.gather.run.Resolver, err)
+	}
+	return p.gather.finish(p.sys), nil
+}
+
+// summary says what was replayed. Clones are not counted.
+func (p *player) summary(trace Trace) TraceSummary {
+	n := &p.rec.notes
+	t := TraceSummary{
+		Path: trace.Path(), SHA256: trace.SHA256(), Events: p.survey.events, Hits: p.survey.hits,
+		Writers: n.observedSections + n.modelledSections, DurationNs: p.survey.end - p.survey.start, Lost: p.survey.lost,
+		Arrivals: Split{n.observedArrivals, n.inferredArrivals}, Sections: Split{n.observedSections, n.modelledSections},
+	}
+	for _, m := range p.gather.mms {
+		if m.Hits > 0 || m.Writers > 0 {
+			t.Mms++
+		}
+	}
+	seen := map[int32]bool{}
+	for key := range p.src.tasks {
+		if key.tid != mapper && !seen[key.tid] {
+			seen[key.tid] = true
+			t.Threads++
+		}
+	}
+	return t
+}
+
+// warnings are what bounds the conclusions.
+func (p *player) warnings() []string {
+	var w []string
+	n := &p.rec.notes
+	add := func(count int64, format string, args ...any) {
+		if count > 0 {
+			w = append(w, fmt.Sprintf(format, append([]any{count}, args...)...))
+		}
+	}
+	add(p.survey.lost, "%d events were lost by the recorder: hits and writers may be missing")
+	add(p.gather.inferred, "%d hits lay outside every known mapping: one was inferred from the probe's file")
+	add(n.refused, "%d changes of an address space were refused (the first: %v): earlier ones may be missing", n.firstRefusal)
+	add(n.unended, "%d holds of mmap_lock had no end in the trace and were left out")
+	add(n.late, "%d operations were reconstructed too late to be placed in time")
+	return w
+}

@@ -1,0 +1,149 @@
+package replay
+
+import (
+	"github.com/replay/replay/sim"
+	"github.com/replay/replay/sim/mm"
+	"github.com/replay/replay/traces"
+)
+
+// takeSyscall notes what a syscall changed, and when it took mmap_lock if no lock
+// event will tell.
+func (r *reconstructor) takeSyscall(t *thread, ev *traces.Event) {
+	c := r.changeOf(ev)
+	t.call = syscallRow{kind: ev.Kind.String(), from: ev.Time, to: ev.Time + ev.Dur, change: c, stack: ev.Stack}
+	p := r.process(t.pid, ev.Comm)
+	if r.using == Syscalls {
+		if section, ok := r.profile.Sections.of(ev); ok {
+			r.emitModelled(t, ev, p, section, c)
+			return
+		}
+	}
+	if c != nil {
+		// Whichever comes first makes the change: the section, or the syscall's end.
+		r.emit(ev, action{kind: sim.OpApply, at: ev.Time + ev.Dur, proc: p, origin: r.origin(t, ev, ev.Kind.String(), nil), change: c})
+	}
+}
+
+// emitModelled queues a write section that the model places in a syscall.
+func (r *reconstructor) emitModelled(t *thread, ev *traces.Event, p *process, s modelledSection, c *change) {
+	o := r.origin(t, ev, ev.Kind.String(), ev.Stack)
+	r.notes.modelledSections++
+	t.section = o
+	r.emit(ev, action{kind: sim.OpWrite, at: s.start, proc: p, origin: o, hold: s.hold, readHold: s.readHold, change: c})
+}
+
+// takeMap puts a mapping known without a syscall in place. When it tells what an
+// mmap of the same thread mapped, it completes that.
+func (r *reconstructor) takeMap(ev *traces.Event) {
+	if !ev.Got(traces.ColPID) {
+		return
+	}
+	v := mm.VMA{Start: ev.Addr, End: ev.Addr + ev.Len, Pgoff: ev.Pgoff, File: r.fileOf(ev, ""), Prot: mm.Prot(ev.Prot), Flags: mm.MapFlags(ev.Flags)}
+	if t := r.threads[ev.TID]; t != nil && ev.Got(traces.ColTID) && t.call.change != nil && ev.Time <= t.call.to && t.call.change.vma.Start == v.Start {
+		t.call.change.vma.File, t.call.change.vma.Pgoff = v.File, v.Pgoff
+		return
+	}
+	// A task of its own makes it: the thread may be in the middle of something.
+	p := r.process(ev.PID, ev.Comm)
+	c := r.newChange(func(s *mm.AddressSpace) (mm.Effect, error) { return s.Map(v) })
+	r.emit(ev, action{kind: sim.OpApply, at: ev.Time, proc: p, origin: &Origin{Seq: ev.Seq, PID: ev.PID, TID: mapper, Kind: "map"}, change: c})
+}
+
+// mapper is the thread of changes that no thread is known to have made.
+const mapper = -1
+
+func (r *reconstructor) newChange(apply func(*mm.AddressSpace) (mm.Effect, error)) *change {
+	return &change{apply: apply, refused: func(err error) {
+		r.notes.refused++
+		if r.notes.firstRefusal == nil {
+			r.notes.firstRefusal = err
+		}
+	}}
+}
+
+// changeOf is what a syscall did to its address space; nil for nothing.
+func (r *reconstructor) changeOf(ev *traces.Event) *change {
+	e := *ev
+	if e.Got(traces.ColRet) && e.Ret < 0 && e.Ret > -4096 {
+		return nil
+	}
+	switch e.Kind {
+	case traces.Mmap:
+		return r.mmapChange(&e)
+	case traces.Munmap:
+		return r.newChange(func(s *mm.AddressSpace) (mm.Effect, error) { return s.Unmap(e.Addr, e.Len) })
+	case traces.Mprotect:
+		return r.newChange(func(s *mm.AddressSpace) (mm.Effect, error) { return s.Protect(e.Addr, e.Len, mm.Prot(e.Prot)) })
+	case traces.Mremap:
+		return r.newChange(func(s *mm.AddressSpace) (mm.Effect, error) {
+			return s.Remap(e.Addr, e.Len, e.NewAddr, e.NewLen, e.Flags)
+		})
+	case traces.Brk:
+		if !e.Got(traces.ColRet) {
+			return nil
+		}
+		return r.newChange(func(s *mm.AddressSpace) (mm.Effect, error) { return s.Brk(uint64(e.Ret)) })
+	case traces.Madvise:
+		return r.newChange(func(s *mm.AddressSpace) (mm.Effect, error) { return s.Advise(e.Addr, e.Len, e.Advice) })
+	}
+	return nil
+}
+
+func (r *reconstructor) mmapChange(ev *traces.Event) *change {
+	if !ev.Got(traces.ColAddr | traces.ColLen) {
+		return nil
+	}
+	c := r.newChange(nil)
+	c.vma = mm.VMA{Start: ev.Addr, End: ev.Addr + ev.Len, Pgoff: ev.Pgoff, Prot: mm.Prot(ev.Prot), Flags: mm.MapFlags(ev.Flags)}
+	if ev.Path != "" {
+		c.vma.File = r.fileOf(ev, "")
+	}
+	c.apply = func(s *mm.AddressSpace) (mm.Effect, error) { return s.Map(c.vma) }
+	return c
+}
+
+// cloneThread is CLONE_THREAD, in the flags of a fork that made a thread.
+const cloneThread = 0x10000
+
+// takeTask follows fork, exec and exit.
+func (r *reconstructor) takeTask(t *thread, ev *traces.Event) {
+	switch ev.Kind {
+	case traces.Fork:
+		r.takeFork(t, ev)
+	case traces.Exec:
+		// The old address space stays with those that still share it.
+		delete(r.processes, t.pid)
+		r.process(t.pid, ev.Comm)
+		t.call = syscallRow{}
+	case traces.Exit:
+		delete(r.threads, t.tid)
+		if t.tid == t.pid {
+			delete(r.processes, t.pid)
+		}
+	}
+}
+
+// takeFork copies the parent's address space for a child process, and says what
+// the section before was for.
+func (r *reconstructor) takeFork(t *thread, ev *traces.Event) {
+	if ev.Got(traces.ColFlags) && ev.Flags&cloneThread != 0 {
+		return
+	}
+	parent := r.process(t.pid, ev.Comm)
+	delete(r.processes, int32(ev.Ret))
+	child := r.process(int32(ev.Ret), ev.Comm)
+	c := r.newChange(func(s *mm.AddressSpace) (mm.Effect, error) {
+		*child.space = *s.Clone()
+		return mm.Effect{}, nil
+	})
+	if o := t.section; o != nil && o.Kind == "other" {
+		o.Kind = "fork"
+	}
+	if r.using == Syscalls {
+		if section, ok := r.profile.Sections.of(ev); ok {
+			r.emitModelled(t, ev, parent, section, c)
+			return
+		}
+	}
+	r.emit(ev, action{kind: sim.OpApply, at: ev.Time, proc: parent, origin: r.origin(t, ev, "fork", nil), change: c})
+}

@@ -1,0 +1,153 @@
+package replay
+
+import (
+	"strings"
+
+	"github.com/replay/replay/sim"
+	"github.com/replay/replay/traces"
+)
+
+// takeLock follows a thread through mmap_lock events. A section for write is
+// lock_start, lock_acquired(write), then lock_acquired(read) at a downgrade, and
+// lock_released (include/linux/mmap_lock.h).
+func (r *reconstructor) takeLock(t *thread, ev *traces.Event) {
+	l := &t.lock
+	switch ev.Kind {
+	case traces.LockStart:
+		r.startLock(t, ev)
+	case traces.LockAcquired:
+		switch {
+		case !l.open || l.start == 0 && ev.Write:
+			// The start was lost, or trylock took it: those report no start.
+			r.openLock(t, ev)
+			l.acquired = ev.Time
+		case l.acquired == 0:
+			l.acquired = ev.Time
+			l.write = ev.Write
+		case l.write && !ev.Write && l.downgrade == 0:
+			l.downgrade = ev.Time
+			l.stacked = len(ev.Stack) > 0
+		}
+	case traces.LockReleased:
+		if l.open {
+			r.endLock(t, ev)
+		}
+	}
+}
+
+func (r *reconstructor) startLock(t *thread, ev *traces.Event) {
+	if ev.InUprobe {
+		if t.lookup.start == 0 {
+			r.open++
+		}
+		t.lookup.take(ev)
+	}
+	r.openLock(t, ev)
+	t.lock.start, t.lock.inUprobe, t.lock.stack = ev.Time, ev.InUprobe, ev.Stack
+}
+
+func (r *reconstructor) openLock(t *thread, ev *traces.Event) {
+	if !t.lock.open {
+		r.open++
+	}
+	t.lock = hold{open: true, start: ev.Time, write: ev.Write, seq: ev.Seq}
+}
+
+// endLock turns a finished hold into an action, unless it was the lookup of a
+// hit, which the simulator does itself.
+func (r *reconstructor) endLock(t *thread, ev *traces.Event) {
+	l := t.lock
+	t.lock = hold{}
+	r.open--
+	if l.inUprobe || l.acquired == 0 {
+		return
+	}
+	released := ev.Time
+	if l.downgrade == 0 {
+		l.stacked = len(ev.Stack) > 0
+	}
+	o := r.origin(t, ev, r.sectionKind(t, &l), l.stack)
+	o.Time, o.Observed = l.start, true
+	a := action{at: r.requested(&l), proc: r.process(t.pid, ev.Comm), origin: o, readHold: released - l.acquired, kind: sim.OpRead}
+	if l.write {
+		r.notes.observedSections++
+		t.section = o
+		odd := l.acquired - r.profile.Recorder.AcquireLead
+		even := r.evenAt(t, &l, released)
+		a.kind = sim.OpWrite
+		a.hold = max(even-odd, 0)
+		a.readHold = 0
+		if l.downgrade != 0 {
+			a.readHold = max(released-even, 1)
+		}
+		if l.start <= t.call.to && l.start >= t.call.from {
+			a.change = t.call.change
+		}
+	}
+	r.emit(ev, a)
+}
+
+// requested is when the thread asked for the lock, in ns. Between lock_start and
+// lock_acquired lies the recording of the former; what is left is a wait.
+func (r *reconstructor) requested(l *hold) int64 {
+	lead := r.profile.Recorder.AcquireLead
+	if !l.write {
+		lead = 0
+	}
+	cost := r.survey.gaps.start[index(len(l.stack) > 0)].median
+	if l.acquired-l.start <= 2*cost {
+		return l.acquired - lead
+	}
+	return l.start + cost - lead
+}
+
+// evenAt is when the sequence became even again, in ns: the row that tells of the
+// end comes first, then the recorder takes its time, then the sequence is
+// bumped. When the thread left its syscall right after, that is known better.
+func (r *reconstructor) evenAt(t *thread, l *hold, released int64) int64 {
+	gaps, exitLag := &r.survey.gaps, r.profile.Recorder.ExitLag
+	tail := gaps.released[index(l.stacked)].median
+	if tail == 0 && l.stacked {
+		tail = gaps.start[1].median + exitLag
+	}
+	if tail == 0 {
+		tail = 2*exitLag + exitLag // recording without a callchain costs about this
+	}
+	end := released
+	if l.downgrade != 0 {
+		end = l.downgrade
+	} else if out := t.call.to - released; out >= 0 && out < 3*tail {
+		return t.call.to - exitLag
+	}
+	return end + max(tail-exitLag, 0)
+}
+
+// sectionKind names what a thread took mmap_lock for.
+func (r *reconstructor) sectionKind(t *thread, l *hold) string {
+	if l.start >= t.call.from && l.start <= t.call.to {
+		return t.call.kind
+	}
+	for _, frame := range l.stack {
+		for _, k := range sectionFrames {
+			if strings.HasPrefix(frame, k.frame) {
+				return k.kind
+			}
+		}
+	}
+	return "other"
+}
+
+// sectionFrames names the takers of mmap_lock that are no traced syscall, by a
+// kernel function on their stack.
+var sectionFrames = []struct{ frame, kind string }{
+	{"dup_mm", "fork"},
+	{"exit_mmap", "exit"},
+	{"begin_new_exec", "exec"},
+	{"load_elf_binary", "exec"},
+	{"setup_arg_pages", "exec"},
+	{"vm_mmap_pgoff", "mmap"},
+	{"asm_exc_page_fault", "fault"},
+	{"uprobe_register", "register"},
+	{"uprobe_unregister", "register"},
+	{"khugepaged", "khugepaged"},
+}

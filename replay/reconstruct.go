@@ -1,0 +1,322 @@
+package replay
+
+import (
+	"errors"
+	"io"
+
+	"github.com/replay/replay/sim"
+	"github.com/replay/replay/sim/mm"
+	"github.com/replay/replay/traces"
+)
+
+// Using says which rows of a trace may be used to reconstruct it.
+type Using uint8
+
+const (
+	Everything Using = iota // what the trace has
+	Locks                   // lock events for sections and arrivals; no outcomes
+	Syscalls                // no lock event at all
+)
+
+// action is one reconstructed operation, on the recording's clock.
+type action struct {
+	kind   sim.OpKind
+	at     int64 // ns: a lookup's begin, a section's request, a change's time
+	seq    int64 // of the row, to break ties
+	cpu    int32
+	proc   *process
+	origin *Origin
+
+	hold, readHold int64 // ns
+	change         *change
+
+	addr   uint64
+	file   mm.FileID
+	offset uint64
+}
+
+// process is an address space of the trace.
+type process struct {
+	pid   int32
+	comm  string
+	space *mm.AddressSpace
+	sim   *sim.MM // set by whoever simulates it
+}
+
+// change is what an operation does to its address space, once, whichever of its
+// actions comes first.
+type change struct {
+	apply   func(*mm.AddressSpace) (mm.Effect, error)
+	vma     mm.VMA // mmap: what is mapped; the file may become known later
+	done    bool
+	refused func(error)
+}
+
+// run is the sim.Change of c.
+func (c *change) run(space *mm.AddressSpace) mm.Effect {
+	if c.done {
+		return mm.Effect{}
+	}
+	c.done = true
+	effect, err := c.apply(space)
+	if err != nil {
+		c.refused(err)
+	}
+	return effect
+}
+
+// thread is what is known of a recorded thread at a point of the trace.
+type thread struct {
+	tid, pid int32
+	call     syscallRow // the latest syscall
+	lookup   lookup     // of the next hit
+	truth    lookup     // the same, for Origin.Truth alone
+	lock     hold       // of mmap_lock, from its lock_start on
+	lastHit  int64      // ns
+	rhythm   rhythm
+	section  *Origin // its latest section
+}
+
+// syscallRow is a syscall: its rows of lock events lie between the times.
+type syscallRow struct {
+	kind     string
+	from, to int64 // ns
+	change   *change
+	stack    []string
+}
+
+// lookup is what the trace shows of a hit's own lookup before the hit.
+type lookup struct {
+	arrive          int64 // ns: of an arrive row, or 0
+	start, acquired int64 // ns: of its lock events, or 0
+}
+
+// take notes a lock event of the uprobe lookup itself.
+func (l *lookup) take(ev *traces.Event) {
+	switch {
+	case ev.Kind == traces.LockStart && ev.InUprobe:
+		l.start, l.acquired = ev.Time, 0
+	case ev.Kind == traces.LockAcquired && l.start != 0 && l.acquired == 0:
+		l.acquired = ev.Time
+	}
+}
+
+// hold is mmap_lock held by a thread.
+type hold struct {
+	open, write                bool
+	inUprobe                   bool
+	start, acquired, downgrade int64 // ns
+	stacked                    bool
+	stack                      []string
+	cpu                        int32
+	seq                        int64
+}
+
+// reconstructor turns rows into actions. Rows come in order of time; actions come
+// out in order of their own, later by at most maxLag unless a lock is held longer.
+type reconstructor struct {
+	stream  traces.Stream
+	using   Using
+	profile *Profile
+	survey  *survey
+
+	files     mm.Files
+	processes map[int32]*process
+	threads   map[int32]*thread
+	ready     actionHeap
+	open      int   // locks and lookups that threads are in
+	now       int64 // ns: the latest row
+	ended     bool
+	err       error
+	ev        traces.Event
+
+	notes notes
+	all   []*process // in order of first appearance
+}
+
+// notes counts what a reader of the result must know.
+type notes struct {
+	observedArrivals, inferredArrivals int64
+	observedSections, modelledSections int64
+	refused                            int64 // changes that the address space refused
+	firstRefusal                       error
+	unended                            int64 // locks still held at the end
+	late                               int64 // actions out of order by more than maxLag
+}
+
+// maxLag is how far before its row's time an action may lie, in ns. What is known
+// to be open is waited for longer.
+const maxLag = 20_000_000
+
+// maxOpen is how long an end of a lock or lookup is waited for, in ns. A lost
+// event must not hold up the replay for ever.
+const maxOpen = 1_000_000_000
+
+func newReconstructor(stream traces.Stream, using Using, profile *Profile, s *survey) *reconstructor {
+	if using == Everything && !s.lockRows {
+		using = Syscalls
+	}
+	return &reconstructor{
+		stream: stream, using: using, profile: profile, survey: s,
+		processes: map[int32]*process{}, threads: map[int32]*thread{},
+	}
+}
+
+// next returns the next action in order of time.
+func (r *reconstructor) next() (action, bool) {
+	for !r.ended && (len(r.ready) == 0 || r.ready[0].at > r.horizon()) {
+		r.read()
+	}
+	if len(r.ready) == 0 {
+		return action{}, false
+	}
+	return r.ready.pop(), true
+}
+
+// horizon is the time before which no action can come any more.
+func (r *reconstructor) horizon() int64 {
+	h := r.now - maxLag
+	if r.open == 0 {
+		return h
+	}
+	for _, t := range r.threads { // a minimum: the order does not matter
+		if t.lock.open && r.now-t.lock.start < maxOpen {
+			h = min(h, t.lock.start-maxLag)
+		}
+		if t.lookup.start != 0 && r.now-t.lookup.start < maxOpen {
+			h = min(h, t.lookup.start-maxLag)
+		}
+	}
+	return h
+}
+
+// read takes in one row.
+func (r *reconstructor) read() {
+	err := r.stream.Next(&r.ev)
+	if err != nil {
+		r.ended = true
+		if !errors.Is(err, io.EOF) {
+			r.err = err
+		}
+		for _, t := range r.threads {
+			if t.lock.open {
+				r.notes.unended++
+			}
+		}
+		return
+	}
+	r.now = r.ev.Time
+	r.take(&r.ev)
+}
+
+func (r *reconstructor) take(ev *traces.Event) {
+	switch {
+	case ev.Kind == traces.Map:
+		r.takeMap(ev)
+	case ev.Kind == traces.Lost || !ev.Got(traces.ColTID):
+	case ev.Kind == traces.Hit:
+		r.takeHit(r.thread(ev), ev)
+	case ev.Kind == traces.Arrive:
+		r.thread(ev).lookup.arrive = ev.Time
+	case ev.Kind.IsSyscall():
+		r.takeSyscall(r.thread(ev), ev)
+	case ev.Kind.IsLock():
+		t := r.thread(ev)
+		t.truth.take(ev)
+		if r.using != Syscalls {
+			r.takeLock(t, ev)
+		}
+	default:
+		r.takeTask(r.thread(ev), ev)
+	}
+}
+
+func (r *reconstructor) thread(ev *traces.Event) *thread {
+	t := r.threads[ev.TID]
+	if t == nil || ev.Got(traces.ColPID) && t.pid != ev.PID {
+		t = &thread{tid: ev.TID, pid: ev.TID}
+		if ev.Got(traces.ColPID) {
+			t.pid = ev.PID
+		}
+		r.threads[ev.TID] = t
+	}
+	return t
+}
+
+func (r *reconstructor) process(pid int32, comm string) *process {
+	p := r.processes[pid]
+	if p == nil {
+		p = &process{pid: pid, comm: comm, space: &mm.AddressSpace{}}
+		r.processes[pid] = p
+		r.all = append(r.all, p)
+	}
+	if p.comm == "" {
+		p.comm = comm
+	}
+	return p
+}
+
+// emit queues an action of the row ev.
+func (r *reconstructor) emit(ev *traces.Event, a action) {
+	a.seq = ev.Seq
+	a.cpu = -1
+	if ev.Got(traces.ColCPU) {
+		a.cpu = ev.CPU
+	}
+	if a.at < r.now-maxLag && a.kind != sim.OpWrite && a.kind != sim.OpRead {
+		r.notes.late++
+	}
+	r.ready.push(a)
+}
+
+func (r *reconstructor) origin(t *thread, ev *traces.Event, kind string, stack []string) *Origin {
+	return &Origin{
+		Seq: ev.Seq, Time: ev.Time, PID: t.pid, TID: t.tid, Comm: ev.Comm, Kind: kind, Probe: ev.Probe, Stack: stack,
+		Lossy: len(r.survey.lossSpans) > 0 && r.survey.lossy(ev.Time, ev.Time+ev.Dur),
+	}
+}
+
+// takeHit places the lookup of a hit in time.
+func (r *reconstructor) takeHit(t *thread, ev *traces.Event) {
+	begin, observed := r.arrival(t, ev)
+	o := r.origin(t, ev, "hit", ev.Stack)
+	o.Observed = observed
+	if t.truth.start != 0 {
+		o.Truth = &Truth{FellBack: true, WaitNs: max(t.truth.acquired-t.truth.start, 0)}
+	}
+	if observed {
+		r.notes.observedArrivals++
+	} else {
+		r.notes.inferredArrivals++
+	}
+	if t.lookup.start != 0 {
+		r.open--
+	}
+	t.lookup, t.truth, t.lastHit = lookup{}, lookup{}, ev.Time
+	a := action{kind: sim.OpHit, at: begin, proc: r.process(t.pid, ev.Comm), origin: o, addr: ev.Addr, offset: ev.Addr % mm.PageSize}
+	a.file = r.fileOf(ev, ev.Probe)
+	r.emit(ev, a)
+}
+
+// fileOf names the file of a row; a hit of no known file gets one for its probe.
+func (r *reconstructor) fileOf(ev *traces.Event, probe string) mm.FileID {
+	f := mm.File{Path: ev.Path, Inode: ev.Inode, Gen: ev.InodeGen, Dev: mm.Dev(ev.DevMajor, ev.DevMinor)}
+	if probe != "" && ev.Path == "" && ev.Inode == 0 {
+		f = mm.File{Path: "file of " + probe}
+	}
+	return r.files.ID(f)
+}
+
+// arrival is the begin of a hit's lookup in ns, and whether the trace shows it.
+func (r *reconstructor) arrival(t *thread, ev *traces.Event) (int64, bool) {
+	rec := &r.profile.Recorder
+	switch {
+	case t.lookup.arrive != 0 && r.using != Syscalls:
+		return t.lookup.arrive, true
+	case t.lookup.start != 0 && r.using != Syscalls:
+		return t.lookup.start - rec.FailLag - rec.Window, true
+	case r.using == Syscalls:
+		return r.inferArrival(t, ev), false
+	}
+	return ev.Time - rec.HitLag - rec.Window, false
+}

@@ -1,0 +1,38 @@
+package replay
+
+import "github.com/replay/replay/traces"
+
+// Trace is a trace that can be read more than once.
+type Trace interface {
+	Path() string   // as the user gave it
+	SHA256() string // of the file as given, hex
+	Meta() traces.Meta
+	// Stream reads from the start. Only the columns asked for need be filled.
+	Stream(traces.Columns) (traces.Stream, error)
+}
+
+// replayColumns is what a replay reads.
+const replayColumns = traces.AllColumns &^ (traces.ColSrc | traces.ColSrcPos | traces.ColBuildID)
+
+// Origin is where an operation came from. It travels through the simulator as
+// the operation's tag, and comes back as blame.
+type Origin struct {
+	Seq      int64 // of the trace row
+	Time     int64 // ns, the row's
+	PID, TID int32
+	Comm     string
+	Kind     string // "hit", or what took mmap_lock: "munmap", "fork", "fault", "other"
+	Probe    string
+	Stack    []string // leaf first
+	Clone    int      // 0 for the recorded thread itself
+	Observed bool     // arrival or section from lock events
+	Lossy    bool     // a lost event may have changed it
+	Truth    *Truth   // what the recorded kernel did, where known; for validation only
+}
+
+// Truth is what the recording shows of a hit's lookup. Nothing that decides an
+// outcome may read it.
+type Truth struct {
+	FellBack bool
+	WaitNs   int64 // from its lock_start to its lock_acquired
+}
