@@ -17,9 +17,10 @@ const (
 type Op struct {
 	Task *Task
 	Kind OpKind
-	Last bool  // the thread's last operation
 	CPU  int32 // where; -1: where the thread was
 	Due  Time  // when the source may hand it out; does not decrease
+	// Until is a time after which no operation of the thread is due.
+	Until Time
 	At   Time  // not before
 	Gap  Time  // not before this long after the thread's operation before
 	Tag  any   // the caller's own; it comes back in records and as blame

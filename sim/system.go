@@ -167,6 +167,9 @@ func (s *System) advance() {
 // ahead for every thread that has nothing to do but will have.
 func (s *System) feed() error {
 	for s.due != Never {
+		for len(s.hungry) > 0 && s.hungry[0].until < s.due {
+			s.hungry = s.hungry[1:]
+		}
 		if len(s.events) > 0 && s.due > s.events[0].at && !(s.closed && len(s.hungry) > 0) {
 			return nil
 		}

@@ -23,7 +23,7 @@ type Task struct {
 	ops   []Op // issued, not started; the first one may run
 	last  Time // end of the operation before
 	op    Op   // the one that runs
-	done  bool // no further operation will come
+	until Time // no further operation is due after it
 
 	next   resume // what to do at the next evRun
 	gen    uint32 // guards evRun against events overtaken by a rescheduling
@@ -188,11 +188,9 @@ func (s *System) leave(t *Task, state taskState) {
 func (s *System) issue(op Op) {
 	t := op.Task
 	t.ops = append(t.ops, op)
-	if op.Last {
-		t.done = true
-	}
+	t.until = max(t.until, op.Until)
 	if t.state == idle && len(t.ops) == 1 {
-		s.hungry = removeHungry(s.hungry, t)
+		s.hungry = removeTask(s.hungry, t)
 		s.arm(t)
 	}
 }
@@ -235,16 +233,7 @@ func (s *System) finish(t *Task) {
 	t.next = start
 	if len(t.ops) > 0 {
 		s.arm(t)
-	} else if !t.done {
+	} else if s.closed && t.until >= s.due {
 		s.hungry = append(s.hungry, t)
 	}
-}
-
-func removeHungry(hungry []*Task, t *Task) []*Task {
-	for i, h := range hungry {
-		if h == t {
-			return append(hungry[:i], hungry[i+1:]...)
-		}
-	}
-	return hungry
 }

@@ -1,0 +1,48 @@
+// Package sim is the simulated machine. It knows no file format, does no I/O and
+// reads no clock; equal configurations and operations give equal runs, to the
+// picosecond.
+//
+//  1. A [Machine] gives all figures: topology, turbo, the cost of cache lines,
+//     of sleeping and of the private part of a hit. A [Topology] is a machine with
+//     some CPUs in use.
+//  2. A [Source] yields operations ([Op]): hits, sections of mmap_lock, changes of
+//     an address space. Each belongs to a [Task], a thread; tasks share CPUs.
+//  3. A [Resolver] is a sequence of steps from the trap address to the uprobe.
+//     What a step touches and decides is defined once, in lookup.go.
+//  4. Shared data lives on cache lines (line.go), which are the currency: a line is
+//     held by one core or shared by some, and moves at a cost that depends on the
+//     distance. Contention is nothing but requests that queue for a line.
+//  5. mmap_lock (rwsem.go) is the kernel's rw_semaphore: reader fast path and
+//     stealing, writers that spin and then sleep, FIFO, handoff, wake batches,
+//     downgrade.
+//  6. An [Observer] is told of every finished hit, with its row of the ledger and
+//     the section to blame, and of every finished section.
+//
+// # Time
+//
+// Virtual time is an integer number of picoseconds. Events are ordered by time,
+// then CPU, then insertion. Nothing iterates over a map, and the one source of
+// randomness is a generator of our own with a seed.
+//
+// # Memory model
+//
+// Steps take effect one at a time, in the order of their completion: sequential
+// consistency. Stores of mmap_lock.owner and of the sequence go through a store
+// buffer as far as their cost goes. The barriers that separate the versions of the
+// series matter to their correctness, not to their timing on x86.
+//
+// # What the model leaves out
+//
+//   - User code between operations takes no CPU: a trace does not tell running
+//     from sleeping. With more threads than CPUs, throughput in a closed loop is
+//     an upper bound.
+//   - Cold misses: a line that no core has used costs nothing the first time.
+//     Capacity misses do not exist.
+//   - Interrupts and preemption inside an operation. A recorded write section
+//     keeps its recorded length, and with it whatever interrupted it then.
+//   - The home socket of a line: a transfer across sockets costs the mean of both
+//     directions.
+//   - Page faults that find the VMA lock are invisible; those that took mmap_lock
+//     are replayed where the trace has lock events.
+//   - PREEMPT_RT, whose mmap_lock is another lock altogether.
+package sim
