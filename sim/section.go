@@ -21,10 +21,10 @@ type Op struct {
 	Due  Time  // when the source may hand it out; does not decrease
 	// Until is a time after which no operation of the thread is due.
 	Until Time
-	At   Time  // not before
-	Gap  Time  // not before this long after the thread's operation before
-	Tag  any   // the caller's own; it comes back in records and as blame
-	MM   *MM
+	At    Time // not before
+	Gap   Time // not before this long after the thread's operation before
+	Tag   any  // the caller's own; it comes back in records and as blame
+	MM    *MM
 
 	// Repeat issues the operation again, Gap after its end, for ever.
 	Repeat bool
