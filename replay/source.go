@@ -12,13 +12,16 @@ type source struct {
 	options *Options
 	survey  *survey
 	cpus    int
+	topo    *sim.Topology
 	order   []int // CPUs in the order that a placement fills them
 
-	tasks   map[taskKey]*simThread
-	placed  int
-	queue   []sim.Op // of the action handed out last: one for each clone
-	due     sim.Time
-	started int
+	tasks  map[taskKey]*simThread
+	placed int
+	queue  []sim.Op // of the action handed out last: one for each clone
+	due    sim.Time
+	// lockDelay is what the recorder spent on each lock_start of a lookup.
+	lockDelay sim.Time
+	started   int
 }
 
 // taskKey names a simulated thread. Thread ids are used again, so that the
@@ -39,7 +42,7 @@ type simThread struct {
 
 func newSource(rec *reconstructor, sys *sim.System, topo *sim.Topology, o *Options, s *survey) *source {
 	return &source{
-		rec: rec, sys: sys, options: o, survey: s, cpus: topo.CPUs(),
+		rec: rec, sys: sys, topo: topo, options: o, survey: s, cpus: topo.CPUs(),
 		order: topo.Order(o.Placement == Spread), tasks: map[taskKey]*simThread{},
 	}
 }
@@ -94,10 +97,15 @@ func (s *source) operation(a *action, at sim.Time, clone int) sim.Op {
 		origin = &copied
 	}
 	s.due = max(s.due, at)
+	if a.kind == sim.OpHit {
+		// The trap is before the lookup, which is what was reconstructed.
+		at = max(at-s.topo.Cycles(t.cpu, s.topo.Machine.Hit.EntryCycles), 0)
+	}
 	op := sim.Op{
 		Task: t.task, Kind: a.kind, CPU: t.cpu, Due: s.due, At: at + t.phase, Tag: origin, MM: s.space(a.proc),
 		Until: s.until(a), Addr: a.addr, File: a.file, Offset: a.offset,
-		Hold: sim.Time(a.hold) * sim.Nanosecond, ReadHold: sim.Time(a.readHold) * sim.Nanosecond,
+		LockDelay: s.lockDelay,
+		Hold:      sim.Time(a.hold) * sim.Nanosecond, ReadHold: sim.Time(a.readHold) * sim.Nanosecond,
 	}
 	if a.change != nil && clone == 0 {
 		op.Change = a.change.run

@@ -96,7 +96,7 @@ func (s *System) localCost(l *line, cpu int32, kind access) Time {
 	case rmw:
 		n = costs.RMWCycles
 	}
-	t := s.topo.cycles(cpu, n)
+	t := s.topo.Cycles(cpu, n)
 	if kind != load && l.writer >= 0 && l.writer != cpu {
 		t += costs.Sibling
 	}
@@ -174,7 +174,7 @@ func (s *System) touch(t *Task, l *line, kind access, next resume) {
 	}
 	s.request(l, r)
 	if r.async {
-		cost := s.topo.cycles(t.cpu, s.machine.Line.StoreCycles)
+		cost := s.topo.Cycles(t.cpu, s.machine.Line.StoreCycles)
 		s.runAt(t, s.now+cost)
 	}
 }

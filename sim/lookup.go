@@ -64,7 +64,7 @@ func beginHit(s *System, t *Task) {
 	t.hit = HitRecord{Op: t.op, CPU: t.cpu, Trap: s.now}
 	t.transfers = 0
 	s.ensureProbe(t)
-	s.work(t, s.jitter(s.machine.Hit.EntryCycles), beginLookup)
+	s.work(t, s.jitter(t, s.machine.Hit.EntryCycles), beginLookup)
 }
 
 // ensureProbe makes the model agree with the trap: since the kernel reported a
@@ -103,8 +103,14 @@ func beginLookup(s *System, t *Task) {
 func (s *System) beginLocked(t *Task) {
 	t.walk.spec = false
 	t.hit.LockAt = s.now
-	s.perform(t, s.resolver.Locked, answered)
+	if t.op.LockDelay > 0 {
+		s.delay(t, t.op.LockDelay, performLocked)
+		return
+	}
+	performLocked(s, t)
 }
+
+func performLocked(s *System, t *Task) { s.perform(t, s.resolver.Locked, answered) }
 
 // perform executes steps and continues with after.
 func (s *System) perform(t *Task, steps []Step, after resume) {
@@ -281,12 +287,13 @@ func answered(s *System, t *Task) {
 	s.perform(t, s.resolver.Before, handle)
 }
 
-func handle(s *System, t *Task) { s.work(t, s.jitter(s.machine.Hit.ExitCycles), handled) }
+func handle(s *System, t *Task) { s.work(t, s.jitter(t, s.machine.Hit.ExitCycles), handled) }
 
-// jitter spreads private work evenly around its mean.
-func (s *System) jitter(cycles int64) int64 {
+// jitter spreads the private work of the benchmark evenly around its mean. A
+// trace brings its own.
+func (s *System) jitter(t *Task, cycles int64) int64 {
 	spread := cycles * s.machine.Hit.JitterPermille / 1000
-	if spread == 0 {
+	if spread == 0 || !t.op.Repeat {
 		return cycles
 	}
 	return cycles - spread + int64(s.rand.Uint64()>>33)%(2*spread+1)

@@ -176,7 +176,7 @@ func (s *System) spin(t *Task) {
 	}
 }
 
-func (s *System) delayCycles(t *Task, n int64) { s.runAt(t, s.now+s.topo.cycles(t.cpu, n)) }
+func (s *System) delayCycles(t *Task, n int64) { s.runAt(t, s.now+s.topo.Cycles(t.cpu, n)) }
 
 func spinTry(s *System, t *Task) { s.touch(t, &t.wait.mm.count, rmw, spinTake) }
 
@@ -353,7 +353,7 @@ func wakeWaiters(s *System, t *Task) {
 	default:
 		n = s.wakeReaders(m)
 	}
-	s.delay(t, s.topo.cycles(t.cpu, s.machine.Lock.WakeCycles*int64(max(n-1, 0))), t.wait.then)
+	s.delay(t, s.topo.Cycles(t.cpu, s.machine.Lock.WakeCycles*int64(max(n-1, 0))), t.wait.then)
 }
 
 // upWrite releases a write lock (up_write).
@@ -388,5 +388,5 @@ func downgraded(s *System, t *Task) {
 	if len(r.waiters) > 0 && !r.waiters[0].wait.write {
 		n = s.wakeReaders(m)
 	}
-	s.delay(t, s.topo.cycles(t.cpu, s.machine.Lock.WakeCycles*int64(n)), t.wait.then)
+	s.delay(t, s.topo.Cycles(t.cpu, s.machine.Lock.WakeCycles*int64(n)), t.wait.then)
 }

@@ -30,6 +30,9 @@ type Op struct {
 	Repeat bool
 
 	Addr uint64 // hit: the trap address
+	// LockDelay is spent between a refused speculation and the lock: what a
+	// recorder did there.
+	LockDelay Time
 	// File is what is mapped at Addr, should the address space not know. The trap
 	// itself is the proof that a file with a uprobe is mapped there.
 	File   mm.FileID

@@ -105,7 +105,7 @@ func (s *System) delay(t *Task, d Time, next resume) {
 // work lets t compute n core cycles. While the SMT sibling computes too, both
 // are slower.
 func (s *System) work(t *Task, n int64, next resume) {
-	full := s.topo.cycles(t.cpu, n)
+	full := s.topo.Cycles(t.cpu, n)
 	t.next = next
 	if s.machine.SMT == 1 {
 		s.runAt(t, s.now+full)

@@ -117,8 +117,8 @@ func (t *Topology) Order(spread bool) []int {
 	return order
 }
 
-// cycles converts core cycles on cpu to time.
-func (t *Topology) cycles(cpu int32, n int64) Time {
+// Cycles is the time of n core cycles on a CPU.
+func (t *Topology) Cycles(cpu int32, n int64) Time {
 	return Time(n * t.psPerKcycle[t.cpus[cpu].socket] / 1000)
 }
 

@@ -1,0 +1,172 @@
+package replay
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/replay/replay/sim"
+)
+
+// Validation compares what the model predicts with what the recorded kernel did,
+// hit by hit.
+type Validation struct {
+	Using     Using
+	Hits      int64
+	Observed  int64 // fallbacks that the kernel made
+	Predicted int64 // fallbacks that the model made
+	TP        int64 // both
+	FP, FN    int64 // only the model; only the kernel
+	Waits     struct{ Observed, Predicted Dist }
+	Misses    []Miss // the worst first
+}
+
+// Miss is a hit whose outcome was predicted wrongly.
+type Miss struct {
+	Time     int64 // ns on the capture's clock
+	PID, TID int32
+	Comm     string
+	FellBack bool   // what the kernel did; the model did the opposite
+	Arrival  string // observed or inferred
+	Start    int64  // ns: the lookup window that was assumed
+	End      int64
+	WaitNs   int64 // that the kernel, or the model, waited
+	Blame    *Origin
+}
+
+// resolverOfKernel is what the kernels that can be recorded run (since 6.14).
+const resolverOfKernel = "speculative-merged"
+
+// Validate replays the trace as the recorded kernel ran it, with the outcomes
+// hidden, and compares.
+func Validate(ctx context.Context, trace Trace, profile *Profile, using Using, misses int) (*Validation, error) {
+	s, err := takeSurvey(ctx, trace)
+	if err != nil {
+		return nil, err
+	}
+	if s.hits == 0 {
+		return nil, ErrNoHits
+	}
+	recorded := asRecorded(profile)
+	options := DefaultOptions()
+	topo, err := topology(recorded, &options, s)
+	if err != nil {
+		return nil, err
+	}
+	fitWindow(recorded, topo)
+	p, err := newPlayer(trace, recorded, topo, &options, s, resolverOfKernel, using)
+	if err != nil {
+		return nil, err
+	}
+	if using == Locks {
+		p.src.lockDelay = sim.Time(s.gaps.start[1].median) * sim.Nanosecond
+	}
+	v := &validator{start: s.start, keep: misses, v: Validation{Using: using}, observed: newSketch(), predicted: newSketch()}
+	p.gather.each = v.hit
+	if _, err := p.play(ctx); err != nil {
+		return nil, err
+	}
+	return v.finish(), nil
+}
+
+// asRecorded is the profile of the machine that was recorded: hits take the CPU
+// for no longer than their lookup, since the recorded times say the rest.
+func asRecorded(profile *Profile) *Profile {
+	p := *profile
+	p.Hit.ExitCycles, p.Hit.EntryCycles = 0, 0
+	return &p
+}
+
+// fitWindow makes a lookup as long as the window of the recorder's stamps.
+func fitWindow(p *Profile, topo *sim.Topology) {
+	perThousand := topo.Cycles(0, 1000)
+	cycles := int64(sim.Time(p.Recorder.Window) * sim.Nanosecond * 1000 / perThousand)
+	p.Hit.LookupCycles = max(cycles-walkLoads*p.Line.LoadCycles, 0)
+}
+
+// walkLoads is how many lines a speculative lookup reads.
+const walkLoads = 9
+
+// validator compares hit by hit.
+type validator struct {
+	start               int64 // ns: virtual time 0
+	keep                int
+	v                   Validation
+	observed, predicted *sketch
+}
+
+func (v *validator) hit(h *sim.HitRecord) {
+	o := h.Op.Tag.(*Origin)
+	truth := o.Truth
+	if truth == nil {
+		truth = &Truth{}
+	}
+	fell := h.Outcome != sim.Lockless
+	wait := h.Acquired - h.LockAt
+	v.v.Hits++
+	if truth.FellBack {
+		v.v.Observed++
+		v.observed.add(sim.Time(truth.WaitNs) * sim.Nanosecond)
+	}
+	if fell {
+		v.v.Predicted++
+		v.predicted.add(wait)
+	}
+	switch {
+	case fell && truth.FellBack:
+		v.v.TP++
+	case fell:
+		v.v.FP++
+		v.miss(h, o, wait.Nanos())
+	case truth.FellBack:
+		v.v.FN++
+		v.miss(h, o, truth.WaitNs)
+	}
+}
+
+func (v *validator) miss(h *sim.HitRecord, o *Origin, wait int64) {
+	m := Miss{
+		Time: o.Time, PID: o.PID, TID: o.TID, Comm: o.Comm, FellBack: h.Outcome == sim.Lockless, WaitNs: wait,
+		Start: v.start + h.Start.Nanos(), End: v.start + h.Answered.Nanos(), Arrival: "inferred",
+	}
+	if o.Observed {
+		m.Arrival = "observed"
+	}
+	m.Blame, _ = h.Blame.(*Origin)
+	v.v.Misses = append(v.v.Misses, m)
+	if len(v.v.Misses) > 4*v.keep+1024 {
+		v.trim()
+	}
+}
+
+// trim keeps the misses that cost most.
+func (v *validator) trim() {
+	slices.SortFunc(v.v.Misses, func(a, b Miss) int {
+		return cmp.Or(-cmp.Compare(a.WaitNs, b.WaitNs), cmp.Compare(a.Time, b.Time), cmp.Compare(a.TID, b.TID))
+	})
+	v.v.Misses = v.v.Misses[:min(v.keep, len(v.v.Misses))]
+}
+
+func (v *validator) finish() *Validation {
+	v.trim()
+	v.v.Waits.Observed, v.v.Waits.Predicted = v.observed.dist(), v.predicted.dist()
+	return &v.v
+}
+
+// Precision is the share of the predicted fallbacks that the kernel made; 1 when
+// none was predicted.
+func (v *Validation) Precision() float64 { return share(v.TP, v.TP+v.FP) }
+
+// Recall is the share of the kernel's fallbacks that were predicted; 1 when there
+// was none.
+func (v *Validation) Recall() float64 { return share(v.TP, v.TP+v.FN) }
+
+// F1 is the harmonic mean of precision and recall.
+func (v *Validation) F1() float64 { return share(2*v.TP, 2*v.TP+v.FP+v.FN) }
+
+func share(part, whole int64) float64 {
+	if whole == 0 {
+		return 1
+	}
+	return float64(part) / float64(whole)
+}
