@@ -38,10 +38,11 @@ type frame struct {
 }
 
 // parseFrame reads "symbol+0xoff (module)" or "0xaddr (module)"; any other text
-// is a symbol.
+// is a symbol. Both symbols and modules may hold " (", so the module starts after
+// the first one that an offset or address stands before, else after the last.
 func parseFrame(s string) frame {
 	var f frame
-	if i := strings.LastIndex(s, " ("); i >= 0 && strings.HasSuffix(s, ")") {
+	if i := moduleStart(s); i >= 0 && strings.HasSuffix(s, ")") {
 		s, f.module = s[:i], s[i+2:len(s)-1]
 	}
 	if i := strings.LastIndex(s, "+0x"); i > 0 {
@@ -50,6 +51,24 @@ func parseFrame(s string) frame {
 	f.symbol = s
 	return f
 }
+
+// moduleStart is where " (module)" begins in a frame, or -1.
+func moduleStart(s string) int {
+	for from := 0; ; {
+		i := strings.Index(s[from:], " (")
+		if i < 0 {
+			return strings.LastIndex(s, " (")
+		}
+		i += from
+		x := strings.LastIndex(s[:i], "0x")
+		if x >= 0 && (x == 0 || s[x-1] == '+') && isHex(s[x+2:i]) {
+			return i
+		}
+		from = i + 1
+	}
+}
+
+func isHex(s string) bool { return s != "" && strings.Trim(s, "0123456789abcdef") == "" }
 
 // kernel reports whether f is in the kernel or one of its modules, which perf
 // shows in brackets; [vdso] and [vsyscall] are user code.

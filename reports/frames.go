@@ -1,0 +1,116 @@
+package reports
+
+import "github.com/replay/replay/sim"
+
+// kernelModule is the module of the frames below, as perf names it.
+const kernelModule = "[kernel.kallsyms]"
+
+// kernelStack returns frames of the kernel, given root first as one reads a call
+// chain, leaf first as stacks are kept.
+func kernelStack(functions ...string) []frame {
+	stack := make([]frame, 0, len(functions))
+	for i := len(functions) - 1; i >= 0; i-- {
+		stack = append(stack, frame{functions[i], kernelModule})
+	}
+	return stack
+}
+
+// trap is how the kernel comes to the uprobe code: on the way back to user mode
+// after int3. handle_swbp is inlined into uprobe_notify_resume on most builds; it
+// is shown since it is where lookup and handlers part.
+var trap = []string{"asm_exc_int3", "irqentry_exit_to_user_mode", "exit_to_user_mode_loop", "uprobe_notify_resume", "handle_swbp"}
+
+// lookupFrames are the kernel stacks that the parts of a hit's time belong to,
+// leaf first.
+type lookupFrames struct {
+	speculate []frame                  // the lockless walk
+	refused   [sim.NumOutcomes][]frame // where a speculation gave up
+	lock      []frame                  // down_read: the atomic on mmap_lock
+	blocked   []frame                  // asleep until the lock is granted
+	held      []frame                  // the walk under the lock
+	handler   []frame                  // trap entry and exit, and the handlers
+}
+
+// framesOf returns the stacks of a resolver, in the words of the kernel that it
+// stands for.
+func framesOf(resolver string) *lookupFrames {
+	n := namesOf(resolver)
+	under := func(functions ...string) []frame {
+		return kernelStack(append(append(append([]string{}, trap...), n.find), functions...)...)
+	}
+	f := &lookupFrames{
+		speculate: under(n.speculate...),
+		lock:      under("down_read"),
+		blocked:   under("down_read", "rwsem_down_read_slowpath", "schedule_preempt_disabled"),
+		held:      under(),
+		handler:   kernelStack(append(append([]string{}, trap...), "handler_chain")...),
+	}
+	for o := range f.refused {
+		f.refused[o] = f.speculate
+	}
+	refuse := func(o sim.Outcome, function string) {
+		f.refused[o] = under(append(append([]string{}, n.speculate...), function)...)
+	}
+	refuse(sim.WriterActive, n.begin)
+	refuse(sim.SeqChanged, n.end)
+	refuse(sim.NoVMA, "mtree_load")
+	refuse(sim.NoUprobe, "find_uprobe_rcu")
+	return f
+}
+
+// lookupNames are the functions in which kernels differ.
+type lookupNames struct {
+	find       string   // the lookup as a whole
+	speculate  []string // the lockless part below it
+	begin, end string   // the check of the sequence
+}
+
+func namesOf(resolver string) lookupNames {
+	n := lookupNames{
+		find:      "find_active_uprobe_rcu",
+		speculate: []string{"find_active_uprobe_speculative"},
+		begin:     "mmap_lock_speculation_start", end: "mmap_lock_speculation_end",
+	}
+	switch resolver {
+	case "speculative-merged":
+		n.begin, n.end = "mmap_lock_speculate_try_begin", "mmap_lock_speculate_retry"
+	case "pervma":
+		n.speculate, n.begin = []string{"lock_vma_under_rcu"}, "vma_start_read"
+	case "refcount":
+		n.find = "find_active_uprobe"
+	case "ideal":
+		n.speculate = nil
+	}
+	return n
+}
+
+// writerCalls is how an operation comes to change the address space under
+// mmap_lock, root first; the last function runs while it is held for write.
+var writerCalls = map[string][]string{
+	"mmap":     {"__x64_sys_mmap", "vm_mmap_pgoff", "do_mmap"},
+	"munmap":   {"__x64_sys_munmap", "__vm_munmap", "do_vmi_align_munmap"},
+	"mprotect": {"__x64_sys_mprotect", "do_mprotect_pkey"},
+	"mremap":   {"__x64_sys_mremap", "do_mremap"},
+	"brk":      {"__x64_sys_brk", "do_brk_flags"},
+	"madvise":  {"__x64_sys_madvise", "do_madvise"},
+	"fork":     {"kernel_clone", "copy_process", "dup_mmap"},
+	"exec":     {"__x64_sys_execve", "begin_new_exec", "exec_mmap"},
+	"exit":     {"do_exit", "exit_mm", "exit_mmap"},
+}
+
+// writerStack is a writer's stack, leaf first: as traced if that includes the
+// kernel, else the traced part below the model's kernel frames.
+func writerStack(kind string, traced []string) []frame {
+	var stack []frame
+	for _, s := range traced {
+		stack = append(stack, parseFrame(s))
+	}
+	if len(stack) > 0 && stack[0].kernel() {
+		return stack
+	}
+	calls, ok := writerCalls[kind]
+	if !ok {
+		return append([]frame{{symbol: "[" + kind + "]"}}, stack...)
+	}
+	return append(kernelStack(calls...), stack...)
+}

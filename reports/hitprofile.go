@@ -1,0 +1,100 @@
+package reports
+
+import (
+	"github.com/google/pprof/profile"
+
+	"github.com/replay/replay/replay"
+	"github.com/replay/replay/sim"
+)
+
+// hitTypes are the columns of the hit profile. time is resolve plus the trap and
+// the handlers, so that a flame graph of it shows all that a hit costs.
+var hitTypes = []*profile.ValueType{
+	{Type: "hits", Unit: "count"},
+	{Type: "resolve", Unit: "nanoseconds"},
+	{Type: "lock_wait", Unit: "nanoseconds"},
+	{Type: "fallbacks", Unit: "count"},
+	{Type: "line_transfers", Unit: "count"},
+	{Type: "time", Unit: "nanoseconds"},
+}
+
+// HitProfile shows where the hits of run r spend their time. A sample's stack is
+// the traced user stack with the kernel's frames on top; below it, at the root,
+// stand resolver and probe. Each hit counts once, where it was resolved.
+func HitProfile(res *replay.Result, r *replay.Run) *profile.Profile {
+	b := newProfile(res, r, hitTypes, "resolve")
+	var columns hitColumns
+	frames := framesOf(r.Resolver)
+	for i := range r.Samples {
+		s := &r.Samples[i]
+		user := hitRoot(r.Resolver, s)
+		tags := hitLabels(s)
+		for _, p := range split(s, frames) {
+			b.add(append(p.stack[:len(p.stack):len(p.stack)], user...), columns.values(&p), tags)
+		}
+	}
+	return b.p
+}
+
+// hitRoot is the part of a sample's stack that is not the kernel's, leaf first.
+// Kernel frames of the trace are the recording kernel's, not the resolver's.
+func hitRoot(resolver string, s *replay.Sample) []frame {
+	var stack []frame
+	for _, text := range s.Stack {
+		if f := parseFrame(text); len(stack) > 0 || !f.kernel() {
+			stack = append(stack, f)
+		}
+	}
+	return append(stack, frame{symbol: s.Probe}, frame{symbol: resolver})
+}
+
+func hitLabels(s *replay.Sample) labels {
+	var l labels
+	l.setNumber("cpu", int64(s.CPU))
+	l.setNumber("pid", int64(s.PID))
+	l.setNumber("tid", int64(s.TID))
+	l.set("comm", s.Comm)
+	l.set("probe", s.Probe)
+	l.set("outcome", s.Outcome.String())
+	return l
+}
+
+// portion is what of a sample belongs to one kernel stack.
+type portion struct {
+	stack                      []frame
+	hits, fallbacks, transfers int64
+	resolve, wait, other       sim.Time
+}
+
+// split divides a sample among kernel stacks. Parts overlap (see sim.Parts), so
+// the times are taken apart as
+//
+//	Lookup + Stall = Wasted + (taking the lock) + LockHold
+//
+// where a lockless hit has neither of the last two. Line transfers go where the
+// hit was resolved: the ledger does not say which of its steps moved a line.
+func split(s *replay.Sample, f *lookupFrames) []portion {
+	work := s.Parts.Lookup + s.Parts.Stall
+	handler := portion{stack: f.handler, other: s.Parts.Handler}
+	if s.Outcome == sim.Lockless {
+		return []portion{{stack: f.speculate, hits: s.Hits, transfers: s.LineTransfers, resolve: s.Parts.Resolve(), wait: s.Parts.LockWait}, handler}
+	}
+	wasted := min(s.Parts.Wasted, work)
+	held := min(s.Parts.LockHold, work-wasted)
+	return []portion{
+		{stack: f.refused[s.Outcome], resolve: wasted},
+		{stack: f.lock, hits: s.Hits, fallbacks: s.Hits, transfers: s.LineTransfers, resolve: work - wasted - held},
+		{stack: f.blocked, resolve: s.Parts.LockWait, wait: s.Parts.LockWait},
+		{stack: f.held, resolve: held},
+		handler,
+	}
+}
+
+// hitColumns turns portions into values that add up to the run's totals.
+type hitColumns struct{ resolve, wait, time nanos }
+
+func (c *hitColumns) values(p *portion) []int64 {
+	return []int64{
+		p.hits, c.resolve.next(p.resolve), c.wait.next(p.wait), p.fallbacks, p.transfers, c.time.next(p.resolve + p.other),
+	}
+}

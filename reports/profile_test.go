@@ -1,0 +1,158 @@
+package reports
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/pprof/profile"
+	"pgregory.net/rapid"
+
+	"github.com/replay/replay/replay"
+	"github.com/replay/replay/sim"
+)
+
+// written is p after a trip through its file format.
+func written(t interface{ Fatal(...any) }, p *profile.Profile) *profile.Profile {
+	var b bytes.Buffer
+	if err := WriteProfile(&b, p); err != nil {
+		t.Fatal(err)
+	}
+	got, err := profile.Parse(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// sum adds up the columns of p.
+func sum(p *profile.Profile) map[string]int64 {
+	sums := map[string]int64{}
+	for i, typ := range p.SampleType {
+		sums[typ.Type] = 0
+		for _, s := range p.Sample {
+			sums[typ.Type] += s.Value[i]
+		}
+	}
+	return sums
+}
+
+func TestProfiles(t *testing.T) {
+	res := fixture()
+	for i := range res.Runs {
+		r := &res.Runs[i]
+		golden(t, r.Resolver+".profile.txt", []byte(written(t, HitProfile(res, r)).String()))
+		golden(t, r.Resolver+".blame.profile.txt", []byte(written(t, BlameProfile(res, r)).String()))
+	}
+	r := &emptyResult().Runs[0]
+	written(t, HitProfile(emptyResult(), r))
+	written(t, BlameProfile(emptyResult(), r))
+}
+
+func TestProfileTotals(t *testing.T) {
+	res := fixture()
+	for i := range res.Runs {
+		r := &res.Runs[i]
+		want := map[string]int64{
+			"hits": r.Hits, "resolve": r.Resolve.Total.Nanos(), "lock_wait": r.LockWait.Total.Nanos(),
+			"fallbacks": r.Fallbacks(), "line_transfers": r.LineTransfers, "time": (r.Resolve.Total + r.Parts.Handler).Nanos(),
+		}
+		if diff := cmp.Diff(want, sum(written(t, HitProfile(res, r)))); diff != "" {
+			t.Errorf("%s: columns do not add up to the run (-run +profile):\n%s", r.Resolver, diff)
+		}
+		want = map[string]int64{"sections": 0, "hold": 0, "fallbacks": 0, "lock_wait": 0, "wasted": 0}
+		var hold, wait, wasted sim.Time
+		for _, b := range r.Blame {
+			want["sections"] += b.Sections
+			want["fallbacks"] += b.Fallbacks
+			hold, wait, wasted = hold+b.Hold, wait+b.Wait, wasted+b.Wasted
+		}
+		want["hold"], want["lock_wait"], want["wasted"] = hold.Nanos(), wait.Nanos(), wasted.Nanos()
+		if diff := cmp.Diff(want, sum(written(t, BlameProfile(res, r)))); diff != "" {
+			t.Errorf("%s: blame does not add up (-run +profile):\n%s", r.Resolver, diff)
+		}
+	}
+}
+
+// TestProfileTotalsAlways holds the same for any parts, even ones that overlap
+// more than they should.
+func TestProfileTotalsAlways(t *testing.T) {
+	time := rapid.Map(rapid.Int64Range(0, 1<<30), func(n int64) sim.Time { return sim.Time(n) })
+	rapid.Check(t, func(t *rapid.T) {
+		var r replay.Run
+		r.Resolver = rapid.SampledFrom([]string{"locked", "refcount", "pervma", "ideal", "speculative", "speculative-merged", "new"}).Draw(t, "resolver")
+		for i := range rapid.IntRange(0, 20).Draw(t, "samples") {
+			s := replay.Sample{TID: int32(i), Outcome: sim.Outcome(rapid.IntRange(0, int(sim.NumOutcomes)-1).Draw(t, "outcome")), Hits: 1}
+			s.Parts = sim.Parts{
+				Lookup: time.Draw(t, "lookup"), Stall: time.Draw(t, "stall"), LockWait: time.Draw(t, "wait"),
+				LockHold: time.Draw(t, "hold"), Wasted: time.Draw(t, "wasted"), Handler: time.Draw(t, "handler"),
+			}
+			r.Hits++
+			r.Outcomes[s.Outcome]++
+			r.Parts.Add(s.Parts)
+			r.Samples = append(r.Samples, s)
+		}
+		got := sum(written(t, HitProfile(&replay.Result{}, &r)))
+		want := map[string]int64{
+			"hits": r.Hits, "resolve": r.Parts.Resolve().Nanos(), "lock_wait": r.Parts.LockWait.Nanos(),
+			"fallbacks": r.Fallbacks(), "line_transfers": 0, "time": (r.Parts.Resolve() + r.Parts.Handler).Nanos(),
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("columns do not add up to the run (-run +profile):\n%s", diff)
+		}
+	})
+}
+
+func TestProfileIsStable(t *testing.T) {
+	var first, second bytes.Buffer
+	for _, b := range []*bytes.Buffer{&first, &second} {
+		res := fixture()
+		if err := WriteProfile(b, HitProfile(res, &res.Runs[1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(first.Bytes(), second.Bytes()) {
+		t.Error("the same Result gave different bytes")
+	}
+}
+
+func TestParseFrame(t *testing.T) {
+	for in, want := range map[string]frame{
+		"malloc+0x1a (/usr/lib/libc.so.6)":       {"malloc", "/usr/lib/libc.so.6"},
+		"f(int, char)+0x0 (/opt/a (copy)/b)":     {"f(int, char)", "/opt/a (copy)/b"},
+		"std::g(unsigned long) (/opt/b)":         {"std::g(unsigned long)", "/opt/b"},
+		"0x7f00 ([unknown])":                     {"0x7f00", "[unknown]"},
+		"down_write_killable+0x0":                {"down_write_killable", ""},
+		"":                                       {"", ""},
+		"+0x10 (/bin/x)":                         {"+0x10", "/bin/x"},
+		"vm_mmap_pgoff+0xa3 ([kernel.kallsyms])": {"vm_mmap_pgoff", "[kernel.kallsyms]"},
+	} {
+		if got := parseFrame(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestWriterStack(t *testing.T) {
+	leafs := func(kind string, traced ...string) []string {
+		var names []string
+		for _, f := range writerStack(kind, traced) {
+			names = append(names, f.symbol)
+		}
+		return names
+	}
+	for _, c := range []struct {
+		name      string
+		got, want []string
+	}{
+		{"user frames get the model's kernel frames", leafs("munmap", "__munmap+0xb (/libc.so)"), []string{"do_vmi_align_munmap", "__vm_munmap", "__x64_sys_munmap", "__munmap"}},
+		{"traced kernel frames stay", leafs("munmap", "down_write+0x1 ([kernel.kallsyms])", "__munmap+0xb (/libc.so)"), []string{"down_write", "__munmap"}},
+		{"vdso is user code", leafs("brk", "x+0x1 ([vdso])"), []string{"do_brk_flags", "__x64_sys_brk", "x"}},
+		{"unknown operation", leafs("register"), []string{"[register]"}},
+	} {
+		if !slices.Equal(c.got, c.want) {
+			t.Errorf("%s: got %v, want %v", c.name, c.got, c.want)
+		}
+	}
+}
