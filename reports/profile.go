@@ -68,7 +68,7 @@ func (b *profileBuilder) location(f frame) *profile.Location {
 		return l
 	}
 	fn := &profile.Function{
-		ID: uint64(len(b.p.Function) + 1), Name: validUTF8(f.label()), SystemName: validUTF8(f.symbol), Filename: validUTF8(f.module),
+		ID: uint64(len(b.p.Function) + 1), Name: validUTF8(f.symbol), SystemName: validUTF8(f.symbol), Filename: validUTF8(f.module),
 	}
 	b.p.Function = append(b.p.Function, fn)
 	l := &profile.Location{ID: uint64(len(b.p.Location) + 1), Mapping: b.mapping(f.module), Line: []profile.Line{{Function: fn}}}
