@@ -94,10 +94,9 @@ func (s *System) begin(t *Task) {
 	}
 }
 
-// beginWrite is mm_lock_seqcount_begin, right after down_write.
-func beginWrite(s *System, t *Task) { s.touch(t, t.op.MM.seqLine(), store, oddSeq) }
-
-func oddSeq(s *System, t *Task) {
+// beginWrite is mm_lock_seqcount_begin, right after down_write. The store's own
+// time is part of the section's recorded length.
+func beginWrite(s *System, t *Task) {
 	m := t.op.MM
 	s.bump(t, m)
 	if m.seq&1 == 0 {
@@ -105,7 +104,11 @@ func oddSeq(s *System, t *Task) {
 	}
 	m.writer = t.op.Tag
 	t.section.Acquired = s.now
-	s.delay(t, t.op.Hold, endWrite)
+	s.touch(t, m.seqLine(), store, holdWrite)
+}
+
+func holdWrite(s *System, t *Task) {
+	s.delay(t, max(t.section.Acquired+t.op.Hold-s.now, 0), endWrite)
 }
 
 func (s *System) bump(t *Task, m *MM) {
@@ -120,7 +123,9 @@ func endWrite(s *System, t *Task) {
 	if t.op.Change != nil {
 		s.dirty(t, m, t.op.Change(m.Space))
 	}
-	s.touch(t, m.seqLine(), store, evenSeq)
+	s.bump(t, m)
+	t.section.Even = s.now
+	s.touch(t, m.seqLine(), store, releaseWrite)
 }
 
 // dirty takes the lines that a change wrote from whoever reads them: the root
@@ -150,10 +155,8 @@ func (s *System) invalidate(t *Task, l *line) {
 	}
 }
 
-func evenSeq(s *System, t *Task) {
+func releaseWrite(s *System, t *Task) {
 	m := t.op.MM
-	s.bump(t, m)
-	t.section.Even = s.now
 	if t.op.ReadHold > 0 {
 		s.downgrade(t, m, holdRead)
 		return
