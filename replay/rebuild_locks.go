@@ -68,13 +68,15 @@ func (r *reconstructor) endLock(t *thread, ev *traces.Event) {
 	}
 	o := r.origin(t, ev, r.sectionKind(t, &l), l.stack)
 	o.Time, o.Observed = l.start, true
-	a := action{at: r.requested(&l), proc: r.process(t.pid, ev.Comm), origin: o, readHold: released - l.acquired, kind: sim.OpRead}
+	a := action{kind: sim.OpRead, at: l.acquired, proc: r.process(t.pid, ev.Comm), origin: o, readHold: released - l.acquired}
 	if l.write {
 		r.notes.observedSections++
 		t.section = o
 		odd := l.acquired - r.profile.Recorder.AcquireLead
 		even := r.evenAt(t, &l, released)
-		a.kind = sim.OpWrite
+		// Issued when it was granted: a wait before was the recorded kernel's, and
+		// the simulated lock makes its own.
+		a.kind, a.at = sim.OpWrite, odd
 		a.hold = max(even-odd, 0)
 		a.readHold = 0
 		if l.downgrade != 0 {
@@ -85,20 +87,6 @@ func (r *reconstructor) endLock(t *thread, ev *traces.Event) {
 		}
 	}
 	r.emit(ev, a)
-}
-
-// requested is when the thread asked for the lock, in ns. Between lock_start and
-// lock_acquired lies the recording of the former; what is left is a wait.
-func (r *reconstructor) requested(l *hold) int64 {
-	lead := r.profile.Recorder.AcquireLead
-	if !l.write {
-		lead = 0
-	}
-	cost := r.survey.gaps.start[index(len(l.stack) > 0)].median
-	if l.acquired-l.start <= 2*cost {
-		return l.acquired - lead
-	}
-	return l.start + cost - lead
 }
 
 // evenAt is when the sequence became even again, in ns: the row that tells of the
