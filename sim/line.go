@@ -211,13 +211,14 @@ func (s *System) serve(l *line, r request) {
 		l.busy = true
 	}
 	done := s.now + cost
-	s.stats[l.role].Stall += done - r.since
+	stall := done - r.since - s.localCost(l, cpu, r.kind)
+	s.stats[l.role].Stall += stall
 	s.own(l, cpu, r.kind)
 	if r.async {
 		s.push(event{at: done, cpu: cpu, task: r.task, line: l, kind: evStore})
 		return
 	}
-	r.task.addStall(done - r.since)
+	r.task.addStall(stall)
 	if l.busy {
 		r.task.line = l
 	}

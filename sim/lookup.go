@@ -202,6 +202,7 @@ func pass(*System, *Task) Outcome { return Lockless }
 
 func checkSeqBegin(s *System, t *Task) Outcome {
 	t.walk.seq = t.op.MM.seq
+	t.hit.Sampled = s.now
 	if t.walk.seq&1 != 0 {
 		return WriterActive
 	}
@@ -243,6 +244,7 @@ func checkUprobe(s *System, t *Task) Outcome {
 }
 
 func checkSeqEnd(s *System, t *Task) Outcome {
+	t.hit.Checked = s.now
 	mask := uint64(1)<<s.resolver.SeqBits - 1 // a shift by 64 gives 0, so all bits
 	if (t.walk.seq^t.op.MM.seq)&mask != 0 {
 		return SeqChanged

@@ -325,6 +325,7 @@ func (s *System) wake(t *Task) {
 // (rwsem_wake, rwsem_mark_wake), a spinner sees the lock free, and t continues.
 func (s *System) released(t *Task, m *MM) {
 	r := &m.sem
+	t.section.Released = s.now
 	if len(r.spinners) > 0 {
 		s.spin(r.spinners[0])
 	}

@@ -64,6 +64,8 @@ type HitRecord struct {
 	Found     bool // there was a uprobe
 	Trap      Time
 	Start     Time // of the lookup
+	Sampled   Time // speculation: the sequence was read at the begin
+	Checked   Time // speculation: the sequence was compared at the end
 	LockAt    Time // the locked path began; 0 without one
 	Acquired  Time // mmap_lock was got; 0 without
 	Answered  Time
@@ -174,7 +176,6 @@ func holdRead(s *System, t *Task) { s.delay(t, t.op.ReadHold, endRead) }
 func endRead(s *System, t *Task) { s.upRead(t, t.op.MM, endSection) }
 
 func endSection(s *System, t *Task) {
-	t.section.Released = s.now
 	s.observer.Section(&t.section)
 	s.finish(t)
 }
