@@ -30,10 +30,7 @@ const (
 // Text writes the report for people: what was found first, then the figures side
 // by side, who is to blame, and what the figures rest on.
 func Text(w io.Writer, res *replay.Result, o TextOptions) error {
-	t := &textReport{color: o.Color, width: max(o.Width, minWidth)}
-	if o.Width == 0 {
-		t.width = defaultWidth
-	}
+	t := newTextReport(o)
 	t.headline(res)
 	t.comparison(res.Runs)
 	for i := range res.Runs {
@@ -54,6 +51,13 @@ type textReport struct {
 	b     bytes.Buffer
 	color bool
 	width int
+}
+
+func newTextReport(o TextOptions) *textReport {
+	if o.Width == 0 {
+		o.Width = defaultWidth
+	}
+	return &textReport{color: o.Color, width: max(o.Width, minWidth)}
 }
 
 // emphasis is a use of colour.
