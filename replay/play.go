@@ -87,12 +87,17 @@ func newPlayer(trace Trace, profile *Profile, topo *sim.Topology, options *Optio
 		return nil, err
 	}
 	g := newGatherer(resolver)
-	sys := sim.NewSystem(sim.Config{Topology: topo, Resolver: r, Seed: options.Seed, Probes: &mm.Uprobes{}, Observer: g})
+	sys := sim.NewSystem(sim.Config{Topology: topo, Resolver: r, Seed: options.Seed, Probes: &mm.Uprobes{}, Observer: g, AsRecorded: asRecorded(options, topo, s)})
 	rec := newReconstructor(stream, using, profile, s)
 	return &player{
 		rec: rec, src: newSource(rec, sys, topo, options, s), sys: sys, gather: g,
 		closed: options.Timing != Original, stream: stream, survey: s,
 	}, nil
+}
+
+// asRecorded reports whether every operation runs when and where it did.
+func asRecorded(o *Options, topo *sim.Topology, s *survey) bool {
+	return o.Timing == Original && o.Placement == Recorded && o.Clone <= 1 && topo.CPUs() >= s.cpus
 }
 
 func (p *player) play(ctx context.Context) (Run, error) {

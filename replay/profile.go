@@ -23,7 +23,7 @@ type Recorder struct {
 	// AcquireLead is from the sequence turning odd to the stamp of lock_acquired
 	// (mmap_write_lock bumps first, then reports).
 	AcquireLead int64
-	// ExitLag is from the sequence turning even to the stamp of the end of a
+	// ExitLag, of a warm path, is from the sequence turning even to the stamp of the end of a
 	// syscall that released mmap_lock last.
 	ExitLag int64
 }

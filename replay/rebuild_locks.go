@@ -41,9 +41,19 @@ func (r *reconstructor) startLock(t *thread, ev *traces.Event) {
 			r.open++
 		}
 		t.lookup.take(ev)
+		t.lookup.cold = r.survey.gaps.coldCost(r.sinceLockStart(ev), ev.Time-t.lastRow)
 	}
 	r.openLock(t, ev)
 	t.lock.start, t.lock.inUprobe, t.lock.stack = ev.Time, ev.InUprobe, ev.Stack
+}
+
+// sinceLockStart is the time since the CPU's latest lock_start, in ns.
+func (r *reconstructor) sinceLockStart(ev *traces.Event) int64 {
+	last := r.lastStart[ev.CPU]
+	if last == 0 {
+		return maxOpen
+	}
+	return ev.Time - last
 }
 
 func (r *reconstructor) openLock(t *thread, ev *traces.Event) {
@@ -91,23 +101,17 @@ func (r *reconstructor) endLock(t *thread, ev *traces.Event) {
 
 // evenAt is when the sequence became even again, in ns: the row that tells of the
 // end comes first, then the recorder takes its time, then the sequence is
-// bumped. When the thread left its syscall right after, that is known better.
+// bumped. When the thread left its syscall right after, its own time is known;
+// else it is what this recorder usually takes.
 func (r *reconstructor) evenAt(t *thread, l *hold, released int64) int64 {
-	gaps, exitLag := &r.survey.gaps, r.profile.Recorder.ExitLag
-	tail := gaps.released[index(l.stacked)].median
-	if tail == 0 && l.stacked {
-		tail = gaps.start[1].median + exitLag
-	}
-	if tail == 0 {
-		tail = 2*exitLag + exitLag // recording without a callchain costs about this
-	}
-	end := released
+	usual := r.survey.gaps.release(l.stacked)
 	if l.downgrade != 0 {
-		end = l.downgrade
-	} else if out := t.call.to - released; out >= 0 && out < 3*tail {
-		return t.call.to - exitLag
+		return l.downgrade + max(usual-r.profile.Recorder.ExitLag, 0)
 	}
-	return end + max(tail-exitLag, 0)
+	if own := t.call.to - released; own >= 0 && own <= 3*usual {
+		usual = own
+	}
+	return released + max(usual-r.profile.Recorder.ExitLag, 0)
 }
 
 // sectionKind names what a thread took mmap_lock for.

@@ -72,7 +72,7 @@ type thread struct {
 	lookup   lookup     // of the next hit
 	truth    lookup     // the same, for Origin.Truth alone
 	lock     hold       // of mmap_lock, from its lock_start on
-	lastHit  int64      // ns
+	lastRow  int64      // ns, of its row before
 	rhythm   rhythm
 	section  *Origin // its latest section
 }
@@ -89,6 +89,7 @@ type syscallRow struct {
 type lookup struct {
 	arrive          int64 // ns: of an arrive row, or 0
 	start, acquired int64 // ns: of its lock events, or 0
+	cold            int64 // ns by which the stamp of start is late, see recorderGaps
 }
 
 // take notes a lock event of the uprobe lookup itself.
@@ -123,6 +124,7 @@ type reconstructor struct {
 	files     mm.Files
 	processes map[int32]*process
 	threads   map[int32]*thread
+	lastStart map[int32]int64 // ns, of the latest lock_start of each CPU
 	ready     actionHeap
 	open      int   // locks and lookups that threads are in
 	now       int64 // ns: the latest row
@@ -158,7 +160,7 @@ func newReconstructor(stream traces.Stream, using Using, profile *Profile, s *su
 	}
 	return &reconstructor{
 		stream: stream, using: using, profile: profile, survey: s,
-		processes: map[int32]*process{}, threads: map[int32]*thread{},
+		processes: map[int32]*process{}, threads: map[int32]*thread{}, lastStart: map[int32]int64{},
 	}
 }
 
@@ -205,8 +207,15 @@ func (r *reconstructor) read() {
 		}
 		return
 	}
-	r.now = r.ev.Time
-	r.take(&r.ev)
+	ev := &r.ev
+	r.now = ev.Time
+	r.take(ev)
+	if t := r.threads[ev.TID]; t != nil {
+		t.lastRow = ev.Time
+	}
+	if ev.Kind == traces.LockStart {
+		r.lastStart[ev.CPU] = ev.Time
+	}
 }
 
 func (r *reconstructor) take(ev *traces.Event) {
@@ -292,7 +301,7 @@ func (r *reconstructor) takeHit(t *thread, ev *traces.Event) {
 	if t.lookup.start != 0 {
 		r.open--
 	}
-	t.lookup, t.truth, t.lastHit = lookup{}, lookup{}, ev.Time
+	t.lookup, t.truth = lookup{}, lookup{}
 	a := action{kind: sim.OpHit, at: begin, proc: r.process(t.pid, ev.Comm), origin: o, addr: ev.Addr, offset: ev.Addr % mm.PageSize}
 	a.file = r.fileOf(ev, ev.Probe)
 	r.emit(ev, a)
@@ -314,7 +323,7 @@ func (r *reconstructor) arrival(t *thread, ev *traces.Event) (int64, bool) {
 	case t.lookup.arrive != 0 && r.using != Syscalls:
 		return t.lookup.arrive, true
 	case t.lookup.start != 0 && r.using != Syscalls:
-		return t.lookup.start - rec.FailLag - rec.Window, true
+		return t.lookup.start - rec.FailLag - t.lookup.cold - rec.Window, true
 	case r.using == Syscalls:
 		return r.inferArrival(t, ev), false
 	}

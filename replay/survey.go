@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"slices"
 
 	"github.com/replay/replay/traces"
 )
@@ -22,7 +21,7 @@ type survey struct {
 	arriveRows   bool
 	threads      map[int32]*threadSurvey
 	gaps         recorderGaps
-	rhythm       int64 // ns, median gap between hits of a thread
+	lastStart    map[int32]int64 // ns, of the latest lock_start of each CPU
 }
 
 // span is a stretch of the recording, in ns.
@@ -34,10 +33,11 @@ type threadSurvey struct {
 	first, last int64 // ns, of its hits
 	end         int64 // ns, of its latest row
 
-	lockStart    int64 // ns of its lock_start without a lock_acquired yet, or 0
-	lockReleased int64 // ns of its lock_released without a later row yet, or 0
-	stacked      bool  // the row of lockStart or lockReleased had a callchain
-	syscallEnd   int64 // ns, of its latest syscall
+	lastKind   traces.Kind // of its latest row
+	lastCPU    int32
+	stacked    bool  // that row had a callchain
+	inUprobe   bool  // that row was a lookup's own lock_start
+	syscallEnd int64 // ns, of its latest syscall
 }
 
 // takeSurvey reads the whole trace once.
@@ -47,7 +47,7 @@ func takeSurvey(ctx context.Context, trace Trace) (*survey, error) {
 		return nil, err
 	}
 	defer closeStream(stream)
-	s := &survey{threads: map[int32]*threadSurvey{}, start: -1}
+	s := &survey{threads: map[int32]*threadSurvey{}, lastStart: map[int32]int64{}, start: -1}
 	var ev traces.Event
 	for {
 		err := stream.Next(&ev)
@@ -87,7 +87,7 @@ func (s *survey) add(ev *traces.Event) {
 		s.cpus = max(s.cpus, int(ev.CPU)+1)
 	}
 	if ev.Got(traces.ColTID) {
-		s.measureRelease(ev)
+		s.measure(ev)
 	}
 	switch {
 	case ev.Kind == traces.Lost:
@@ -104,9 +104,6 @@ func (s *survey) add(ev *traces.Event) {
 		s.arriveRows = true
 	case ev.Kind.IsLock():
 		s.lockRows = true
-		s.addLock(ev)
-	case ev.Kind.IsSyscall():
-		s.thread(ev.TID).syscallEnd = ev.Time + ev.Dur
 	}
 }
 
@@ -135,81 +132,4 @@ func (s *survey) thread(tid int32) *threadSurvey {
 		s.threads[tid] = t
 	}
 	return t
-}
-
-// recorderGaps are what recording an event costs the recorded thread, measured
-// where the trace shows it: between two events that have nothing else between
-// them. Index 0 is for events without a callchain, 1 for those with one.
-type recorderGaps struct {
-	start    [2]gap // lock_start to lock_acquired, uncontended: recording lock_start
-	released [2]gap // lock_released to the end of its syscall: recording lock_released
-}
-
-// gap gathers durations in ns and settles on their median.
-type gap struct {
-	samples []int64
-	median  int64 // 0 where the trace has no sample
-}
-
-// gapSamples bounds what is kept of a gap; a median needs no more.
-const gapSamples = 1 << 16
-
-func (g *gap) add(ns int64) {
-	if ns >= 0 && len(g.samples) < gapSamples {
-		g.samples = append(g.samples, ns)
-	}
-}
-
-func (g *gap) settle() {
-	if len(g.samples) > 0 {
-		slices.Sort(g.samples)
-		g.median = g.samples[len(g.samples)/2]
-	}
-	g.samples = nil
-}
-
-func (g *recorderGaps) settle() {
-	for i := range 2 {
-		g.start[i].settle()
-		g.released[i].settle()
-	}
-}
-
-// measureRelease takes the time from a lock_released to the end of its syscall,
-// when the thread had no other row in between.
-func (s *survey) measureRelease(ev *traces.Event) {
-	t := s.thread(ev.TID)
-	t.end = ev.Time
-	if t.lockReleased == 0 {
-		return
-	}
-	if t.syscallEnd > t.lockReleased && t.syscallEnd <= ev.Time {
-		s.gaps.released[index(t.stacked)].add(t.syscallEnd - t.lockReleased)
-	}
-	t.lockReleased = 0
-}
-
-// addLock measures the recorder on lock events of a thread.
-func (s *survey) addLock(ev *traces.Event) {
-	t := s.thread(ev.TID)
-	switch ev.Kind {
-	case traces.LockStart:
-		t.lockStart = ev.Time
-		t.stacked = len(ev.Stack) > 0
-	case traces.LockAcquired:
-		if t.lockStart != 0 {
-			s.gaps.start[index(t.stacked)].add(ev.Time - t.lockStart)
-			t.lockStart = 0
-		}
-	case traces.LockReleased:
-		t.lockReleased = ev.Time
-		t.stacked = len(ev.Stack) > 0
-	}
-}
-
-func index(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

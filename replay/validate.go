@@ -47,7 +47,7 @@ func Validate(ctx context.Context, trace Trace, profile *Profile, using Using, m
 	if s.hits == 0 {
 		return nil, ErrNoHits
 	}
-	recorded := asRecorded(profile)
+	recorded := lookupOnly(profile)
 	options := DefaultOptions()
 	topo, err := topology(recorded, &options, s)
 	if err != nil {
@@ -69,9 +69,9 @@ func Validate(ctx context.Context, trace Trace, profile *Profile, using Using, m
 	return v.finish(), nil
 }
 
-// asRecorded is the profile of the machine that was recorded: hits take the CPU
+// lookupOnly is the profile of the machine that was recorded: hits take the CPU
 // for no longer than their lookup, since the recorded times say the rest.
-func asRecorded(profile *Profile) *Profile {
+func lookupOnly(profile *Profile) *Profile {
 	p := *profile
 	p.Hit.ExitCycles, p.Hit.EntryCycles = 0, 0
 	return &p

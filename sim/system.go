@@ -22,6 +22,10 @@ type Config struct {
 	Seed     uint64
 	Probes   *mm.Uprobes // keyed by file and offset; shared by all address spaces
 	Observer Observer
+	// AsRecorded says that every operation comes at a time and on a CPU where its
+	// thread really ran: the recorded scheduler has shared the CPUs already, and
+	// two threads that overlap on one had their turns within what was recorded.
+	AsRecorded bool
 }
 
 // Source yields operations. Due times do not decrease.
@@ -66,18 +70,19 @@ type System struct {
 	queued  int
 	closed  bool
 
-	stats   [NumRoles]LineStats
-	global  globalLines
-	digest  uint64
-	oracle  int64 // answers checked
-	handled uint64
+	stats      [NumRoles]LineStats
+	global     globalLines
+	digest     uint64
+	oracle     int64 // answers checked
+	asRecorded bool
+	handled    uint64
 }
 
 // NewSystem returns a machine at time 0, with nothing to do.
 func NewSystem(c Config) *System {
 	s := &System{
 		topo: c.Topology, machine: c.Topology.Machine, resolver: c.Resolver, probes: c.Probes, observer: c.Observer,
-		rand: NewPRNG(c.Seed), cpus: make([]cpu, c.Topology.CPUs()), digest: fnvOffset, due: Never,
+		rand: NewPRNG(c.Seed), cpus: make([]cpu, c.Topology.CPUs()), digest: fnvOffset, due: Never, asRecorded: c.AsRecorded,
 	}
 	s.coreCPU = make([]int32, s.machine.Sockets*s.machine.CoresPerSocket)
 	s.siblingCPU = make([]int32, len(s.cpus))

@@ -153,7 +153,7 @@ func (s *System) setRate(t *Task, permille int64) {
 // enqueue makes t want its CPU.
 func (s *System) enqueue(t *Task) {
 	c := &s.cpus[t.cpu]
-	if c.current != nil {
+	if c.current != nil && !s.asRecorded {
 		t.state = ready
 		c.queue = append(c.queue, t)
 		return
@@ -173,7 +173,9 @@ func (s *System) dispatch(c *cpu, t *Task) {
 func (s *System) leave(t *Task, state taskState) {
 	t.state = state
 	c := &s.cpus[t.cpu]
-	c.current = nil
+	if c.current == t {
+		c.current = nil
+	}
 	if len(c.queue) == 0 {
 		return
 	}
