@@ -119,7 +119,7 @@ func (s *System) transferCost(l *line, cpu int32, kind access, queued bool) Time
 	if queued {
 		t = t * Time(costs.QueuedPermille) / 1000
 	}
-	return t + costs.Waiter*Time(min(s.waitingCores(l), costs.WaiterCap))
+	return t + costs.Waiter*Time(min(int64(s.waitingCores(l)), costs.WaiterCap))
 }
 
 // farthest is the distance from cpu to the farthest sharer of l.

@@ -95,7 +95,7 @@ type LineCosts struct {
 	// for the same line, up to WaiterCap of them: their snoops queue at the home
 	// agent too.
 	Waiter    Time
-	WaiterCap int
+	WaiterCap int64
 	// LocalPermille is how often a freed line goes to a waiting core of the
 	// socket that holds it although one of another socket has waited longer.
 	LocalPermille int64

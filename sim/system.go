@@ -128,14 +128,16 @@ func (s *System) Run(ctx context.Context, src Source, closed bool) error {
 	return src.Err()
 }
 
-// RunFor is Run, but stops in mid-motion at the given time.
+// RunFor is Run, but stops in mid-motion at the given time; a later call goes on.
 func (s *System) RunFor(ctx context.Context, src Source, closed bool, until Time) error {
 	return s.run(ctx, src, closed, until)
 }
 
 func (s *System) run(ctx context.Context, src Source, closed bool, until Time) error {
-	s.source, s.closed = src, closed
-	s.advance()
+	if s.source == nil {
+		s.source, s.closed = src, closed
+		s.advance()
+	}
 	for s.now < until {
 		if s.handled++; s.handled%cancelInterval == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
