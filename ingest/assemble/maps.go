@@ -1,0 +1,131 @@
+package assemble
+
+import (
+	"strconv"
+
+	"github.com/replay/replay/traces"
+)
+
+// mapping is a piece of a process's memory and what it shows.
+type mapping struct {
+	start, end, pgoff uint64
+	ev                *traces.Event // file columns; shared
+}
+
+// process is what is known of a process: its mappings, newest last. A newer one
+// hides an older one at the same place.
+type process struct {
+	maps []mapping
+	// frames and files remember what addresses were found to be.
+	frames map[uint64]string
+	files  map[uint64]*traces.Event
+}
+
+// maxMappings bounds what is kept of a process. A mapping that a newer one hides
+// altogether is forgotten when the bound is reached.
+const maxMappings = 1 << 17
+
+func (p *process) add(m mapping) {
+	if len(p.maps) >= maxMappings {
+		p.forgetHidden()
+	}
+	p.maps = append(p.maps, m)
+	clear(p.frames)
+	clear(p.files)
+}
+
+// forgetHidden drops the older half of the mappings.
+func (p *process) forgetHidden() { p.maps = append(p.maps[:0], p.maps[len(p.maps)/2:]...) }
+
+func (p *process) find(addr uint64) *mapping {
+	for i := len(p.maps) - 1; i >= 0; i-- {
+		if m := &p.maps[i]; m.start <= addr && addr < m.end {
+			return m
+		}
+	}
+	return nil
+}
+
+// clone is what a forked child starts with.
+func (p *process) clone() *process {
+	return &process{maps: append([]mapping(nil), p.maps...)}
+}
+
+// file returns the event of the mapping at addr, or nil.
+func (p *process) file(addr uint64) *traces.Event {
+	if ev, ok := p.files[addr]; ok {
+		return ev
+	}
+	var ev *traces.Event
+	if m := p.find(addr); m != nil {
+		ev = m.ev
+	}
+	if p.files == nil {
+		p.files = map[uint64]*traces.Event{}
+	}
+	p.files[addr] = ev
+	return ev
+}
+
+// Symbolizer names the frames of callchains.
+type Symbolizer interface {
+	// Kernel names a kernel address, "" when it cannot.
+	Kernel(addr uint64) string
+	// User names an address by the file that is mapped there and the offset in it,
+	// "" when it cannot. Frames inlined at the address come leaf first, separated
+	// by newlines.
+	User(pid int32, addr uint64, file *traces.Event, offset uint64) string
+}
+
+const kernelModule = "[kernel.kallsyms]"
+
+// frame names one address of a callchain: symbol+0xoff (module), or
+// 0xaddr (module).
+func (a *Assembler) frame(p *process, pid int32, addr uint64, kernel bool) string {
+	if kernel {
+		return a.kernelFrame(addr)
+	}
+	if name, ok := p.frames[addr]; ok {
+		return name
+	}
+	name := a.userFrame(p, pid, addr)
+	if p.frames == nil {
+		p.frames = map[uint64]string{}
+	}
+	p.frames[addr] = name
+	return name
+}
+
+func (a *Assembler) kernelFrame(addr uint64) string {
+	if name, ok := a.kernelFrames[addr]; ok {
+		return name
+	}
+	name := ""
+	if a.symbols != nil {
+		name = a.symbols.Kernel(addr)
+	}
+	if name == "" {
+		name = "0x" + strconv.FormatUint(addr, 16) + " (" + kernelModule + ")"
+	}
+	a.kernelFrames[addr] = name
+	return name
+}
+
+func (a *Assembler) userFrame(p *process, pid int32, addr uint64) string {
+	m := p.find(addr)
+	module := "[unknown]"
+	var file *traces.Event
+	var offset uint64
+	if m != nil {
+		file, offset = m.ev, addr-m.start+m.pgoff
+		if file.Path != "" {
+			module = file.Path
+		}
+	}
+	if a.symbols != nil {
+		if name := a.symbols.User(pid, addr, file, offset); name != "" {
+			return name
+		}
+	}
+	return "0x" + strconv.FormatUint(addr, 16) + " (" + module + ")"
+}

@@ -1,0 +1,58 @@
+package assemble
+
+import "github.com/replay/replay/traces"
+
+// Phase says which part of a row a record is.
+type Phase uint8
+
+const (
+	Whole  Phase = iota // a row of its own
+	Enter               // the entry of a syscall
+	Leave               // its exit: Ret is set
+	Naming              // no row: the thread is called Comm from now on
+)
+
+// Record is one record of a source: a row as far as it is known, and what is
+// needed to complete it.
+type Record struct {
+	traces.Event
+	Phase Phase
+
+	// Chain is the callchain as addresses, leaf first, to be named from the
+	// mappings: the kernel's part, then the user's. Sources that name frames
+	// themselves fill Event.Stack instead.
+	Chain      []uint64
+	ChainUser  int // index in Chain where the user's part begins
+	UserIP     uint64
+	UserIPPage bool // UserIP is relative to its module: only its page offset counts
+	// Task is set when the row comes from a task record (PERF_RECORD_FORK, EXIT,
+	// COMM), which counts only where the sched tracepoint is absent.
+	Task bool
+
+	input   uint64 // order of arrival
+	pending bool   // the row is not complete yet
+}
+
+// reset makes r as new, keeping its buffers.
+func (r *Record) reset() {
+	chain := r.Chain[:0]
+	*r = Record{Chain: chain}
+}
+
+// compare is the order of the store, with the order of the input in place of seq.
+func (r *Record) before(o *Record) bool {
+	if r.Time != o.Time {
+		return r.Time < o.Time
+	}
+	if a, b := r.cpu(), o.cpu(); a != b {
+		return a < b
+	}
+	return r.input < o.input
+}
+
+func (r *Record) cpu() int32 {
+	if r.Has&traces.ColCPU == 0 {
+		return -1
+	}
+	return r.CPU
+}

@@ -1,0 +1,138 @@
+package assemble
+
+import (
+	"strings"
+
+	"github.com/replay/replay/traces"
+)
+
+// Tracepoint says what the records of a tracepoint become.
+type Tracepoint struct {
+	Kind   traces.Kind
+	Phase  Phase
+	fields []Field
+}
+
+// Field sets a column from a numeric field of a tracepoint.
+type Field struct {
+	Name string
+	Set  func(*Record, uint64)
+}
+
+// Field returns the field of that name, or nil when no column takes it.
+func (t *Tracepoint) Field(name string) *Field {
+	for i := range t.fields {
+		if t.fields[i].Name == name {
+			return &t.fields[i]
+		}
+	}
+	return nil
+}
+
+// Fields lists the fields that columns take.
+func (t *Tracepoint) Fields() []Field { return t.fields }
+
+func setAddr(r *Record, v uint64)    { r.Addr = v; r.Has |= traces.ColAddr }
+func setLen(r *Record, v uint64)     { r.Len = v; r.Has |= traces.ColLen }
+func setPgoff(r *Record, v uint64)   { r.Pgoff = v; r.Has |= traces.ColPgoff }
+func setNewAddr(r *Record, v uint64) { r.NewAddr = v; r.Has |= traces.ColNewAddr }
+func setNewLen(r *Record, v uint64)  { r.NewLen = v; r.Has |= traces.ColNewLen }
+func setProt(r *Record, v uint64)    { r.Prot = int32(v); r.Has |= traces.ColProt }
+func setFlags(r *Record, v uint64)   { r.Flags = int32(v); r.Has |= traces.ColFlags }
+func setAdvice(r *Record, v uint64)  { r.Advice = int32(v); r.Has |= traces.ColAdvice }
+func setRet(r *Record, v uint64)     { r.Ret = int64(v); r.Has |= traces.ColRet }
+func setMm(r *Record, v uint64)      { r.Mm = v; r.Has |= traces.ColMm }
+func setWrite(r *Record, v uint64)   { r.Write = v != 0; r.Has |= traces.ColWrite }
+
+// setChild takes a pid_t, which is signed and 32 bits wide.
+func setChild(r *Record, v uint64) { r.Ret = int64(int32(v)); r.Has |= traces.ColRet }
+
+// eintr is what a killable lock attempt that failed returns.
+const eintr = 4
+
+// setSuccess notes an attempt that did not get the lock.
+func setSuccess(r *Record, v uint64) {
+	if v == 0 {
+		r.Ret = -eintr
+		r.Has |= traces.ColRet
+	}
+}
+
+// setOldLen is the len of sys_enter_mremap, whose name differs from the others'.
+var tracepoints = map[string]*Tracepoint{
+	"syscalls:sys_enter_mmap":     enter(traces.Mmap, Field{"addr", setAddr}, Field{"len", setLen}, Field{"prot", setProt}, Field{"flags", setFlags}, Field{"off", setPgoff}),
+	"syscalls:sys_enter_munmap":   enter(traces.Munmap, Field{"addr", setAddr}, Field{"len", setLen}),
+	"syscalls:sys_enter_mprotect": enter(traces.Mprotect, Field{"start", setAddr}, Field{"len", setLen}, Field{"prot", setProt}),
+	"syscalls:sys_enter_mremap":   enter(traces.Mremap, Field{"addr", setAddr}, Field{"old_len", setLen}, Field{"new_len", setNewLen}, Field{"flags", setFlags}, Field{"new_addr", setNewAddr}),
+	"syscalls:sys_enter_brk":      enter(traces.Brk, Field{"brk", setAddr}),
+	"syscalls:sys_enter_madvise":  enter(traces.Madvise, Field{"start", setAddr}, Field{"len_in", setLen}, Field{"behavior", setAdvice}),
+	"syscalls:sys_exit_mmap":      leave(traces.Mmap),
+	"syscalls:sys_exit_munmap":    leave(traces.Munmap),
+	"syscalls:sys_exit_mprotect":  leave(traces.Mprotect),
+	"syscalls:sys_exit_mremap":    leave(traces.Mremap),
+	"syscalls:sys_exit_brk":       leave(traces.Brk),
+	"syscalls:sys_exit_madvise":   leave(traces.Madvise),
+
+	"sched:sched_process_fork": {Kind: traces.Fork, fields: []Field{{"child_pid", setChild}}},
+	"sched:sched_process_exec": {Kind: traces.Exec},
+	"sched:sched_process_exit": {Kind: traces.Exit},
+
+	"mmap_lock:mmap_lock_start_locking":    {Kind: traces.LockStart, fields: []Field{{"mm", setMm}, {"write", setWrite}}},
+	"mmap_lock:mmap_lock_acquire_returned": {Kind: traces.LockAcquired, fields: []Field{{"mm", setMm}, {"write", setWrite}, {"success", setSuccess}}},
+	"mmap_lock:mmap_lock_released":         {Kind: traces.LockReleased, fields: []Field{{"mm", setMm}, {"write", setWrite}}},
+}
+
+func enter(k traces.Kind, fields ...Field) *Tracepoint {
+	return &Tracepoint{Kind: k, Phase: Enter, fields: fields}
+}
+
+func leave(k traces.Kind) *Tracepoint {
+	return &Tracepoint{Kind: k, Phase: Leave, fields: []Field{{"ret", setRet}}}
+}
+
+// Dynamic events have no fixed names. Their fields tell uprobes from uretprobes,
+// and their addresses from kprobes (trace_probe.h, FIELD_STRING_IP and others).
+const (
+	FieldIP    = "__probe_ip"     // uprobe: the probed instruction
+	FieldFunc  = "__probe_func"   // uretprobe: the probed function
+	FieldRetIP = "__probe_ret_ip" // uretprobe: where it returned to
+)
+
+// arriveFunction is the kernel function that a hit passes before its lookup.
+const arriveFunction = "uprobe_notify_resume"
+
+var (
+	hitPoint    = &Tracepoint{Kind: traces.Hit, fields: []Field{{FieldIP, setAddr}}}
+	retPoint    = &Tracepoint{Kind: traces.Ret, fields: []Field{{FieldFunc, setAddr}}}
+	arrivePoint = &Tracepoint{Kind: traces.Arrive}
+)
+
+// Lookup returns what a tracepoint of the name, such as
+// "syscalls:sys_enter_mmap", becomes, and false for one that no row is made of.
+// fields are the names of its fields, as far as the source knows them: a dynamic
+// event is recognised by them.
+func Lookup(name string, fields []string) (*Tracepoint, bool) {
+	if t := tracepoints[name]; t != nil {
+		return t, true
+	}
+	for _, f := range fields {
+		switch f {
+		case FieldFunc, FieldRetIP:
+			return retPoint, true
+		case FieldIP:
+			return probePoint(name), true
+		}
+	}
+	return nil, false
+}
+
+// probePoint tells a probe on the way of every hit from others.
+func probePoint(name string) *Tracepoint {
+	if strings.Contains(name, arriveFunction) {
+		return arrivePoint
+	}
+	return hitPoint
+}
+
+// KernelAddress reports whether addr is in the kernel's half, where kprobes are.
+func KernelAddress(addr uint64) bool { return addr>>63 != 0 }
