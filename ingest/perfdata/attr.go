@@ -1,0 +1,130 @@
+package perfdata
+
+import "encoding/binary"
+
+// Bits of perf_event_attr.sample_type.
+const (
+	sampleIP         = 1 << 0
+	sampleTID        = 1 << 1
+	sampleTime       = 1 << 2
+	sampleAddr       = 1 << 3
+	sampleRead       = 1 << 4
+	sampleCallchain  = 1 << 5
+	sampleID         = 1 << 6
+	sampleCPU        = 1 << 7
+	samplePeriod     = 1 << 8
+	sampleStreamID   = 1 << 9
+	sampleRaw        = 1 << 10
+	sampleIdentifier = 1 << 16
+)
+
+// Bits of perf_event_attr.read_format.
+const (
+	readEnabled = 1 << 0
+	readRunning = 1 << 1
+	readID      = 1 << 2
+	readGroup   = 1 << 3
+	readLost    = 1 << 4
+)
+
+// Bits of the flags of perf_event_attr.
+const (
+	flagSampleIDAll = 1 << 18
+	flagUseClockID  = 1 << 25
+)
+
+// attrSizeMin is PERF_ATTR_SIZE_VER0, the size of the first published attribute;
+// attrSizeMax bounds what a file may claim.
+const (
+	attrSizeMin = 64
+	attrSizeMax = 4096
+)
+
+// TypeTracepoint is PERF_TYPE_TRACEPOINT, the type of events with a format.
+const TypeTracepoint = 2
+
+// Attr is what is needed of a perf_event_attr. Its size in the file may be smaller
+// or larger than what is known here.
+type Attr struct {
+	Type       uint32
+	Config     uint64 // for a tracepoint: its id
+	SampleType uint64
+	ReadFormat uint64
+	Flags      uint64
+	ClockID    int32
+}
+
+// UsesClockID reports whether the time stamps are of ClockID.
+func (a *Attr) UsesClockID() bool { return a.Flags&flagUseClockID != 0 }
+
+// Callchains reports whether the samples have callchains.
+func (a *Attr) Callchains() bool { return a.SampleType&sampleCallchain != 0 }
+
+// parseAttr decodes an attribute of at least attrSizeMin bytes.
+func parseAttr(b []byte) Attr {
+	le := binary.LittleEndian
+	a := Attr{
+		Type: le.Uint32(b), Config: le.Uint64(b[8:]), SampleType: le.Uint64(b[24:]),
+		ReadFormat: le.Uint64(b[32:]), Flags: le.Uint64(b[40:]),
+	}
+	if len(b) >= 96 {
+		a.ClockID = int32(le.Uint32(b[92:]))
+	}
+	return a
+}
+
+// Event is one of the recorded events.
+type Event struct {
+	Index  int
+	Name   string // such as "probe_libc:malloc"
+	Attr   Attr
+	Format *Format // of a tracepoint, nil where the file has none
+	IDs    []uint64
+}
+
+// idAt is where a sample of the type has its id, in bytes from its start; -1: none
+// (__perf_evsel__calc_id_pos).
+func idAt(sampleType uint64) int {
+	if sampleType&sampleIdentifier != 0 {
+		return 0
+	}
+	if sampleType&sampleID == 0 {
+		return -1
+	}
+	at := 0
+	for _, bit := range []uint64{sampleIP, sampleTID, sampleTime, sampleAddr} {
+		if sampleType&bit != 0 {
+			at += 8
+		}
+	}
+	return at
+}
+
+// trailerID is where the trailer of another record has its id, in bytes from the
+// end; -1: none (__perf_evsel__calc_is_pos).
+func trailerID(sampleType uint64) int {
+	if sampleType&sampleIdentifier != 0 {
+		return 8
+	}
+	if sampleType&sampleID == 0 {
+		return -1
+	}
+	at := 8
+	for _, bit := range []uint64{sampleCPU, sampleStreamID} {
+		if sampleType&bit != 0 {
+			at += 8
+		}
+	}
+	return at
+}
+
+// trailerSize is the length of the trailer (sample_id) of other records.
+func trailerSize(sampleType uint64) int {
+	n := 0
+	for _, bit := range []uint64{sampleTID, sampleTime, sampleID, sampleStreamID, sampleCPU, sampleIdentifier} {
+		if sampleType&bit != 0 {
+			n += 8
+		}
+	}
+	return n
+}

@@ -1,0 +1,76 @@
+package perfdata
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+// cursor takes values from a buffer. Past the end it yields zeros and notes it, so
+// that a decoder checks once, at its end.
+type cursor struct {
+	b     []byte
+	short bool
+}
+
+func (c *cursor) take(n uint64) []byte {
+	if n > uint64(len(c.b)) {
+		c.short = true
+		c.b = nil
+		return nil
+	}
+	out := c.b[:n]
+	c.b = c.b[n:]
+	return out
+}
+
+func (c *cursor) u8() uint8 {
+	if b := c.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (c *cursor) u32() uint32 {
+	if len(c.b) < 4 {
+		c.take(4)
+		return 0
+	}
+	v := binary.LittleEndian.Uint32(c.b)
+	c.b = c.b[4:]
+	return v
+}
+
+func (c *cursor) u64() uint64 {
+	if len(c.b) < 8 {
+		c.take(8)
+		return 0
+	}
+	v := binary.LittleEndian.Uint64(c.b)
+	c.b = c.b[8:]
+	return v
+}
+
+// text takes a string that ends at a NUL.
+func (c *cursor) text() string {
+	i := bytes.IndexByte(c.b, 0)
+	if i < 0 {
+		c.short = true
+		c.b = nil
+		return ""
+	}
+	s := string(c.b[:i])
+	c.b = c.b[i+1:]
+	return s
+}
+
+// counted takes a string that has its length before it, padded with NULs
+// (do_write_string).
+func (c *cursor) counted() string { return string(untilNUL(c.take(uint64(c.u32())))) }
+
+// untilNUL cuts b at its first NUL.
+func untilNUL(b []byte) []byte {
+	if i := bytes.IndexByte(b, 0); i >= 0 {
+		return b[:i]
+	}
+	return b
+}

@@ -1,0 +1,148 @@
+package perfdata
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"iter"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// Limits of compressed records.
+const (
+	// inflateWindowMax is the largest window that zstd's highest level uses.
+	inflateWindowMax = 128 << 20
+	// inflateRatioMax is how much more there may come out than goes in: recordings
+	// shrink to a tenth or a hundredth, a bomb to a millionth.
+	inflateRatioMax = 2048
+	// inflateSlack may come out of any file.
+	inflateSlack = 16 << 20
+)
+
+// inflater is the zstd stream that runs through the compressed records of a file
+// (perf_session__process_compressed_event): each holds the next piece of it, cut
+// at a block but not at a record.
+type inflater struct {
+	in       []byte // of the current compressed record, not read yet
+	out      []byte // inflated, not given out yet
+	used     int    // bytes of out that the record returned last has
+	read     int64
+	written  int64
+	next1    func() ([]byte, bool)
+	stop     func()
+	err      error
+	finished bool
+}
+
+// Read is what the decoder reads from. Called with nothing left, it hands control
+// back until there is another compressed record.
+type pieces struct {
+	f     *inflater
+	yield func([]byte) bool
+}
+
+// Read is part of io.Reader.
+func (p *pieces) Read(b []byte) (int, error) {
+	for len(p.f.in) == 0 {
+		if !p.yield(nil) {
+			return 0, io.EOF
+		}
+	}
+	n := copy(b, p.f.in)
+	p.f.in = p.f.in[n:]
+	return n, nil
+}
+
+// Write takes one block from the decoder.
+func (p *pieces) Write(b []byte) (int, error) {
+	if !p.yield(b) {
+		return 0, io.ErrClosedPipe
+	}
+	return len(b), nil
+}
+
+func newInflater() *inflater {
+	f := &inflater{}
+	// A coroutine, since the decoder wants to pull and records are pushed. With a
+	// concurrency of 1 it works in this goroutine alone.
+	f.next1, f.stop = iter.Pull(iter.Seq[[]byte](func(yield func([]byte) bool) {
+		p := &pieces{f, yield}
+		d, err := zstd.NewReader(p, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(inflateWindowMax), zstd.WithDecoderLowmem(true))
+		if err == nil {
+			defer d.Close()
+			_, err = d.WriteTo(p)
+		}
+		if !errors.Is(err, io.ErrClosedPipe) {
+			f.err = err
+		}
+	}))
+	return f
+}
+
+// inflate takes a compressed record in.
+func (r *Reader) inflate(rec *Record, body []byte) error {
+	if r.inflated {
+		return r.fail(rec.Offset, rec.Type.String(), ErrCorrupt, "a compressed record cannot be inside another")
+	}
+	if rec.Type == compressed2 {
+		c := cursor{b: body}
+		n := c.u64()
+		if n > uint64(len(c.b)) {
+			return r.fail(rec.Offset, rec.Type.String(), ErrCorrupt, "it claims %d bytes of %d", n, len(c.b))
+		}
+		body = c.b[:n]
+	}
+	if r.inflater == nil {
+		r.inflater = newInflater()
+	}
+	f := r.inflater
+	f.in = append(f.in, body...) // copied: the buffer moves on
+	f.read += int64(len(body))
+	for {
+		block, ok := f.next1()
+		if !ok {
+			err := f.err
+			if err == nil {
+				err = errors.New("the stream ended")
+			}
+			return r.fail(rec.Offset, rec.Type.String(), ErrCorrupt, "inflate: %v", err)
+		}
+		if block == nil {
+			return nil
+		}
+		f.out = append(f.out, block...)
+		f.written += int64(len(block))
+		if f.written > f.read*inflateRatioMax+inflateSlack {
+			return r.fail(rec.Offset, rec.Type.String(), ErrLimit, "%d bytes inflate to more than %d times as much; no recording does", f.read, inflateRatioMax)
+		}
+	}
+}
+
+// next returns the next whole record of what is inflated; false when more has to
+// be read first.
+func (f *inflater) next(r *Reader, rec *Record) ([]byte, bool, error) {
+	f.out = f.out[f.used:]
+	f.used = 0
+	r.inflated = false
+	if len(f.out) < recordHeaderSize {
+		return nil, false, nil
+	}
+	size := int(binary.LittleEndian.Uint16(f.out[6:]))
+	if size > len(f.out) {
+		return nil, false, nil
+	}
+	if _, err := r.start1(rec, f.out, r.pos); err != nil {
+		return nil, false, err
+	}
+	f.used = size
+	r.inflated = true
+	return f.out[recordHeaderSize:size], true, nil
+}
+
+// Close frees what reading compressed records took.
+func (r *Reader) Close() {
+	if r.inflater != nil {
+		r.inflater.stop()
+	}
+}
