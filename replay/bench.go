@@ -21,17 +21,22 @@ const (
 type BenchRow struct {
 	Resolver string
 	CPUs     int
-	Hits     int64 // in benchRun
+	Hits     int64
+	Over     sim.Time // the time measured
 }
 
 // PerSecond is the throughput in hits per second.
-func (r BenchRow) PerSecond() int64 { return r.Hits * int64(sim.Second/benchRun) }
+func (r BenchRow) PerSecond() int64 { return r.Hits * int64(sim.Second/r.Over) }
 
 // Bench is the kernel's uprobe-nop benchmark, simulated: producer i of one process
 // is pinned to CPU i, and all hit one probe without a gap
 // (tools/testing/selftests/bpf, bench -p N -a trig-uprobe-nop).
 func Bench(ctx context.Context, m *sim.Machine, resolver string, cpus int, seed uint64) (BenchRow, error) {
-	row := BenchRow{Resolver: resolver, CPUs: cpus}
+	return bench(ctx, m, resolver, cpus, seed, benchRun)
+}
+
+func bench(ctx context.Context, m *sim.Machine, resolver string, cpus int, seed uint64, run sim.Time) (BenchRow, error) {
+	row := BenchRow{Resolver: resolver, CPUs: cpus, Over: run}
 	r, err := sim.FindResolver(resolver)
 	if err != nil {
 		return row, err
@@ -46,7 +51,7 @@ func Bench(ctx context.Context, m *sim.Machine, resolver string, cpus int, seed 
 	counter := &benchCounter{}
 	sys := sim.NewSystem(sim.Config{Topology: topo, Resolver: r, Seed: seed, Probes: &mm.Uprobes{}, Observer: counter})
 	src := &producers{sys: sys, mm: sys.NewMM(1, &mm.AddressSpace{}), n: cpus}
-	if err := sys.RunFor(ctx, src, true, benchWarmUp+benchRun); err != nil {
+	if err := sys.RunFor(ctx, src, true, benchWarmUp+run); err != nil {
 		return row, err
 	}
 	row.Hits = counter.hits

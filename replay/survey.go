@@ -111,7 +111,7 @@ func (s *survey) addLoss(ev *traces.Event) {
 	if ev.Got(traces.ColRet) {
 		s.lost += ev.Ret
 	}
-	s.lossSpans = append(s.lossSpans, span{ev.Time, ev.Time + ev.Dur})
+	s.lossSpans = append(s.lossSpans, span{ev.Time - ev.Dur, ev.Time})
 }
 
 // lossy reports whether a lost event may have changed what happened between the

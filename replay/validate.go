@@ -3,6 +3,7 @@ package replay
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/replay/replay/sim"
@@ -169,4 +170,19 @@ func share(part, whole int64) float64 {
 		return 1
 	}
 	return float64(part) / float64(whole)
+}
+
+var usingNames = []string{"everything", "locks", "syscalls"}
+
+func (u Using) String() string { return usingNames[u] }
+
+// ParseUsing reads locks or syscalls.
+func ParseUsing(s string) (Using, error) {
+	switch s {
+	case "locks":
+		return Locks, nil
+	case "syscalls":
+		return Syscalls, nil
+	}
+	return 0, fmt.Errorf("%q: want locks or syscalls", s)
 }

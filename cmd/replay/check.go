@@ -1,0 +1,153 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/replay/replay/reports"
+)
+
+func checkCommand(e *env) *cli.Command {
+	return &cli.Command{
+		Name: "check", Usage: "compare runs with a baseline; the CI gate", ArgsUsage: "RUN...",
+		Description: "RUN is the folder of a run, or its report.json. A replay has no noise: a figure\n" +
+			"that moved has moved, and the verdict says whether the trace, the model or only\n" +
+			"the result changed. Exit code 1 says that a limit is broken.\n\n" +
+			"Examples:\n\n   replay check --baseline ci/replay.json --update app.run\n" +
+			"   replay check --baseline ci/replay.json --limit 'fallbacks=+5%' app.run",
+		Flags: commonFlags(
+			&cli.StringFlag{Name: "baseline", Required: true, Usage: "`FILE` to compare with"},
+			&cli.BoolFlag{Name: "update", Usage: "write the baseline from these runs"},
+			&cli.StringSliceFlag{Name: "limit", Usage: "`LIMIT` such as fallbacks=+0, resolve_ns.p99=+2% or hits_per_s>=1e6; later ones win"},
+		),
+		Action: e.check,
+	}
+}
+
+func (e *env) check(c *cli.Context) error {
+	if c.NArg() == 0 {
+		return usage("check: no run given; see replay check --help")
+	}
+	limits, err := parseLimits(c.StringSlice("limit"))
+	if err != nil {
+		return err
+	}
+	var docs []*reports.Document
+	for _, path := range c.Args().Slice() {
+		d, err := readReport(path)
+		if err != nil {
+			return err
+		}
+		docs = append(docs, d)
+	}
+	if c.Bool("update") {
+		return e.updateBaseline(c, docs, limits)
+	}
+	b, err := readBaseline(c.String("baseline"))
+	if err != nil {
+		return err
+	}
+	v, err := reports.Check(b, docs, limits)
+	if err != nil {
+		return usage("%v", err)
+	}
+	if c.Bool("json") {
+		err = writeJSON(e, v)
+	} else {
+		err = v.Text(e.stdout)
+	}
+	if err == nil && !v.Passed {
+		err = &coded{exitRegression, nil}
+	}
+	return err
+}
+
+func parseLimits(texts []string) ([]reports.Limit, error) {
+	var limits []reports.Limit
+	for _, s := range texts {
+		l, err := reports.ParseLimit(s)
+		if err != nil {
+			return nil, usage("--limit: %v", err)
+		}
+		limits = append(limits, l)
+	}
+	return limits, nil
+}
+
+// updateBaseline writes the baseline; limits that the file has are kept.
+func (e *env) updateBaseline(c *cli.Context, docs []*reports.Document, limits []reports.Limit) error {
+	path := c.String("baseline")
+	if len(limits) == 0 {
+		limits = reports.DefaultLimits()
+		if old, err := readBaseline(path); err == nil {
+			if limits, err = old.ParseLimits(); err != nil {
+				return badInput(err)
+			}
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	b, err := reports.NewBaseline(docs, limits)
+	if err != nil {
+		return usage("%v", err)
+	}
+	if err := reports.WriteFile(path, true, b.Write); err != nil {
+		return err
+	}
+	e.remark(c, "wrote %s: commit it", path)
+	return nil
+}
+
+func readBaseline(path string) (*reports.Baseline, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := reports.ReadBaseline(f, path)
+	return b, badInput(err)
+}
+
+// readReport reads the report of a run: its folder, or the file.
+func readReport(path string) (*reports.Document, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		path = filepath.Join(path, "report.json")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	d, err := reports.ReadJSON(f, path)
+	return d, badInput(err)
+}
+
+func diffCommand(e *env) *cli.Command {
+	return &cli.Command{
+		Name: "diff", Usage: "compare two runs", ArgsUsage: "BASE NEW",
+		Description: "BASE and NEW are folders of runs, or their report.json.\n\nExample:\n\n   replay diff before.run after.run",
+		Flags:       commonFlags(),
+		Action: func(c *cli.Context) error {
+			if c.NArg() != 2 {
+				return usage("diff: want two runs, not %d", c.NArg())
+			}
+			base, err := readReport(c.Args().Get(0))
+			if err != nil {
+				return err
+			}
+			now, err := readReport(c.Args().Get(1))
+			if err != nil {
+				return err
+			}
+			d := reports.Diff(base, now)
+			if c.Bool("json") {
+				return writeJSON(e, d)
+			}
+			return d.Text(e.stdout)
+		},
+	}
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+)
+
+// Exit codes, as the README lists them.
+const (
+	exitOK          = 0
+	exitRegression  = 1   // regression, failed verification, or a counterexample
+	exitUsage       = 2   // usage or I/O error
+	exitInput       = 3   // input unreadable or unsupported
+	exitLossy       = 4   // too lossy for a verdict
+	exitInterrupted = 130 // Ctrl-C
+)
+
+// coded is an error with the exit code that it means.
+type coded struct {
+	code int
+	err  error // nil: everything is said already
+}
+
+func (c *coded) Error() string {
+	if c.err == nil {
+		return fmt.Sprintf("exit %d", c.code)
+	}
+	return c.err.Error()
+}
+
+func (c *coded) Unwrap() error { return c.err }
+
+// usage is an error in how the program was called.
+func usage(format string, args ...any) error {
+	return &coded{exitUsage, fmt.Errorf(format, args...)}
+}
+
+// badInput marks an error as one of a file's content. What keeps a file from
+// being read at all stays an I/O error.
+func badInput(err error) error {
+	var c *coded
+	var path *fs.PathError
+	if err == nil || errors.As(err, &c) || errors.As(err, &path) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &coded{exitInput, err}
+}
+
+// report prints what went wrong and returns the exit code.
+func (e *env) report(ctx context.Context, err error) int {
+	e.endProgress()
+	if err == nil {
+		return exitOK
+	}
+	if ctx.Err() != nil || errors.Is(err, context.Canceled) {
+		fmt.Fprintln(e.stderr, "replay: interrupted; no output was left half-written")
+		return exitInterrupted
+	}
+	code := exitUsage
+	var c *coded
+	if errors.As(err, &c) {
+		code = c.code
+		if c.err == nil {
+			return code
+		}
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintln(e.stderr, "replay:", line)
+	}
+	return code
+}

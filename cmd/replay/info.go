@@ -1,0 +1,207 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/replay/replay/traces"
+)
+
+// infoReport is the JSON document of info.
+type infoReport struct {
+	Schema     string           `json:"schema"`
+	Events     int64            `json:"events"`
+	Kinds      map[string]int64 `json:"kinds"` // encoding/json sorts the keys
+	Probes     []infoProbe      `json:"probes"`
+	Processes  []infoProcess    `json:"processes"`
+	DurationNs int64            `json:"duration_ns"`
+	Lost       int64            `json:"lost"`
+	Warnings   []string         `json:"warnings"`
+
+	meta traces.Meta
+}
+
+type infoProbe struct {
+	Probe string `json:"probe"`
+	Hits  int64  `json:"hits"`
+}
+
+type infoProcess struct {
+	PID    int32  `json:"pid"`
+	Comm   string `json:"comm"`
+	Events int64  `json:"events"`
+}
+
+func infoCommand(e *env) *cli.Command {
+	return &cli.Command{
+		Name: "info", Usage: "what is in a trace, and SQL to ask it more", ArgsUsage: "TRACE",
+		Description: "Example:\n\n   replay info app.parquet",
+		Flags:       commonFlags(ingestFlags...),
+		Action: func(c *cli.Context) error {
+			path, err := one(c, "trace")
+			if err != nil {
+				return err
+			}
+			info, err := e.inspect(c, path)
+			if err != nil {
+				return err
+			}
+			e.endProgress()
+			if c.Bool("json") {
+				err = writeJSON(e, info)
+			} else {
+				err = info.text(e.stdout, path)
+			}
+			if err != nil {
+				return err
+			}
+			return maxLoss(c, info.Lost, info.Events)
+		},
+	}
+}
+
+// inspect counts what is in a trace.
+func (e *env) inspect(c *cli.Context, path string) (*infoReport, error) {
+	t, err := e.open(c, path)
+	if err != nil {
+		return nil, err
+	}
+	defer t.Close()
+	stream, err := t.Stream(traces.ColPID | traces.ColComm | traces.ColProbe | traces.ColDur | traces.ColRet)
+	if err != nil {
+		return nil, badInput(err)
+	}
+	count := newCounter()
+	var ev traces.Event
+	for {
+		if err := stream.Next(&ev); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return nil, badInput(err)
+		}
+		count.add(&ev)
+		if count.events%65536 == 0 && c.Context.Err() != nil {
+			return nil, c.Context.Err()
+		}
+	}
+	return count.report(t.Meta()), nil
+}
+
+// counter counts events.
+type counter struct {
+	events    int64
+	kinds     map[traces.Kind]int64
+	probes    map[string]int64
+	processes map[int32]*infoProcess
+	from, to  int64 // ns; mappings known beforehand have no time that counts
+	lost      int64
+}
+
+func newCounter() *counter {
+	return &counter{kinds: map[traces.Kind]int64{}, probes: map[string]int64{}, processes: map[int32]*infoProcess{}, from: -1}
+}
+
+func (n *counter) add(ev *traces.Event) {
+	n.events++
+	n.kinds[ev.Kind]++
+	switch ev.Kind {
+	case traces.Hit:
+		n.probes[ev.Probe]++
+	case traces.Lost:
+		n.lost += ev.Ret
+	}
+	if ev.Kind != traces.Map {
+		if n.from < 0 {
+			n.from = ev.Time
+		}
+		n.to = max(n.to, ev.Time)
+	}
+	if !ev.Got(traces.ColPID) {
+		return
+	}
+	p := n.processes[ev.PID]
+	if p == nil {
+		p = &infoProcess{PID: ev.PID}
+		n.processes[ev.PID] = p
+	}
+	p.Events++
+	if ev.Comm != "" {
+		p.Comm = ev.Comm
+	}
+}
+
+func (n *counter) report(meta traces.Meta) *infoReport {
+	r := &infoReport{
+		Schema: "replay.info/1", Events: n.events, Kinds: map[string]int64{}, DurationNs: max(n.to-n.from, 0),
+		Lost: max(n.lost, meta.Lost), Warnings: append([]string{}, meta.Warnings...), meta: meta,
+		Probes: []infoProbe{}, Processes: []infoProcess{},
+	}
+	for k, count := range n.kinds {
+		r.Kinds[k.String()] = count
+	}
+	for probe, hits := range n.probes {
+		r.Probes = append(r.Probes, infoProbe{probe, hits})
+	}
+	slices.SortFunc(r.Probes, func(a, b infoProbe) int { return cmp.Or(-cmp.Compare(a.Hits, b.Hits), cmp.Compare(a.Probe, b.Probe)) })
+	for _, p := range n.processes {
+		r.Processes = append(r.Processes, *p)
+	}
+	slices.SortFunc(r.Processes, func(a, b infoProcess) int {
+		return cmp.Or(-cmp.Compare(a.Events, b.Events), cmp.Compare(a.PID, b.PID))
+	})
+	return r
+}
+
+// infoRows is how many processes and probes the text shows.
+const infoRows = 12
+
+func (r *infoReport) text(w io.Writer, path string) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %d events over %v\n", path, r.Events, time.Duration(r.DurationNs).Round(time.Microsecond))
+	fmt.Fprintf(&b, "recorded on %s %s, %d CPUs, clock %s\n", orUnknown(r.meta.Kernel), r.meta.Arch, r.meta.CPUs, orUnknown(r.meta.Clock))
+	fmt.Fprintf(&b, "lost %d of %d events\n", r.Lost, r.Lost+r.Events)
+	t := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
+	fmt.Fprintf(t, "\nKIND\tEVENTS\n")
+	for _, k := range traces.Kinds() {
+		if n := r.Kinds[k.String()]; n > 0 {
+			fmt.Fprintf(t, "%s\t%d\n", k, n)
+		}
+	}
+	fmt.Fprintf(t, "\nPROBE\tHITS\n")
+	for _, p := range r.Probes[:min(infoRows, len(r.Probes))] {
+		fmt.Fprintf(t, "%s\t%d\n", p.Probe, p.Hits)
+	}
+	fmt.Fprintf(t, "\nPROCESS\tEVENTS\n")
+	for _, p := range r.Processes[:min(infoRows, len(r.Processes))] {
+		fmt.Fprintf(t, "%s %d\t%d\n", p.Comm, p.PID, p.Events)
+	}
+	t.Flush()
+	if more := len(r.Processes) - infoRows; more > 0 {
+		fmt.Fprintf(&b, "and %d more processes\n", more)
+	}
+	for _, warning := range r.Warnings {
+		fmt.Fprintf(&b, "\nwarning: %s\n", warning)
+	}
+	quoted := strings.ReplaceAll(path, "'", "''")
+	fmt.Fprintf(&b, "\nAsk it more, for example in DuckDB:\n\n"+
+		"  SELECT kind, count(*) FROM '%s' GROUP BY kind ORDER BY 2 DESC;\n"+
+		"  SELECT comm, kind, count(*), sum(dur_ns)/1e6 AS ms FROM '%s'\n"+
+		"   WHERE kind IN ('mmap','munmap','mprotect','mremap','brk','madvise') GROUP BY ALL ORDER BY ms DESC;\n", quoted, quoted)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "unknown"
+	}
+	return s
+}

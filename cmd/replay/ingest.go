@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+func ingestCommand(e *env) *cli.Command {
+	return &cli.Command{
+		Name: "ingest", Usage: "make a trace of what perf or bpftrace recorded", ArgsUsage: "INPUT...",
+		Description: "INPUT is a perf.data file, the text of perf script, the output of replay's bpftrace\n" +
+			"script, or - for standard input; several are merged on their clock. The trace is\n" +
+			"a Parquet file, by default named after the first input, in the current folder.\n\n" +
+			"Examples:\n\n   replay ingest perf.data\n   perf script --ns | replay ingest -o app.parquet -",
+		Flags: commonFlags(append([]cli.Flag{
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE` to write"},
+		}, ingestFlags...)...),
+		Action: e.ingest,
+	}
+}
+
+func (e *env) ingest(c *cli.Context) error {
+	if c.NArg() == 0 {
+		return usage("ingest: no input given; see replay ingest --help")
+	}
+	o, err := e.ingestOptions(c)
+	if err != nil {
+		return err
+	}
+	name := c.String("output")
+	if name == "" {
+		name = traceName(c.Args().First())
+	}
+	meta, err := e.store(c.Context, c.Args().Slice(), o, name, c.Bool("force"))
+	if err != nil {
+		return err
+	}
+	info, err := e.inspect(c, name)
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		err = writeJSON(e, info)
+	} else {
+		_, err = fmt.Fprintf(e.stdout, "%s: %d events, %d hits, %d lost\n", name, info.Events, info.Kinds["hit"], info.Lost)
+	}
+	for _, w := range meta.Warnings {
+		e.remark(c, "warning: %s", w)
+	}
+	if err != nil {
+		return err
+	}
+	return maxLoss(c, info.Lost, info.Events)
+}
+
+// traceName is the default name of the trace made from an input.
+func traceName(input string) string {
+	if input == "-" {
+		return "stdin.parquet"
+	}
+	base := filepath.Base(input)
+	for _, ext := range []string{".data", ".txt", ".json", ".jsonl", ".out"} {
+		base = strings.TrimSuffix(base, ext)
+	}
+	return base + ".parquet"
+}

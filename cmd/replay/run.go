@@ -1,0 +1,158 @@
+package main
+
+import (
+	"math"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/replay/replay/replay"
+	"github.com/replay/replay/replay/machines"
+	"github.com/replay/replay/reports"
+	"github.com/replay/replay/sim"
+)
+
+func runCommand(e *env) *cli.Command {
+	flags := []cli.Flag{
+		&cli.StringFlag{Name: "resolver", Aliases: []string{"r"}, Value: "locked,speculative", Usage: "`LIST` of ways to find the uprobe: " + strings.Join(sim.ResolverNames(), ", ")},
+		machineFlag,
+		&cli.StringFlag{Name: "timing", Value: "original", Usage: "`WHEN` operations are issued: original (recorded times), think (recorded gaps) or asap"},
+		&cli.StringFlag{Name: "speed", Value: "1", Usage: "divide all gaps by `X`"},
+		&cli.StringFlag{Name: "cpus", Value: "recorded", Usage: "`N` simulated CPUs, or recorded"},
+		&cli.StringFlag{Name: "placement", Value: "recorded", Usage: "`WHERE` threads run: recorded, pack, spread or round-robin"},
+		&cli.IntFlag{Name: "clone", Value: 1, Usage: "run `K` phase-shifted copies of each recorded thread"},
+		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`DIR` for the reports (default TRACE.run)"},
+		seedFlag,
+	}
+	return &cli.Command{
+		Name: "run", Usage: "replay a trace and report; the main job", ArgsUsage: "TRACE",
+		Description: "TRACE is a trace of the store, or a raw capture. The report goes to standard\n" +
+			"output; DIR gets report.txt, report.json, report.html, profiles for go tool pprof\n" +
+			"and a timeline for Perfetto.\n\n" +
+			"Examples:\n\n   replay run perf.data\n   replay run --clone 16 --cpus 64 --machine epyc-7r13x2 app.parquet",
+		Flags:  commonFlags(append(flags, ingestFlags...)...),
+		Action: e.run,
+	}
+}
+
+func (e *env) run(c *cli.Context) error {
+	path, err := one(c, "trace")
+	if err != nil {
+		return err
+	}
+	options, err := runOptions(c)
+	if err != nil {
+		return err
+	}
+	profile, err := machines.Load(c.String("machine"))
+	if err != nil {
+		return err
+	}
+	color, err := useColor(c, e.stdout)
+	if err != nil {
+		return err
+	}
+	dir := c.String("output")
+	if dir == "" {
+		dir = strings.TrimSuffix(path, "/") + ".run"
+		if path == "-" {
+			dir = "stdin.run"
+		}
+	}
+	if err := reports.CheckDir(dir, c.Bool("force")); err != nil {
+		return err
+	}
+	trace, err := e.open(c, path)
+	if err != nil {
+		return err
+	}
+	defer trace.Close()
+	result, err := replay.Play(c.Context, trace, &profile.Profile, options)
+	if err != nil {
+		return badInput(err)
+	}
+	e.endProgress()
+	if err := reports.WriteDir(dir, result, c.Bool("force")); err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		err = reports.JSON(e.stdout, result)
+	} else {
+		err = reports.Text(e.stdout, result, reports.TextOptions{Color: color})
+		e.remark(c, "reports are in %s; try: go tool pprof -http=: %s/%s.pb.gz", dir, dir, options.Resolvers[len(options.Resolvers)-1])
+	}
+	if err != nil {
+		return err
+	}
+	return maxLoss(c, result.Trace.Lost, result.Trace.Events)
+}
+
+// runOptions reads the flags that say how to replay.
+func runOptions(c *cli.Context) (replay.Options, error) {
+	o := replay.DefaultOptions()
+	o.Resolvers = nil
+	for name := range strings.SplitSeq(c.String("resolver"), ",") {
+		if _, err := sim.FindResolver(name); err != nil {
+			return o, usage("--resolver: %v", err)
+		}
+		o.Resolvers = append(o.Resolvers, name)
+	}
+	var err error
+	if o.Timing, err = replay.ParseTiming(c.String("timing")); err != nil {
+		return o, usage("--timing: %v", err)
+	}
+	if o.Placement, err = replay.ParsePlacement(c.String("placement")); err != nil {
+		return o, usage("--placement: %v", err)
+	}
+	if o.SpeedPPM, err = parseSpeed(c.String("speed")); err != nil {
+		return o, err
+	}
+	if cpus := c.String("cpus"); cpus != "recorded" {
+		if o.CPUs, err = strconv.Atoi(cpus); err != nil || o.CPUs < 1 || o.CPUs > sim.MaxCPUs {
+			return o, usage("--cpus %q: want recorded, or 1 to %d", cpus, sim.MaxCPUs)
+		}
+	}
+	if o.Clone = c.Int("clone"); o.Clone < 1 || o.Clone > maxClone {
+		return o, usage("--clone %d: want 1 to %d", o.Clone, maxClone)
+	}
+	o.Seed = c.Uint64("seed")
+	return o, nil
+}
+
+// maxClone bounds the copies of a thread.
+const maxClone = 4096
+
+// parseSpeed reads a factor such as 2, 0.5 or 2x as parts per million.
+func parseSpeed(s string) (int64, error) {
+	x, err := strconv.ParseFloat(strings.TrimSuffix(s, "x"), 64)
+	if err != nil || !(x >= 0.001 && x <= 1000) {
+		return 0, usage("--speed %q: want a factor from 0.001 to 1000", s)
+	}
+	return int64(math.Round(x * 1e6)), nil
+}
+
+// maxLoss fails a trace that lost more than --max-loss allows.
+func maxLoss(c *cli.Context, lost, events int64) error {
+	s := c.String("max-loss")
+	if s == "" {
+		return nil
+	}
+	number, percent := strings.CutSuffix(s, "%")
+	limit, err := strconv.ParseFloat(number, 64)
+	if err != nil || limit < 0 {
+		return usage("--max-loss %q: want a number of events, or a share such as 0.1%%", s)
+	}
+	figure, unit := float64(lost), "events"
+	if percent {
+		figure, unit = 100*float64(lost)/float64(max(lost+events, 1)), "% of the events"
+	}
+	if figure <= limit {
+		return nil
+	}
+	return &coded{exitLossy, errorf("%d of %d events were lost: %.3g %s, and --max-loss allows %s. Record with larger buffers (replay capture -m)", lost, lost+events, figure, unit, s)}
+}
+
+// workers is how many independent simulations run at once.
+func workers() int { return runtime.GOMAXPROCS(0) }

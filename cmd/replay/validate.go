@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/replay/replay/replay"
+	"github.com/replay/replay/replay/machines"
+	"github.com/replay/replay/reports"
+)
+
+func validateCommand(e *env) *cli.Command {
+	return &cli.Command{
+		Name: "validate", Usage: "compare the prediction with what the recorded kernel did, hit by hit", ArgsUsage: "TRACE",
+		Description: "The trace must have been recorded with mmap_lock events on a kernel since 6.14. Its\n" +
+			"outcomes are hidden from the prediction: with --using locks the writers' sections\n" +
+			"and the arrivals of hits come from lock events, with --using syscalls no lock\n" +
+			"event is used at all.\n\n" +
+			"Example:\n\n   replay validate --using syscalls --explain 5 perf.data",
+		Flags: commonFlags(append([]cli.Flag{
+			machineFlag,
+			&cli.StringFlag{Name: "using", Value: "locks", Usage: "`WHAT` the prediction may use: locks or syscalls"},
+			&cli.IntFlag{Name: "explain", Usage: "explain the `N` worst misses"},
+			&cli.Float64Flag{Name: "min-f1", Usage: "exit 1 when F1 is below `X`"},
+		}, ingestFlags...)...),
+		Action: e.validate,
+	}
+}
+
+func (e *env) validate(c *cli.Context) error {
+	path, err := one(c, "trace")
+	if err != nil {
+		return err
+	}
+	using, err := replay.ParseUsing(c.String("using"))
+	if err != nil {
+		return usage("--using: %v", err)
+	}
+	profile, err := machines.Load(c.String("machine"))
+	if err != nil {
+		return err
+	}
+	trace, err := e.open(c, path)
+	if err != nil {
+		return err
+	}
+	defer trace.Close()
+	v, err := replay.Validate(c.Context, trace, &profile.Profile, using, c.Int("explain"))
+	if err != nil {
+		return badInput(err)
+	}
+	e.endProgress()
+	if c.Bool("json") {
+		err = reports.ValidationJSON(e.stdout, v)
+	} else {
+		err = reports.ValidationText(e.stdout, v)
+	}
+	if err != nil {
+		return err
+	}
+	if f1 := v.F1(); f1 < c.Float64("min-f1") {
+		return &coded{exitRegression, fmt.Errorf("F1 is %.4f, below %s", f1, strings.TrimRight(fmt.Sprintf("%.4f", c.Float64("min-f1")), "0"))}
+	}
+	return nil
+}

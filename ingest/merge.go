@@ -1,0 +1,99 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/replay/replay/traces"
+)
+
+// merged is several inputs as one, in total order.
+type merged struct {
+	paths   []string
+	streams []Stream
+	heads   []traces.Event // the next event of each stream
+	ended   []bool
+	seq     int64
+	primed  bool
+}
+
+func merge(paths []string, streams []Stream) (Stream, error) {
+	m := &merged{paths: paths, streams: streams, heads: make([]traces.Event, len(streams)), ended: make([]bool, len(streams))}
+	first := streams[0].Meta().Clock
+	for i, s := range streams {
+		if clock := s.Meta().Clock; clock != first {
+			m.Close()
+			return nil, fmt.Errorf("%s and %s: %w: %s and %s; record all with perf record -k mono, or bpftrace's nsecs(monotonic)", paths[0], paths[i], ErrClock, first, clock)
+		}
+	}
+	return m, nil
+}
+
+// Next is part of traces.Stream.
+func (m *merged) Next(ev *traces.Event) error {
+	if !m.primed {
+		m.primed = true
+		for i := range m.streams {
+			if err := m.fill(i); err != nil {
+				return err
+			}
+		}
+	}
+	least := -1
+	for i := range m.streams {
+		if !m.ended[i] && (least < 0 || earlier(&m.heads[i], &m.heads[least])) {
+			least = i
+		}
+	}
+	if least < 0 {
+		return io.EOF
+	}
+	*ev = m.heads[least]
+	ev.Seq = m.seq
+	m.seq++
+	return m.fill(least)
+}
+
+// earlier orders the heads of two inputs; the first input wins a tie.
+func earlier(a, b *traces.Event) bool {
+	x, y := *a, *b
+	x.Seq, y.Seq = 0, 0
+	return traces.Compare(&x, &y) < 0
+}
+
+func (m *merged) fill(i int) error {
+	err := m.streams[i].Next(&m.heads[i])
+	if errors.Is(err, io.EOF) {
+		m.ended[i] = true
+		return nil
+	}
+	m.heads[i].Src = int32(i)
+	m.heads[i].Has |= traces.ColSrc
+	return err
+}
+
+// Meta is part of traces.Stream.
+func (m *merged) Meta() traces.Meta {
+	meta := m.streams[0].Meta()
+	meta.Sources, meta.Warnings, meta.Lost = nil, nil, 0
+	for i, s := range m.streams {
+		one := s.Meta()
+		meta.CPUs = max(meta.CPUs, one.CPUs)
+		meta.Lost += one.Lost
+		meta.Sources = append(meta.Sources, one.Sources...)
+		for _, w := range one.Warnings {
+			meta.Warnings = append(meta.Warnings, m.paths[i]+": "+w)
+		}
+	}
+	return meta
+}
+
+// Close is part of Stream.
+func (m *merged) Close() error {
+	var errs []error
+	for _, s := range m.streams {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}

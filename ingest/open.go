@@ -1,0 +1,178 @@
+package ingest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/replay/replay/traces"
+)
+
+// Errors of inputs. They are wrapped with the file and the position in it.
+var (
+	// ErrFormat is returned for an input of no known format.
+	ErrFormat = errors.New("unknown format")
+	// ErrNoProbe is returned for an input without any uprobe event.
+	ErrNoProbe = errors.New("no uprobe event in it")
+	// ErrClock is returned for inputs whose clocks differ.
+	ErrClock = errors.New("the clocks differ")
+)
+
+// Options of Open. The zero value is usable.
+type Options struct {
+	Format         string // "auto" or "", or one of FormatList
+	SkipBad        bool   // count bad records instead of failing at the first
+	StderrFile     string // what bpftrace wrote on standard error
+	Kallsyms       string // a file like /proc/kallsyms of the recorded kernel
+	BpftraceFormat string // the line pattern of another bpftrace script
+	NoSymbols      bool   // name no user frame
+	Stdin          io.Reader
+	Progress       func(done, total int64) // bytes read; total is 0 where unknown
+}
+
+// Stream is an opened input, or several merged.
+type Stream interface {
+	traces.Stream
+	io.Closer
+}
+
+// input is one source as its reader gets it.
+type input struct {
+	path   string
+	index  int32      // in Meta.Sources
+	file   *os.File   // nil for standard input
+	size   int64      // of file
+	reader *bufio.Reader
+	prefix []byte
+	opts   *Options
+}
+
+// format is a kind of input: how to tell it, and how to read it.
+type format struct {
+	name string
+	is   func(prefix []byte) bool
+	open func(context.Context, *input) (Stream, error)
+}
+
+// formats are tried in this order: binary ones by their magic, then text.
+var formats = []format{
+	{"perf-data", isPerfData, openPerfData},
+	{"parquet", traces.IsParquet, openStored},
+	{"text", traces.IsText, openText},
+	{"bpftrace-json", isBpftraceJSON, openBpftrace},
+	{"bpftrace", isBpftrace, openBpftrace},
+	{"perf-script", isPerfScript, openPerfScript},
+}
+
+// FormatList names the formats for help texts.
+func FormatList() string {
+	names := []string{"auto"}
+	for _, f := range formats {
+		names = append(names, f.name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// sniffed is how much of an input decides on its format.
+const sniffed = 64 << 10
+
+// Open opens inputs; the path "-" is standard input.
+func Open(ctx context.Context, paths []string, o Options) (Stream, error) {
+	var streams []Stream
+	for i, path := range paths {
+		s, err := openOne(ctx, path, int32(i), &o)
+		if err != nil {
+			for _, s := range streams {
+				s.Close()
+			}
+			return nil, err
+		}
+		streams = append(streams, s)
+	}
+	if len(streams) == 1 {
+		return streams[0], nil
+	}
+	return merge(paths, streams)
+}
+
+func openOne(ctx context.Context, path string, index int32, o *Options) (Stream, error) {
+	in := &input{path: path, index: index, opts: o}
+	var source io.Reader = o.Stdin
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, fmt.Errorf("open input: %w", err)
+		}
+		info, err := f.Stat()
+		if err == nil && info.IsDir() {
+			err = fmt.Errorf("%s is a folder: give the files in it", path)
+		}
+		if err != nil {
+			f.Close()
+			return nil, err
+		}
+		in.file, in.size, source = f, info.Size(), f
+	}
+	in.reader = bufio.NewReaderSize(source, sniffed)
+	prefix, err := in.reader.Peek(sniffed)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, bufio.ErrBufferFull) {
+		in.close()
+		return nil, fmt.Errorf("%s: read: %w", path, err)
+	}
+	in.prefix = prefix
+	f, err := in.format()
+	if err != nil {
+		in.close()
+		return nil, err
+	}
+	s, err := f.open(ctx, in)
+	if err != nil {
+		in.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// format returns the format asked for, or the one that the prefix shows.
+func (in *input) format() (*format, error) {
+	if name := in.opts.Format; name != "" && name != "auto" {
+		for i := range formats {
+			if formats[i].name == name {
+				return &formats[i], nil
+			}
+		}
+		return nil, fmt.Errorf("%w %q: want one of %s", ErrFormat, name, FormatList())
+	}
+	if len(in.prefix) == 0 {
+		return nil, fmt.Errorf("%s: %w: the file is empty; was the recording interrupted?", in.path, ErrFormat)
+	}
+	for i := range formats {
+		if formats[i].is(in.prefix) {
+			return &formats[i], nil
+		}
+	}
+	shown := in.prefix[:min(16, len(in.prefix))]
+	return nil, fmt.Errorf("%s:@0: %w: it begins with %q; want perf.data, perf script text, or the output of replay's bpftrace script (name it with --format)", in.path, ErrFormat, shown)
+}
+
+func (in *input) close() {
+	if in.file != nil {
+		in.file.Close()
+	}
+}
+
+// progress reports bytes read of this input.
+func (in *input) progress(done int64) {
+	if in.opts.Progress != nil {
+		in.opts.Progress(done, in.size)
+	}
+}
+
+func isPerfData(prefix []byte) bool {
+	return bytes.HasPrefix(prefix, []byte("PERFILE2")) || bytes.HasPrefix(prefix, []byte("2ELIFREP"))
+}
