@@ -30,7 +30,6 @@ type Options struct {
 	StderrFile     string // what bpftrace wrote on standard error
 	Kallsyms       string // a file like /proc/kallsyms of the recorded kernel
 	BpftraceFormat string // the line pattern of another bpftrace script
-	NoSymbols      bool   // name no user frame
 	Stdin          io.Reader
 	Progress       func(done, total int64) // bytes read; total is 0 where unknown
 }
@@ -44,9 +43,9 @@ type Stream interface {
 // input is one source as its reader gets it.
 type input struct {
 	path   string
-	index  int32      // in Meta.Sources
-	file   *os.File   // nil for standard input
-	size   int64      // of file
+	index  int32    // in Meta.Sources
+	file   *os.File // nil for standard input
+	size   int64    // of file
 	reader *bufio.Reader
 	prefix []byte
 	opts   *Options
@@ -63,10 +62,6 @@ type format struct {
 var formats = []format{
 	{"perf-data", isPerfData, openPerfData},
 	{"parquet", traces.IsParquet, openStored},
-	{"text", traces.IsText, openText},
-	{"bpftrace-json", isBpftraceJSON, openBpftrace},
-	{"bpftrace", isBpftrace, openBpftrace},
-	{"perf-script", isPerfScript, openPerfScript},
 }
 
 // FormatList names the formats for help texts.

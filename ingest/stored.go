@@ -34,22 +34,3 @@ func openStored(_ context.Context, in *input) (Stream, error) {
 // Close is part of Stream.
 func (s *storedStream) Close() error { return s.file.Close() }
 
-// textStream reads the text twin of the store.
-type textStream struct {
-	*traces.TextReader
-	in *input
-}
-
-func openText(_ context.Context, in *input) (Stream, error) {
-	r, err := traces.NewTextReader(in.reader, in.path)
-	if err != nil {
-		return nil, err
-	}
-	return &textStream{r, in}, nil
-}
-
-// Close is part of Stream.
-func (s *textStream) Close() error {
-	s.in.close()
-	return nil
-}

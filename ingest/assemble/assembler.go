@@ -22,9 +22,14 @@ const (
 // Options of an Assembler.
 type Options struct {
 	Symbols Symbolizer // may be nil
-	// TaskTracepoints says that the source records sched_process_fork and others,
-	// so that task records make no rows.
-	TaskTracepoints bool
+	// Fork, Exec and Exit say that the source records sched_process_fork and the
+	// others, so that task records make no rows.
+	Fork, Exec, Exit bool
+}
+
+// traced reports whether rows of the kind come from a tracepoint.
+func (o *Options) traced(k traces.Kind) bool {
+	return k == traces.Fork && o.Fork || k == traces.Exec && o.Exec || k == traces.Exit && o.Exit
 }
 
 // Counts is what did not fit.
@@ -120,6 +125,7 @@ func (a *Assembler) Add(r *Record) {
 	a.latest = max(a.latest, r.Time)
 	a.unsort = append(a.unsort, r)
 	if len(a.unsort) >= MaxUnordered {
+		a.unsort = a.sortRuns(a.unsort)
 		a.Advance(a.unsort[len(a.unsort)/2].Time)
 	}
 }
@@ -209,7 +215,7 @@ func (a *Assembler) place(r *Record) {
 		a.recycle(r)
 	case r.Phase == Leave:
 		a.leave(r, t)
-	case r.Task && a.options.TaskTracepoints && r.Kind != traces.Exec:
+	case r.Task && r.Kind != traces.Exec && a.options.traced(r.Kind):
 		a.follow(r, t)
 		a.recycle(r)
 	case !r.Task && r.Kind == traces.Exec && t != nil && t.exec != nil:
@@ -440,7 +446,7 @@ func (a *Assembler) follow(r *Record, t *thread) {
 		a.fork(r, t)
 	case traces.Exec:
 		delete(a.processes, t.pid)
-		if r.Task && a.options.TaskTracepoints {
+		if r.Task && a.options.Exec {
 			r.pending = true // sched_process_exec, at the end, has the path
 			t.exec = r
 		}

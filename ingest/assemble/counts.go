@@ -1,0 +1,23 @@
+package assemble
+
+import (
+	"fmt"
+	"time"
+)
+
+// Warnings tells what did not fit, for people.
+func (c *Counts) Warnings() []string {
+	var w []string
+	add := func(n int64, format string, args ...any) {
+		if n > 0 {
+			w = append(w, fmt.Sprintf(format, append([]any{n}, args...)...))
+		}
+	}
+	add(c.Lost, "%d events were lost by the recorder")
+	add(c.UnpairedEnters, "%d syscalls have no exit: their duration and result are unknown")
+	add(c.UnpairedExits, "%d syscalls have no entry: their arguments are unknown")
+	add(c.Late, "%d records came too late to be put in order, by up to %v", time.Duration(c.LatestNs))
+	add(c.ForcedOut, "%d rows were given out before they were complete, to bound memory")
+	add(c.Undecided, "%d lock_start rows have no callchain: whether a uprobe lookup took the lock is unknown")
+	return w
+}

@@ -1,0 +1,452 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/replay/replay/ingest/assemble"
+	"github.com/replay/replay/ingest/perfdata"
+	"github.com/replay/replay/ingest/symbols"
+	"github.com/replay/replay/traces"
+)
+
+// perfStream makes rows of a perf.data file.
+type perfStream struct {
+	in       *input
+	ctx      context.Context
+	r        *perfdata.Reader
+	rec      perfdata.Record
+	asm      *assemble.Assembler
+	decoders []*decoder // by Event.Index, nil until the event was met
+	pipe     bool
+	ended    bool
+
+	newest, flush int64 // ns: of this round, and of the round before
+	lastOn        map[int32]int64
+	records       int64
+
+	hits, unknown, guests, bad int64
+	firstBad                   error
+	unused                     map[string]int64 // samples of events that make no rows
+}
+
+func openPerfData(ctx context.Context, in *input) (Stream, error) {
+	s := &perfStream{in: in, ctx: ctx, lastOn: map[int32]int64{}, unused: map[string]int64{}}
+	var err error
+	if in.file != nil && !isPipeHeader(in.prefix) {
+		s.r, err = perfdata.New(in.file, in.size, in.path)
+	} else {
+		s.pipe = true
+		s.r, err = perfdata.NewPipe(in.reader, in.path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !s.pipe {
+		if err := s.start(); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// isPipeHeader tells perf record -o - from a regular file by the header's size.
+func isPipeHeader(prefix []byte) bool { return len(prefix) >= 16 && prefix[8] == 16 }
+
+// start checks the events once they are all known.
+func (s *perfStream) start() error {
+	o := assemble.Options{}
+	probes := 0
+	var names []string
+	for _, ev := range s.r.Events() {
+		names = append(names, ev.Name)
+		if ev.Attr.Type == perfdata.TypeTracepoint && ev.Format == nil {
+			return &perfdata.Error{File: s.in.path, What: "event " + ev.Name, Err: perfdata.ErrCorrupt,
+				Want: fmt.Sprintf("the file has no format for tracepoint %d; record with a perf that can read tracefs (mount -t tracefs nodev /sys/kernel/tracing)", ev.Attr.Config)}
+		}
+		switch d := newDecoder(ev); {
+		case d.point == nil:
+		case d.point.Kind == traces.Hit || d.point.Kind == traces.Ret:
+			probes++
+		case d.point.Kind == traces.Fork:
+			o.Fork = true
+		case d.point.Kind == traces.Exec:
+			o.Exec = true
+		case d.point.Kind == traces.Exit:
+			o.Exit = true
+		}
+	}
+	if probes == 0 {
+		return fmt.Errorf("%s: %w: it records %s; record one with perf record -e PROBE, or replay capture --probe PATH:FUNCTION", s.in.path, ErrNoProbe, shorten(names))
+	}
+	symbols, err := symbols.New(s.r.Info().KernelID, s.in.opts.Kallsyms)
+	if err != nil {
+		return err
+	}
+	o.Symbols = symbols
+	s.asm = assemble.New(o)
+	return nil
+}
+
+// shorten lists names, not too many of them.
+func shorten(names []string) string {
+	if len(names) == 0 {
+		return "no event"
+	}
+	if len(names) > 5 {
+		return strings.Join(names[:5], ", ") + fmt.Sprintf(" and %d more", len(names)-5)
+	}
+	return strings.Join(names, ", ")
+}
+
+// progressEvery is how many records pass between reports of progress.
+const progressEvery = 1 << 14
+
+// Next is part of traces.Stream.
+func (s *perfStream) Next(ev *traces.Event) error {
+	for s.asm == nil || !s.asm.Next(ev) {
+		if s.ended {
+			return io.EOF
+		}
+		if err := s.read(); err != nil {
+			return err
+		}
+	}
+	ev.Src = s.in.index
+	ev.Has |= traces.ColSrc
+	return nil
+}
+
+// read takes in one record.
+func (s *perfStream) read() error {
+	err := s.r.Next(&s.rec)
+	switch {
+	case errors.Is(err, io.EOF):
+		return s.end()
+	case err != nil && s.in.opts.SkipBad && errors.Is(err, perfdata.ErrTruncated):
+		s.noteBad(err)
+		return s.end()
+	case err != nil && s.in.opts.SkipBad && s.rec.Type == perfdata.Sample:
+		s.noteBad(err)
+		return nil
+	case err != nil:
+		return err
+	}
+	if s.records++; s.records%progressEvery == 0 {
+		s.in.progress(s.r.Position())
+		if s.ctx.Err() != nil {
+			return context.Cause(s.ctx)
+		}
+	}
+	if s.rec.Type == perfdata.FinishedRound {
+		s.round()
+		return nil
+	}
+	if s.asm == nil {
+		// A pipe: what describes the events comes before all else.
+		if err := s.start(); err != nil {
+			return err
+		}
+	}
+	s.take(&s.rec)
+	return nil
+}
+
+func (s *perfStream) noteBad(err error) {
+	s.bad++
+	if s.firstBad == nil {
+		s.firstBad = err
+	}
+}
+
+func (s *perfStream) end() error {
+	s.ended = true
+	if s.asm == nil {
+		if err := s.start(); err != nil {
+			return err
+		}
+	}
+	s.asm.Flush()
+	s.in.progress(s.r.Position())
+	return nil
+}
+
+// round is the end of a pass of perf record over its buffers: what is older than
+// the newest record of the pass before is complete (ordered_events__flush,
+// OE_FLUSH__ROUND).
+func (s *perfStream) round() {
+	if s.asm != nil && s.flush > 0 {
+		s.asm.Advance(s.flush)
+	}
+	s.flush = s.newest
+}
+
+// take makes an assembler's record of rec.
+func (s *perfStream) take(rec *perfdata.Record) {
+	s.newest = max(s.newest, int64(rec.Time))
+	if rec.Guest() {
+		s.guests++
+		return
+	}
+	switch rec.Type {
+	case perfdata.Sample:
+		s.sample(rec)
+	case perfdata.Mmap, perfdata.Mmap2:
+		s.mapping(rec)
+	case perfdata.Comm:
+		s.comm(rec)
+	case perfdata.Fork, perfdata.Exit:
+		s.task(rec)
+	case perfdata.Lost, perfdata.LostSamples:
+		s.lost(rec)
+	}
+	if rec.CPU >= 0 && rec.Time > 0 {
+		s.lastOn[rec.CPU] = int64(rec.Time)
+	}
+}
+
+// record starts a record with what all have.
+func (s *perfStream) record(rec *perfdata.Record, kind traces.Kind) *assemble.Record {
+	r := s.asm.Record()
+	r.Kind, r.Time, r.SrcPos = kind, int64(rec.Time), rec.Offset
+	r.Has = traces.ColSrcPos
+	if rec.CPU >= 0 {
+		r.CPU = rec.CPU
+		r.Has |= traces.ColCPU
+	}
+	if rec.PID >= 0 {
+		r.PID, r.TID = rec.PID, rec.TID
+		r.Has |= traces.ColPID | traces.ColTID
+	}
+	return r
+}
+
+// decoder is how the samples of one event become records.
+type decoder struct {
+	point  *assemble.Tracepoint // nil: they make no rows
+	name   string
+	fields []fieldDecoder
+	path   *perfdata.Field // of sched_process_exec
+	ip     *perfdata.Field // of dynamic events
+}
+
+type fieldDecoder struct {
+	field *perfdata.Field
+	set   func(*assemble.Record, uint64)
+}
+
+func newDecoder(ev *perfdata.Event) *decoder {
+	d := &decoder{name: ev.Name}
+	if ev.Format == nil {
+		return d
+	}
+	var names []string
+	for i := range ev.Format.Fields {
+		names = append(names, ev.Format.Fields[i].Name)
+	}
+	point, ok := assemble.Lookup(ev.Format.System+":"+ev.Format.Name, names)
+	if !ok {
+		return d
+	}
+	d.point = point
+	for _, f := range point.Fields() {
+		if field := ev.Format.Field(f.Name); field != nil {
+			d.fields = append(d.fields, fieldDecoder{field, f.Set})
+		}
+	}
+	switch point.Kind {
+	case traces.Exec:
+		d.path = ev.Format.Field("filename")
+	case traces.Hit, traces.Ret, traces.Arrive:
+		d.name = ev.Format.System + ":" + ev.Format.Name
+		if d.ip = ev.Format.Field(assemble.FieldIP); d.ip == nil {
+			d.ip = ev.Format.Field(assemble.FieldFunc)
+		}
+	}
+	return d
+}
+
+func (s *perfStream) decoder(ev *perfdata.Event) *decoder {
+	for ev.Index >= len(s.decoders) {
+		s.decoders = append(s.decoders, nil)
+	}
+	if s.decoders[ev.Index] == nil {
+		s.decoders[ev.Index] = newDecoder(ev)
+	}
+	return s.decoders[ev.Index]
+}
+
+func (s *perfStream) sample(rec *perfdata.Record) {
+	d := s.decoder(rec.Event)
+	if d.point == nil {
+		s.unused[rec.Event.Name]++
+		return
+	}
+	if d.ip != nil && d.point.Kind != traces.Arrive {
+		if ip, ok := d.ip.Uint(rec.Raw); ok && assemble.KernelAddress(ip) {
+			s.unused[d.name]++ // a kprobe
+			return
+		}
+	}
+	r := s.record(rec, d.point.Kind)
+	r.Phase = d.point.Phase
+	for i := range d.fields {
+		if v, ok := d.fields[i].field.Uint(rec.Raw); ok {
+			d.fields[i].set(r, v)
+		}
+	}
+	switch d.point.Kind {
+	case traces.Hit, traces.Ret:
+		r.Probe = d.name
+		r.Has |= traces.ColProbe
+		s.hits++
+	case traces.Exec:
+		if d.path != nil {
+			if path, ok := d.path.Text(rec.Raw); ok {
+				r.Path = path
+				r.Has |= traces.ColPath
+			}
+		}
+	}
+	if len(rec.Callchain) > 0 {
+		r.Chain, r.ChainUser = rec.Chain(r.Chain)
+		if r.ChainUser < len(r.Chain) {
+			r.UserIP = r.Chain[r.ChainUser]
+		}
+	}
+	s.asm.Add(r)
+}
+
+// protExec is PROT_READ|PROT_EXEC: what a mapping record without rights is of.
+const protExec = 5
+
+func (s *perfStream) mapping(rec *perfdata.Record) {
+	m := &rec.Mapping
+	if m.PID < 0 {
+		return // the kernel's own
+	}
+	r := s.record(rec, traces.Map)
+	r.PID, r.TID = m.PID, m.TID
+	r.Addr, r.Len, r.Pgoff, r.Path = m.Addr, m.Len, m.Pgoff, m.File
+	r.Has |= traces.ColPID | traces.ColTID | traces.ColAddr | traces.ColLen | traces.ColPgoff | traces.ColPath
+	switch {
+	case m.V2:
+		r.Prot, r.Flags = int32(m.Prot), int32(m.Flags)
+		r.Has |= traces.ColProt | traces.ColFlags
+	case !m.Data:
+		r.Prot = protExec
+		r.Has |= traces.ColProt
+	}
+	if m.Inode != 0 {
+		r.DevMajor, r.DevMinor, r.Inode, r.InodeGen = int32(m.Major), int32(m.Minor), m.Inode, m.InodeGen
+		r.Has |= traces.ColDevMajor | traces.ColDevMinor | traces.ColInode | traces.ColInodeGen
+	}
+	if r.BuildID = m.BuildID; r.BuildID == "" {
+		r.BuildID = s.r.Info().BuildIDs[m.File]
+	}
+	if r.BuildID != "" {
+		r.Has |= traces.ColBuildID
+	}
+	s.asm.Add(r)
+}
+
+func (s *perfStream) comm(rec *perfdata.Record) {
+	r := s.record(rec, traces.Exec)
+	r.Comm = rec.Name
+	r.Has |= traces.ColComm
+	r.Task = true
+	if !rec.Exec {
+		r.Phase = assemble.Naming
+	}
+	s.asm.Add(r)
+}
+
+func (s *perfStream) task(rec *perfdata.Record) {
+	kind := traces.Exit
+	if rec.Type == perfdata.Fork {
+		kind = traces.Fork
+	}
+	r := s.record(rec, kind)
+	r.Task = true
+	r.PID, r.TID = rec.Task.PID, rec.Task.TID
+	if kind == traces.Fork {
+		r.PID, r.TID = rec.Task.PPID, rec.Task.PTID
+		r.Ret = int64(rec.Task.TID)
+		if rec.Task.PID == rec.Task.PPID {
+			r.Flags = assemble.CloneThread
+		}
+		r.Has |= traces.ColRet | traces.ColFlags
+	}
+	r.Has |= traces.ColPID | traces.ColTID
+	s.asm.Add(r)
+}
+
+// lost makes a row of a loss. It happened since the CPU's record before, so that
+// dur_ns reaches back from the row's time.
+func (s *perfStream) lost(rec *perfdata.Record) {
+	r := s.record(rec, traces.Lost)
+	r.Has &^= traces.ColPID | traces.ColTID
+	r.Ret = int64(rec.Count)
+	r.Has |= traces.ColRet
+	if last := s.lastOn[rec.CPU]; last > 0 && int64(rec.Time) >= last {
+		r.Dur = int64(rec.Time) - last
+		r.Has |= traces.ColDur
+	}
+	s.asm.Add(r)
+}
+
+// clocks names what perf's time stamps may be of (enum in include/uapi/linux/time.h).
+var clocks = map[int32]string{0: "realtime", 1: "monotonic", 4: "monotonic_raw", 7: "boottime", 11: "tai"}
+
+// Meta is part of traces.Stream.
+func (s *perfStream) Meta() traces.Meta {
+	info := s.r.Info()
+	m := traces.Meta{
+		Schema: traces.Schema, Clock: "perf", CPUs: info.CPUs, Kernel: info.OSRelease, Arch: info.Arch,
+		Sources: []traces.Source{{Path: s.in.path, Format: "perf-data"}},
+	}
+	if info.HasClockID {
+		if m.Clock = clocks[info.ClockID]; m.Clock == "" {
+			m.Clock = fmt.Sprintf("clock %d", info.ClockID)
+		}
+	}
+	if s.asm != nil {
+		c := s.asm.Counts()
+		m.Lost = c.Lost
+		m.Warnings = append(c.Warnings(), s.warnings()...)
+	}
+	return m
+}
+
+func (s *perfStream) warnings() []string {
+	var w []string
+	if s.r.Info().Unfinished {
+		w = append(w, "perf record did not finish this file: what it had in its buffers is missing")
+	}
+	if s.bad > 0 {
+		w = append(w, fmt.Sprintf("%d bad records were skipped, the first: %v", s.bad, s.firstBad))
+	}
+	if s.guests > 0 {
+		w = append(w, fmt.Sprintf("%d records of virtual machines' guests were left out", s.guests))
+	}
+	var names []string
+	for name := range s.unused {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		w = append(w, fmt.Sprintf("%d samples of %s make no rows", s.unused[name], name))
+	}
+	return w
+}
+
+// Close is part of Stream.
+func (s *perfStream) Close() error {
+	s.r.Close()
+	s.in.close()
+	return nil
+}

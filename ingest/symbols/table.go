@@ -1,0 +1,50 @@
+package symbols
+
+import "sort"
+
+// table is symbols in order of address. Names are cut out of one string when they
+// are asked for.
+type table struct {
+	syms  []sym
+	names []byte
+}
+
+type sym struct {
+	addr, size uint64 // size 0: up to the next
+	name       uint32 // offset in names, up to a NUL
+}
+
+func (t *table) Len() int           { return len(t.syms) }
+func (t *table) Swap(i, j int)      { t.syms[i], t.syms[j] = t.syms[j], t.syms[i] }
+func (t *table) Less(i, j int) bool { return t.syms[i].addr < t.syms[j].addr }
+
+// settle puts the symbols in order; of several at one address the one that came
+// first is found.
+func (t *table) settle() { sort.Stable(t) }
+
+// find returns the name of the symbol that addr is in, and where in it.
+func (t *table) find(addr uint64) (name string, offset uint64, ok bool) {
+	i := sort.Search(len(t.syms), func(i int) bool { return t.syms[i].addr > addr })
+	if i == 0 {
+		return "", 0, false
+	}
+	at := t.syms[i-1].addr
+	for i > 1 && t.syms[i-2].addr == at {
+		i--
+	}
+	s := &t.syms[i-1]
+	if s.size > 0 && addr >= s.addr+s.size {
+		return "", 0, false
+	}
+	return t.name(s), addr - s.addr, true
+}
+
+func (t *table) name(s *sym) string {
+	b := t.names[min(int(s.name), len(t.names)):]
+	for i, c := range b {
+		if c == 0 {
+			return string(b[:i])
+		}
+	}
+	return string(b)
+}
