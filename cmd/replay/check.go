@@ -51,6 +51,10 @@ func (e *env) check(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	color, err := useColor(c, e.stdout)
+	if err != nil {
+		return err
+	}
 	v, err := reports.Check(b, docs, limits)
 	if err != nil {
 		return usage("%v", err)
@@ -58,7 +62,7 @@ func (e *env) check(c *cli.Context) error {
 	if c.Bool("json") {
 		err = writeJSON(e, v)
 	} else {
-		err = v.Text(e.stdout)
+		err = v.Text(e.stdout, reports.TextOptions{Color: color})
 	}
 	if err == nil && !v.Passed {
 		err = &coded{exitRegression, nil}
@@ -147,7 +151,11 @@ func diffCommand(e *env) *cli.Command {
 			if c.Bool("json") {
 				return writeJSON(e, d)
 			}
-			return d.Text(e.stdout)
+			color, err := useColor(c, e.stdout)
+			if err != nil {
+				return err
+			}
+			return d.Text(e.stdout, reports.TextOptions{Color: color})
 		},
 	}
 }

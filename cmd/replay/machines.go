@@ -32,12 +32,7 @@ func machinesCommand(e *env) *cli.Command {
 			case c.Bool("json"):
 				return machines.WriteJSON(e.stdout, profiles)
 			case c.NArg() == 1:
-				data, err := profiles[0].YAML()
-				if err != nil {
-					return err
-				}
-				_, err = e.stdout.Write(data)
-				return err
+				return profiles[0].Write(e.stdout)
 			}
 			return machines.WriteList(e.stdout, profiles)
 		},

@@ -50,7 +50,7 @@ var figures = []figure{
 	{"line", "transfer_remote", "moving a line from another socket", transfer(sim.Remote), false},
 	{"line", "queued_permille", "share of a transfer that a request takes which had to queue", whole(func(p *replay.Profile) *int64 { return &p.Line.QueuedPermille }), false},
 	{"line", "waiter", "extra for each further core that waits for the line", duration(func(p *replay.Profile) *sim.Time { return &p.Line.Waiter }), false},
-	{"line", "waiter_cap", "waiting cores that matter to a transfer", whole(func(p *replay.Profile) *int { return &p.Line.WaiterCap }), false},
+	{"line", "waiter_cap", "waiting cores that matter to a transfer", whole(func(p *replay.Profile) *int64 { return &p.Line.WaiterCap }), false},
 	{"line", "local_permille", "how often a freed line stays on its socket out of turn", whole(func(p *replay.Profile) *int64 { return &p.Line.LocalPermille }), false},
 
 	{"lock", "sleep_cycles", "queueing for mmap_lock, switching away and back", whole(func(p *replay.Profile) *int64 { return &p.Lock.SleepCycles }), false},

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/replay/replay/traces"
+)
+
+func sliceCommand(e *env) *cli.Command {
+	return &cli.Command{
+		Name: "slice", Usage: "cut a trace, and strip it of names to share it", ArgsUsage: "TRACE",
+		Description: "Keeps what lies between the times, counted from the first event. Mappings and\n" +
+			"forks from before are kept too, so that hits still find their probes.\n\n" +
+			"Example:\n\n   replay slice --time 1s,1.5s --anonymise -o small.parquet app.parquet",
+		Flags: commonFlags(append([]cli.Flag{
+			&cli.StringFlag{Name: "time", Usage: "`A,B` as durations from the first event, such as 500ms,2s; either may be empty"},
+			&cli.IntSliceFlag{Name: "pid", Usage: "keep only this process; may be given again"},
+			&cli.StringSliceFlag{Name: "probe", Usage: "keep only hits of this probe; may be given again"},
+			&cli.BoolFlag{Name: "anonymise", Usage: "replace names, paths and symbols, the same one always by the same"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Required: true, Usage: "`FILE` to write"},
+		}, ingestFlags...)...),
+		Action: e.slice,
+	}
+}
+
+func (e *env) slice(c *cli.Context) error {
+	path, err := one(c, "trace")
+	if err != nil {
+		return err
+	}
+	cut := &traces.Cut{Probes: c.StringSlice("probe"), Anonymise: c.Bool("anonymise"), From: -1, To: -1}
+	for _, pid := range c.IntSlice("pid") {
+		cut.PIDs = append(cut.PIDs, int32(pid))
+	}
+	if s := c.String("time"); s != "" {
+		if err := parseSpan(s, cut); err != nil {
+			return err
+		}
+	}
+	t, err := e.open(c, path)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	stream, err := t.Stream(traces.AllColumns)
+	if err != nil {
+		return badInput(err)
+	}
+	w, err := traces.Create(c.String("output"), traces.WriterOptions{Force: c.Bool("force")})
+	if err != nil {
+		return err
+	}
+	defer w.Abort()
+	var ev traces.Event
+	for n := 0; ; n++ {
+		if err := stream.Next(&ev); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return badInput(err)
+		}
+		if !cut.Keep(&ev) {
+			continue
+		}
+		if err := w.Write(&ev); err != nil {
+			return err
+		}
+		if n%65536 == 0 && c.Context.Err() != nil {
+			return c.Context.Err()
+		}
+	}
+	rows := w.Rows()
+	if err := w.Commit(cut.Meta(t.Meta())); err != nil {
+		return err
+	}
+	e.remark(c, "%s: %d of %d events", c.String("output"), rows, t.file.NumRows())
+	return nil
+}
+
+// parseSpan reads A,B as durations.
+func parseSpan(s string, cut *traces.Cut) error {
+	from, to, ok := strings.Cut(s, ",")
+	if !ok {
+		return usage("--time %q: want A,B such as 500ms,2s", s)
+	}
+	for _, part := range []struct {
+		text string
+		to   *int64
+	}{{from, &cut.From}, {to, &cut.To}} {
+		if part.text == "" {
+			continue
+		}
+		d, err := time.ParseDuration(part.text)
+		if err != nil || d < 0 {
+			return usage("--time %q: %q is no duration such as 500ms", s, part.text)
+		}
+		*part.to = d.Nanoseconds()
+	}
+	if cut.To >= 0 && cut.To < max(cut.From, 0) {
+		return usage("--time %q: it ends before it begins", s)
+	}
+	return nil
+}
