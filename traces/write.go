@@ -1,0 +1,437 @@
+package traces
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"unsafe"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress/zstd"
+)
+
+const (
+	// RowGroupRows is the number of rows of every row group but the last.
+	RowGroupRows = 256 << 10
+
+	createdBy = "replay" // the library's default names its build, which would move the bytes
+
+	batchRows          = 1024      // rows handed to the encoder at a time
+	pageBytes          = 256 << 10 // target size of a page before compression
+	dictionaryBytesMax = 8 << 20   // a column chunk with a larger dictionary goes on without one
+	batchesAhead       = 4         // batches that Write may be ahead of the encoder
+)
+
+var (
+	// ErrExists is wrapped by the error of Create and Commit when the file is
+	// already there and WriterOptions.Force is not set.
+	ErrExists = errors.New("file exists")
+
+	// ErrOrder is wrapped by the error for an event that is out of the total
+	// order.
+	ErrOrder = errors.New("event out of order")
+)
+
+// WriterOptions says how Create treats the file system.
+type WriterOptions struct {
+	Force bool // replace a file that is already there
+}
+
+// Writer writes one trace to a Parquet file. Nothing appears under the file's
+// name before Commit; until then the rows are in a temporary file next to it.
+//
+// Encoding runs in a goroutine of its own, so an error of the encoder or the
+// disk may be reported by a later call than the one that caused it. A Writer is
+// for one goroutine.
+type Writer struct {
+	path, temp string
+	force      bool
+	file       *os.File
+
+	last  Event // the previous event, for the order
+	rows  int64
+	batch []Event
+
+	full  chan []Event  // to the encoder
+	empty chan []Event  // back from it
+	done  chan struct{} // closed when the encoder has ended
+	enc   *encoder
+	err   error // the first error; every later call returns it
+}
+
+// Create begins a trace that Commit will put at path. The folder must exist. A
+// file that is already there is refused with ErrExists unless opts.Force is set.
+func Create(path string, opts WriterOptions) (*Writer, error) {
+	if err := mayReplace(path, opts.Force); err != nil {
+		return nil, fmt.Errorf("create trace: %w", err)
+	}
+	file, err := createTemp(path)
+	if err != nil {
+		return nil, fmt.Errorf("create trace %s: %w", path, err)
+	}
+	w := &Writer{
+		path: path, temp: file.Name(), force: opts.Force, file: file,
+		full:  make(chan []Event, batchesAhead),
+		empty: make(chan []Event, batchesAhead+1),
+		done:  make(chan struct{}),
+		enc:   newEncoder(file),
+	}
+	for range batchesAhead {
+		w.empty <- make([]Event, 0, batchRows)
+	}
+	w.batch = make([]Event, 0, batchRows)
+	go w.encode(w.full)
+	return w, nil
+}
+
+// Write appends ev and sets ev.Seq to its row number, counted from 0. The event
+// must not sort before the previous one. The writer keeps ev's strings and stack,
+// not ev itself.
+func (w *Writer) Write(ev *Event) error {
+	if w.err != nil {
+		return w.err
+	}
+	ev.Seq = w.rows
+	if w.rows > 0 && Compare(&w.last, ev) > 0 {
+		return w.fail(fmt.Errorf("write %s: row %d (%s): %w: time %d cpu %d comes after time %d cpu %d; sort the events before writing them",
+			w.path, w.rows, ev.Kind, ErrOrder, ev.Time, ev.orderCPU(), w.last.Time, w.last.orderCPU()))
+	}
+	if ev.Kind == NoKind || ev.Kind >= numKinds {
+		return w.fail(fmt.Errorf("write %s: row %d: %s is no kind of event", w.path, w.rows, ev.Kind))
+	}
+	w.last.Has, w.last.Time, w.last.CPU, w.last.Seq = ev.Has, ev.Time, ev.CPU, ev.Seq
+	w.rows++
+	w.batch = append(w.batch, *ev)
+	if len(w.batch) == cap(w.batch) {
+		return w.handOver()
+	}
+	return nil
+}
+
+// Rows returns the number of events written so far.
+func (w *Writer) Rows() int64 { return w.rows }
+
+// Commit ends the trace, records meta in it and puts the file in place. On an
+// error nothing is left behind.
+func (w *Writer) Commit(meta Meta) error {
+	if w.err != nil {
+		w.Abort()
+		return w.err
+	}
+	if err := w.finish(meta); err != nil {
+		w.Abort()
+		return w.fail(fmt.Errorf("write %s: %w", w.path, err))
+	}
+	w.err = fmt.Errorf("write %s: the trace is already committed", w.path)
+	return nil
+}
+
+// Abort gives the trace up and removes the temporary file. After Commit it does
+// nothing, so it can be deferred.
+func (w *Writer) Abort() {
+	if w.file == nil {
+		return
+	}
+	w.stop()
+	w.file.Close()
+	os.Remove(w.temp)
+	w.file = nil
+	if w.err == nil {
+		w.err = fmt.Errorf("write %s: the trace was aborted", w.path)
+	}
+}
+
+func (w *Writer) fail(err error) error {
+	w.err = err
+	return err
+}
+
+func (w *Writer) finish(meta Meta) error {
+	if len(w.batch) > 0 {
+		w.full <- w.batch
+		w.batch = nil
+	}
+	w.stop()
+	if err := w.enc.close(meta); err != nil {
+		return err
+	}
+	if err := w.file.Close(); err != nil {
+		return err
+	}
+	if err := putInPlace(w.temp, w.path, w.force); err != nil {
+		return err
+	}
+	w.file = nil
+	return nil
+}
+
+// handOver gives the full batch to the encoder and takes an empty one.
+func (w *Writer) handOver() error {
+	w.full <- w.batch
+	select {
+	case w.batch = <-w.empty:
+		return nil
+	case <-w.done:
+		return w.fail(fmt.Errorf("write %s: %w", w.path, w.enc.err))
+	}
+}
+
+// stop ends the encoder goroutine after it has seen every batch.
+func (w *Writer) stop() {
+	if w.full != nil {
+		close(w.full)
+		w.full = nil
+	}
+	<-w.done
+}
+
+func (w *Writer) encode(full <-chan []Event) {
+	defer close(w.done)
+	for batch := range full {
+		if w.enc.err = w.enc.write(batch); w.enc.err != nil {
+			return
+		}
+		clear(batch) // let go of the strings
+		w.empty <- batch[:0]
+	}
+}
+
+// encoder turns batches of events into column chunks.
+type encoder struct {
+	buffer  *bufio.Writer
+	parquet *parquet.GenericWriter[any]
+	leaves  []*parquet.ColumnWriter // in the order of columns
+	values  []parquet.Value
+	rows    int // in the current row group
+	err     error
+}
+
+func newEncoder(out io.Writer) *encoder {
+	buffer := bufio.NewWriterSize(out, 1<<20)
+	w := parquet.NewGenericWriter[any](buffer, newSchema(), &parquet.WriterConfig{
+		CreatedBy:          createdBy,
+		PageBufferSize:     pageBytes,
+		DataPageVersion:    1, // what every reader knows
+		DataPageStatistics: true,
+		DictionaryMaxBytes: dictionaryBytesMax,
+		Compression:        &zstd.Codec{Level: zstd.SpeedFastest},
+		Sorting: parquet.SortingConfig{SortingColumns: []parquet.SortingColumn{
+			parquet.Ascending("time_ns"),
+			parquet.NullsFirst(parquet.Ascending("cpu")),
+			parquet.Ascending("seq"),
+		}},
+	})
+	return &encoder{buffer: buffer, parquet: w, leaves: w.ColumnWriters()}
+}
+
+// write encodes one batch, column by column, and ends the row group when it is
+// full. RowGroupRows is a multiple of batchRows.
+func (enc *encoder) write(batch []Event) (err error) {
+	defer caught(&err)
+	for i := range columns {
+		enc.values = columns[i].appendValues(enc.values[:0], batch, i)
+		if _, err := enc.leaves[i].WriteRowValues(enc.values); err != nil {
+			return fmt.Errorf("column %s: %w", columns[i].name, err)
+		}
+	}
+	if enc.rows += len(batch); enc.rows >= RowGroupRows {
+		enc.rows = 0
+		return enc.parquet.Flush()
+	}
+	return nil
+}
+
+func (enc *encoder) close(meta Meta) (err error) {
+	defer caught(&err)
+	if enc.err != nil {
+		return enc.err
+	}
+	pairs, err := meta.pairs()
+	if err != nil {
+		return err
+	}
+	for _, p := range pairs {
+		enc.parquet.SetKeyValueMetadata(p[0], p[1])
+	}
+	if err := enc.parquet.Close(); err != nil {
+		return err
+	}
+	return enc.buffer.Flush()
+}
+
+// caught turns a panic of the Parquet library into an error: it panics on
+// states that only its own bugs or a corrupt file can cause.
+func caught(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("parquet library: %v", r)
+	}
+}
+
+// appendValues appends the values of column c, which is leaf number leaf of the
+// schema, for every event of the batch.
+func (c *column) appendValues(dst []parquet.Value, batch []Event, leaf int) []parquet.Value {
+	null := parquet.NullValue().Level(0, 0, leaf)
+	level := 1
+	if c.bit == 0 {
+		level = 0
+	}
+	switch {
+	case c.i32 != nil:
+		for i := range batch {
+			if e := &batch[i]; e.Got(c.bit) {
+				dst = append(dst, parquet.Int32Value(*c.i32(e)).Level(0, level, leaf))
+			} else {
+				dst = append(dst, null)
+			}
+		}
+	case c.i64 != nil:
+		for i := range batch {
+			if e := &batch[i]; e.Got(c.bit) {
+				dst = append(dst, parquet.Int64Value(*c.i64(e)).Level(0, level, leaf))
+			} else {
+				dst = append(dst, null)
+			}
+		}
+	case c.u64 != nil:
+		for i := range batch {
+			if e := &batch[i]; e.Got(c.bit) {
+				dst = append(dst, parquet.Int64Value(int64(*c.u64(e))).Level(0, level, leaf))
+			} else {
+				dst = append(dst, null)
+			}
+		}
+	case c.flag != nil:
+		for i := range batch {
+			if e := &batch[i]; e.Got(c.bit) {
+				dst = append(dst, parquet.BooleanValue(*c.flag(e)).Level(0, level, leaf))
+			} else {
+				dst = append(dst, null)
+			}
+		}
+	case c.text != nil:
+		for i := range batch {
+			if e := &batch[i]; e.Got(c.bit) {
+				dst = append(dst, stringValue(*c.text(e)).Level(0, level, leaf))
+			} else {
+				dst = append(dst, null)
+			}
+		}
+	case c.kind != nil:
+		for i := range batch {
+			dst = append(dst, stringValue(kindNames[*c.kind(&batch[i])]).Level(0, level, leaf))
+		}
+	default:
+		for i := range batch {
+			dst = appendStack(dst, &batch[i], leaf)
+		}
+	}
+	return dst
+}
+
+// appendStack appends the leaf values of one stack: definition level 0 is no
+// stack, 1 an empty one, 2 a frame; frames after the first repeat.
+func appendStack(dst []parquet.Value, e *Event, leaf int) []parquet.Value {
+	if !e.Got(ColStack) {
+		return append(dst, parquet.NullValue().Level(0, 0, leaf))
+	}
+	if len(e.Stack) == 0 {
+		return append(dst, parquet.NullValue().Level(0, 1, leaf))
+	}
+	for i, frame := range e.Stack {
+		dst = append(dst, stringValue(frame).Level(min(i, 1), 2, leaf))
+	}
+	return dst
+}
+
+// stringValue is parquet.ByteArrayValue without a copy; the encoder copies what
+// it keeps and writes to none of it.
+func stringValue(s string) parquet.Value {
+	return parquet.ByteArrayValue(unsafe.Slice(unsafe.StringData(s), len(s)))
+}
+
+// pairs returns the key-value metadata of the file.
+func (m Meta) pairs() ([][2]string, error) {
+	sources, err := jsonList(m.Sources)
+	if err != nil {
+		return nil, fmt.Errorf("replay.sources: %w", err)
+	}
+	warnings, err := jsonList(m.Warnings)
+	if err != nil {
+		return nil, fmt.Errorf("replay.warnings: %w", err)
+	}
+	return [][2]string{
+		{"replay.schema", strconv.Itoa(Schema)},
+		{"replay.clock", m.Clock},
+		{"replay.cpus", strconv.Itoa(m.CPUs)},
+		{"replay.kernel", m.Kernel},
+		{"replay.arch", m.Arch},
+		{"replay.sources", sources},
+		{"replay.lost", strconv.FormatInt(m.Lost, 10)},
+		{"replay.warnings", warnings},
+	}, nil
+}
+
+// jsonList marshals a list, an absent one as [].
+func jsonList[T any](list []T) (string, error) {
+	if len(list) == 0 {
+		return "[]", nil
+	}
+	b, err := json.Marshal(list)
+	return string(b), err
+}
+
+// mayReplace reports why a trace may not be written to path.
+func mayReplace(path string, force bool) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%s is no regular file; name a file to write to", path)
+	case !force:
+		return fmt.Errorf("%s: %w; choose another name or ask to replace it", path, ErrExists)
+	}
+	return nil
+}
+
+// createTemp creates an empty file next to path. os.CreateTemp would make it
+// private to the user; a trace has the mode of any new file.
+func createTemp(path string) (*os.File, error) {
+	const tries = 1000
+	dir, base := filepath.Split(path)
+	for i := range tries {
+		name := fmt.Sprintf("%s.%s.%d.%d.tmp", dir, base, os.Getpid(), i)
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		if !errors.Is(err, fs.ErrExist) {
+			return f, err
+		}
+	}
+	return nil, fmt.Errorf("%d temporary files of that name are already there; remove them", tries)
+}
+
+// putInPlace moves temp to path. Without force, a file that has appeared at path
+// meanwhile is kept: link, unlike rename, replaces nothing.
+func putInPlace(temp, path string, force bool) error {
+	if !force {
+		err := os.Link(temp, path)
+		if err == nil {
+			return os.Remove(temp)
+		}
+		if errors.Is(err, fs.ErrExist) {
+			return mayReplace(path, false)
+		}
+		// Some file systems have no links; rename is the best they offer.
+	}
+	if err := mayReplace(path, force); err != nil {
+		return err
+	}
+	return os.Rename(temp, path)
+}
