@@ -228,3 +228,35 @@ func TestOrderIsKept(t *testing.T) {
 		t.Fatalf("commit after an error: %v", err)
 	}
 }
+
+func TestBetweenReadsOnlyTheRowGroupsItNeeds(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "t.parquet")
+	events := sparse(2*RowGroupRows + 10)
+	store(t, path, events, someMeta)
+	f, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, span := range [][2]int{{0, 0}, {RowGroupRows - 1, RowGroupRows}, {RowGroupRows + 5, RowGroupRows + 700}, {2 * RowGroupRows, 2*RowGroupRows + 9}} {
+		r, err := f.Events(ColCPU)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Between(events[span[0]].Time, events[span[1]].Time)
+		got, err := collect(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := span[1] - span[0] + 1; len(got) != n || got[0].Seq != int64(span[0]) || got[n-1].Seq != int64(span[1]) {
+			t.Errorf("rows %v: got %d rows from %d", span, len(got), got[0].Seq)
+		}
+	}
+	r, _ := f.Events(ColCPU)
+	r.Between(events[2*RowGroupRows].Time, math.MaxInt64)
+	for range 2 {
+		if err := r.openGroup(); err != nil || r.left != 0 {
+			t.Errorf("a row group before the span is opened: %d rows, %v", r.left, err)
+		}
+	}
+}

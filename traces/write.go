@@ -9,7 +9,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/parquet-go/parquet-go"
@@ -22,7 +25,7 @@ const (
 
 	createdBy = "replay" // the library's default names its build, which would move the bytes
 
-	batchRows          = 1024      // rows handed to the encoder at a time
+	batchRows          = 2048      // rows handed to the encoder at a time
 	pageBytes          = 256 << 10 // target size of a page before compression
 	dictionaryBytesMax = 8 << 20   // a column chunk with a larger dictionary goes on without one
 	batchesAhead       = 4         // batches that Write may be ahead of the encoder
@@ -202,15 +205,20 @@ func (w *Writer) encode(full <-chan []Event) {
 	}
 }
 
-// encoder turns batches of events into column chunks.
+// encoder turns batches of events into column chunks. The columns of a batch are
+// independent of each other, so workers share them out; which one does what
+// leaves no mark in the file.
 type encoder struct {
 	buffer  *bufio.Writer
 	parquet *parquet.GenericWriter[any]
 	leaves  []*parquet.ColumnWriter // in the order of columns
-	values  []parquet.Value
+	nulls   []parquet.Value         // a batch of them, for the columns that no event of it has
+	values  [encodeWorkers][]parquet.Value
 	rows    int // in the current row group
 	err     error
 }
+
+const encodeWorkers = 2
 
 func newEncoder(out io.Writer) *encoder {
 	buffer := bufio.NewWriterSize(out, 1<<20)
@@ -218,7 +226,7 @@ func newEncoder(out io.Writer) *encoder {
 		CreatedBy:          createdBy,
 		PageBufferSize:     pageBytes,
 		DataPageVersion:    1, // what every reader knows
-		DataPageStatistics: true,
+		SkipPageBounds:     unboundedColumns(),
 		DictionaryMaxBytes: dictionaryBytesMax,
 		Compression:        &zstd.Codec{Level: zstd.SpeedFastest},
 		Sorting: parquet.SortingConfig{SortingColumns: []parquet.SortingColumn{
@@ -227,22 +235,66 @@ func newEncoder(out io.Writer) *encoder {
 			parquet.Ascending("seq"),
 		}},
 	})
-	return &encoder{buffer: buffer, parquet: w, leaves: w.ColumnWriters()}
+	return &encoder{buffer: buffer, parquet: w, leaves: w.ColumnWriters(), nulls: make([]parquet.Value, batchRows)}
 }
 
-// write encodes one batch, column by column, and ends the row group when it is
-// full. RowGroupRows is a multiple of batchRows.
+// unboundedColumns are the columns without min/max statistics: no query prunes
+// by the order of names, and comparing them takes longer than compressing them.
+func unboundedColumns() (paths [][]string) {
+	for i := range columns {
+		switch c := &columns[i]; {
+		case c.stack != nil:
+			paths = append(paths, []string{c.name, "list", "element"})
+		case c.text != nil, c.kind != nil:
+			paths = append(paths, []string{c.name})
+		}
+	}
+	return paths
+}
+
+// write encodes one batch and ends the row group when it is full. RowGroupRows
+// is a multiple of batchRows.
 func (enc *encoder) write(batch []Event) (err error) {
 	defer caught(&err)
-	for i := range columns {
-		enc.values = columns[i].appendValues(enc.values[:0], batch, i)
-		if _, err := enc.leaves[i].WriteRowValues(enc.values); err != nil {
-			return fmt.Errorf("column %s: %w", columns[i].name, err)
-		}
+	var has Columns
+	for i := range batch {
+		has |= batch[i].Has
+	}
+	var (
+		next    atomic.Int32
+		errs    [encodeWorkers]error
+		workers sync.WaitGroup
+	)
+	for n := range encodeWorkers {
+		workers.Go(func() {
+			defer caught(&errs[n])
+			for i := int(next.Add(1)) - 1; i < len(columns) && errs[n] == nil; i = int(next.Add(1)) - 1 {
+				errs[n] = enc.writeColumn(i, n, batch, has)
+			}
+		})
+	}
+	workers.Wait()
+	if err := errors.Join(errs[:]...); err != nil {
+		return err
 	}
 	if enc.rows += len(batch); enc.rows >= RowGroupRows {
 		enc.rows = 0
 		return enc.parquet.Flush()
+	}
+	return nil
+}
+
+// writeColumn encodes one column of a batch; has is the union of its events'
+// columns, and worker the number of the buffer to use.
+func (enc *encoder) writeColumn(i, worker int, batch []Event, has Columns) error {
+	c := &columns[i]
+	values := enc.nulls[:len(batch)]
+	if has&c.bit == c.bit {
+		values = c.gather(enc.values[worker], batch)
+		enc.values[worker] = values
+	}
+	if _, err := enc.leaves[i].WriteRowValues(values); err != nil {
+		return fmt.Errorf("column %s: %w", c.name, err)
 	}
 	return nil
 }
@@ -273,78 +325,118 @@ func caught(err *error) {
 	}
 }
 
-// appendValues appends the values of column c, which is leaf number leaf of the
-// schema, for every event of the batch.
-func (c *column) appendValues(dst []parquet.Value, batch []Event, leaf int) []parquet.Value {
-	null := parquet.NullValue().Level(0, 0, leaf)
-	level := 1
-	if c.bit == 0 {
-		level = 0
+// gather returns the values of column c for every event of the batch, in buf
+// where they fit. The functions it calls are small so that the compiler inlines
+// what they call.
+func (c *column) gather(buf []parquet.Value, batch []Event) []parquet.Value {
+	if c.stack != nil {
+		return appendStacks(buf[:0], batch)
 	}
+	buf = slices.Grow(buf[:0], len(batch))[:len(batch)]
 	switch {
 	case c.i32 != nil:
-		for i := range batch {
-			if e := &batch[i]; e.Got(c.bit) {
-				dst = append(dst, parquet.Int32Value(*c.i32(e)).Level(0, level, leaf))
-			} else {
-				dst = append(dst, null)
-			}
-		}
+		putInt32(buf, batch, c)
 	case c.i64 != nil:
-		for i := range batch {
-			if e := &batch[i]; e.Got(c.bit) {
-				dst = append(dst, parquet.Int64Value(*c.i64(e)).Level(0, level, leaf))
-			} else {
-				dst = append(dst, null)
-			}
-		}
+		putInt64(buf, batch, c)
 	case c.u64 != nil:
-		for i := range batch {
-			if e := &batch[i]; e.Got(c.bit) {
-				dst = append(dst, parquet.Int64Value(int64(*c.u64(e))).Level(0, level, leaf))
-			} else {
-				dst = append(dst, null)
-			}
-		}
+		putUint64(buf, batch, c)
 	case c.flag != nil:
-		for i := range batch {
-			if e := &batch[i]; e.Got(c.bit) {
-				dst = append(dst, parquet.BooleanValue(*c.flag(e)).Level(0, level, leaf))
-			} else {
-				dst = append(dst, null)
-			}
-		}
+		putBool(buf, batch, c)
 	case c.text != nil:
-		for i := range batch {
-			if e := &batch[i]; e.Got(c.bit) {
-				dst = append(dst, stringValue(*c.text(e)).Level(0, level, leaf))
-			} else {
-				dst = append(dst, null)
-			}
-		}
-	case c.kind != nil:
-		for i := range batch {
-			dst = append(dst, stringValue(kindNames[*c.kind(&batch[i])]).Level(0, level, leaf))
-		}
+		putString(buf, batch, c)
 	default:
-		for i := range batch {
-			dst = appendStack(dst, &batch[i], leaf)
-		}
+		putKind(buf, batch)
 	}
-	return dst
+	return buf
 }
 
-// appendStack appends the leaf values of one stack: definition level 0 is no
-// stack, 1 an empty one, 2 a frame; frames after the first repeat.
-func appendStack(dst []parquet.Value, e *Event, leaf int) []parquet.Value {
-	if !e.Got(ColStack) {
-		return append(dst, parquet.NullValue().Level(0, 0, leaf))
+// level is the definition level of a value that is there.
+func (c *column) level() int {
+	if c.bit == 0 {
+		return 0
 	}
-	if len(e.Stack) == 0 {
-		return append(dst, parquet.NullValue().Level(0, 1, leaf))
+	return 1
+}
+
+func putInt32(dst []parquet.Value, batch []Event, c *column) {
+	level := c.level()
+	for i := range batch {
+		dst[i] = parquet.Value{}
+		if e := &batch[i]; e.Has&c.bit == c.bit {
+			dst[i] = parquet.Int32Value(*c.i32(e))
+			dst[i].SetDefinitionLevel(level)
+		}
 	}
-	for i, frame := range e.Stack {
-		dst = append(dst, stringValue(frame).Level(min(i, 1), 2, leaf))
+}
+
+func putInt64(dst []parquet.Value, batch []Event, c *column) {
+	level := c.level()
+	for i := range batch {
+		dst[i] = parquet.Value{}
+		if e := &batch[i]; e.Has&c.bit == c.bit {
+			dst[i] = parquet.Int64Value(*c.i64(e))
+			dst[i].SetDefinitionLevel(level)
+		}
+	}
+}
+
+func putUint64(dst []parquet.Value, batch []Event, c *column) {
+	level := c.level()
+	for i := range batch {
+		dst[i] = parquet.Value{}
+		if e := &batch[i]; e.Has&c.bit == c.bit {
+			dst[i] = parquet.Int64Value(int64(*c.u64(e)))
+			dst[i].SetDefinitionLevel(level)
+		}
+	}
+}
+
+func putBool(dst []parquet.Value, batch []Event, c *column) {
+	level := c.level()
+	for i := range batch {
+		dst[i] = parquet.Value{}
+		if e := &batch[i]; e.Has&c.bit == c.bit {
+			dst[i] = parquet.BooleanValue(*c.flag(e))
+			dst[i].SetDefinitionLevel(level)
+		}
+	}
+}
+
+func putString(dst []parquet.Value, batch []Event, c *column) {
+	level := c.level()
+	for i := range batch {
+		dst[i] = parquet.Value{}
+		if e := &batch[i]; e.Has&c.bit == c.bit {
+			dst[i] = stringValue(*c.text(e))
+			dst[i].SetDefinitionLevel(level)
+		}
+	}
+}
+
+func putKind(dst []parquet.Value, batch []Event) {
+	for i := range batch {
+		dst[i] = stringValue(kindNames[batch[i].Kind])
+	}
+}
+
+// appendStacks appends the frames of the stacks: definition level 0 is no stack,
+// 1 an empty one, 2 a frame; frames after the first repeat.
+func appendStacks(dst []parquet.Value, batch []Event) []parquet.Value {
+	for i := range batch {
+		e := &batch[i]
+		if !e.Got(ColStack) {
+			dst = append(dst, parquet.Value{})
+			continue
+		}
+		if len(e.Stack) == 0 {
+			dst = append(dst, parquet.Value{}.Level(0, 1, 0))
+		}
+		for j, frame := range e.Stack {
+			dst = append(dst, stringValue(frame))
+			v := &dst[len(dst)-1]
+			v.SetDefinitionLevel(2)
+			v.SetRepetitionLevel(min(j, 1))
+		}
 	}
 	return dst
 }

@@ -1,0 +1,64 @@
+package traces
+
+import (
+	"io"
+	"path/filepath"
+	"testing"
+)
+
+// sparse is a trace of hits with few columns each, the bulk of a real one.
+func sparse(n int) []Event {
+	events := synthetic(n)
+	for i := range events {
+		e := &events[i]
+		e.Kind, e.Has, e.Stack = Hit, ColCPU|ColPID|ColTID|ColComm|ColAddr|ColProbe|ColSrc|ColSrcPos, nil
+		e.Addr, e.Probe = 0x400000+uint64(i%5), "probe:alloc"
+	}
+	return events
+}
+
+const benchRows = 1 << 19
+
+func BenchmarkWrite(b *testing.B) {
+	b.Run("sparse", func(b *testing.B) { benchWrite(b, sparse(benchRows)) })
+	b.Run("mixed", func(b *testing.B) { benchWrite(b, synthetic(benchRows)) })
+}
+
+func benchWrite(b *testing.B, events []Event) {
+	path := filepath.Join(b.TempDir(), "t.parquet")
+	b.ReportAllocs()
+	for b.Loop() {
+		store(b, path, events, someMeta)
+	}
+	b.ReportMetric(float64(b.N)*benchRows/b.Elapsed().Seconds(), "rows/s")
+}
+
+func BenchmarkRead(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "t.parquet")
+	store(b, path, synthetic(benchRows), someMeta)
+	b.Run("pruned", func(b *testing.B) { benchRead(b, path, ColCPU|ColTID|ColAddr|ColDur|ColProbe) })
+	b.Run("all", func(b *testing.B) { benchRead(b, path, AllColumns) })
+}
+
+func benchRead(b *testing.B, path string, cols Columns) {
+	b.ReportAllocs()
+	for b.Loop() {
+		f, err := Open(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		r, err := f.Events(cols)
+		if err != nil {
+			b.Fatal(err)
+		}
+		var e Event
+		for err == nil {
+			err = r.Next(&e)
+		}
+		if err != io.EOF {
+			b.Fatal(err)
+		}
+		f.Close()
+	}
+	b.ReportMetric(float64(b.N)*benchRows/b.Elapsed().Seconds(), "rows/s")
+}
