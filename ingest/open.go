@@ -29,6 +29,7 @@ type Options struct {
 	SkipBad        bool   // count bad records instead of failing at the first
 	StderrFile     string // what bpftrace wrote on standard error
 	Kallsyms       string // a file like /proc/kallsyms of the recorded kernel
+	Inlines        bool   // name inlined functions in user stacks, from DWARF
 	BpftraceFormat string // the line pattern of another bpftrace script
 	Stdin          io.Reader
 	Progress       func(done, total int64) // bytes read; total is 0 where unknown

@@ -33,4 +33,3 @@ func openStored(_ context.Context, in *input) (Stream, error) {
 
 // Close is part of Stream.
 func (s *storedStream) Close() error { return s.file.Close() }
-

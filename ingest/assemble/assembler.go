@@ -108,8 +108,16 @@ func (a *Assembler) Record() *Record {
 		r.reset()
 		return r
 	}
-	return &Record{}
+	// Many at once, for the sake of the garbage collector.
+	block := make([]Record, recordBlock)
+	for i := range block[1:] {
+		a.free = append(a.free, &block[i+1])
+	}
+	return &block[0]
 }
+
+// recordBlock is how many records are allocated at once.
+const recordBlock = 512
 
 // Counts returns what did not fit so far.
 func (a *Assembler) Counts() Counts { return a.counts }
@@ -427,10 +435,16 @@ func copyFile(ev, file *traces.Event) {
 	ev.DevMajor, ev.DevMinor, ev.Inode, ev.InodeGen = file.DevMajor, file.DevMinor, file.Inode, file.InodeGen
 }
 
-// mapped adds a mapping to its process.
+// protExec is PROT_EXEC.
+const protExec = 4
+
+// mapped adds a mapping with code to its process.
 func (a *Assembler) mapped(r *Record) {
 	if !r.Got(traces.ColPID | traces.ColAddr | traces.ColLen) {
 		return
+	}
+	if r.Got(traces.ColProt) && r.Prot&protExec == 0 {
+		return // no code, so that no hit and no frame is in it
 	}
 	file := r.Event
 	a.process(r.PID).add(mapping{start: r.Addr, end: r.Addr + r.Len, pgoff: r.Pgoff, ev: &file})

@@ -12,7 +12,7 @@ type mapping struct {
 	ev                *traces.Event // file columns; shared
 }
 
-// process is what is known of a process: its mappings, newest last. A newer one
+// process is what is known of a process: its mappings with code, newest last. A newer one
 // hides an older one at the same place.
 type process struct {
 	maps []mapping

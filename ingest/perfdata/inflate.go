@@ -24,18 +24,18 @@ const (
 // (perf_session__process_compressed_event): each holds the next piece of it, cut
 // at a block but not at a record.
 type inflater struct {
-	in       []byte // of the current compressed record, not read yet
-	out      []byte // inflated, not given out yet
-	used     int    // bytes of out that the record returned last has
-	read     int64
-	written  int64
-	next1    func() ([]byte, bool)
-	stop     func()
-	err      error
-	finished bool
+	in      []byte // of the current compressed record
+	taken   int    // bytes of in that the decoder has
+	out     []byte // inflated
+	used    int    // bytes of out that are given out
+	read    int64
+	written int64
+	resume  func() ([]byte, bool)
+	stop    func()
+	err     error
 }
 
-// Read is what the decoder reads from. Called with nothing left, it hands control
+// pieces is what the decoder reads from and writes to. Called with nothing left, it hands control
 // back until there is another compressed record.
 type pieces struct {
 	f     *inflater
@@ -44,13 +44,13 @@ type pieces struct {
 
 // Read is part of io.Reader.
 func (p *pieces) Read(b []byte) (int, error) {
-	for len(p.f.in) == 0 {
+	for p.f.taken == len(p.f.in) {
 		if !p.yield(nil) {
 			return 0, io.EOF
 		}
 	}
-	n := copy(b, p.f.in)
-	p.f.in = p.f.in[n:]
+	n := copy(b, p.f.in[p.f.taken:])
+	p.f.taken += n
 	return n, nil
 }
 
@@ -66,7 +66,7 @@ func newInflater() *inflater {
 	f := &inflater{}
 	// A coroutine, since the decoder wants to pull and records are pushed. With a
 	// concurrency of 1 it works in this goroutine alone.
-	f.next1, f.stop = iter.Pull(iter.Seq[[]byte](func(yield func([]byte) bool) {
+	f.resume, f.stop = iter.Pull(iter.Seq[[]byte](func(yield func([]byte) bool) {
 		p := &pieces{f, yield}
 		d, err := zstd.NewReader(p, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(inflateWindowMax), zstd.WithDecoderLowmem(true))
 		if err == nil {
@@ -97,10 +97,12 @@ func (r *Reader) inflate(rec *Record, body []byte) error {
 		r.inflater = newInflater()
 	}
 	f := r.inflater
-	f.in = append(f.in, body...) // copied: the buffer moves on
+	f.in = append(f.in[:0], body...) // copied: the buffer moves on
+	f.out = append(f.out[:0], f.out[f.used:]...)
+	f.used, f.taken = 0, 0
 	f.read += int64(len(body))
 	for {
-		block, ok := f.next1()
+		block, ok := f.resume()
 		if !ok {
 			err := f.err
 			if err == nil {
@@ -122,22 +124,21 @@ func (r *Reader) inflate(rec *Record, body []byte) error {
 // next returns the next whole record of what is inflated; false when more has to
 // be read first.
 func (f *inflater) next(r *Reader, rec *Record) ([]byte, bool, error) {
-	f.out = f.out[f.used:]
-	f.used = 0
 	r.inflated = false
-	if len(f.out) < recordHeaderSize {
+	out := f.out[f.used:]
+	if len(out) < recordHeaderSize {
 		return nil, false, nil
 	}
-	size := int(binary.LittleEndian.Uint16(f.out[6:]))
-	if size > len(f.out) {
+	size := int(binary.LittleEndian.Uint16(out[6:]))
+	if size > len(out) {
 		return nil, false, nil
 	}
-	if _, err := r.start1(rec, f.out, r.pos); err != nil {
+	if _, err := r.startRecord(rec, out, r.pos); err != nil {
 		return nil, false, err
 	}
-	f.used = size
+	f.used += size
 	r.inflated = true
-	return f.out[recordHeaderSize:size], true, nil
+	return out[recordHeaderSize:size], true, nil
 }
 
 // Close frees what reading compressed records took.

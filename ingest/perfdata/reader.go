@@ -148,7 +148,7 @@ func (r *Reader) nextBody(rec *Record) ([]byte, error) {
 		}
 		return nil, r.short(err, "record header", recordHeaderSize)
 	}
-	size, err := r.start1(rec, head, r.pos)
+	size, err := r.startRecord(rec, head, r.pos)
 	if err != nil {
 		return nil, err
 	}
@@ -162,8 +162,8 @@ func (r *Reader) nextBody(rec *Record) ([]byte, error) {
 
 // atEnd is the end of the records; what is inflated must be at its end too.
 func (r *Reader) atEnd(err error) error {
-	if r.inflater != nil && len(r.inflater.out) > 0 {
-		return r.fail(r.pos, "compressed records", ErrTruncated, "the last one ends in the middle of a record of %d bytes or more", len(r.inflater.out))
+	if r.inflater != nil && r.inflater.used < len(r.inflater.out) {
+		return r.fail(r.pos, "compressed records", ErrTruncated, "the last one ends in the middle of a record of %d bytes or more", len(r.inflater.out)-r.inflater.used)
 	}
 	return err
 }
@@ -176,8 +176,8 @@ func (r *Reader) short(err error, what string, want int) error {
 	return r.fail(r.pos, what, ErrTruncated, "want %d bytes from here; the records before it were read. Was the recording killed, or the copy cut short?", want)
 }
 
-// start1 begins a record from its header and returns its size.
-func (r *Reader) start1(rec *Record, head []byte, offset int64) (int, error) {
+// startRecord begins a record from its header and returns its size.
+func (r *Reader) startRecord(rec *Record, head []byte, offset int64) (int, error) {
 	*rec = Record{
 		Type: Type(binary.LittleEndian.Uint32(head)), Misc: binary.LittleEndian.Uint16(head[4:]), Offset: offset,
 		CPU: -1, PID: -1, TID: -1,

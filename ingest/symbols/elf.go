@@ -27,25 +27,27 @@ type segment struct{ offset, size, addr uint64 }
 
 // openObject reads the file, or its separate debug file, if the build id is the
 // one wanted. It returns nil when there is nothing to be had.
-func openObject(path, buildID string) *object {
+func openObject(path, buildID string, inlines bool) *object {
 	f, err := elf.Open(path)
 	if err != nil {
-		return openDebugOnly(buildID)
+		return openDebugOnly(buildID, inlines)
 	}
 	defer f.Close()
 	own := elfBuildID(f)
 	if buildID != "" && own != "" && own != buildID {
-		return openDebugOnly(buildID) // another version of the file by now
+		return openDebugOnly(buildID, inlines) // another version of the file by now
 	}
 	o := &object{segments: segments(f)}
 	o.table = symtab(f, elf.SHT_SYMTAB)
-	o.inlines = readInlines(f)
+	if inlines {
+		o.inlines = readInlines(f)
+	}
 	if debug := openDebug(own); debug != nil {
 		defer debug.Close()
 		if o.table == nil {
 			o.table = symtab(debug, elf.SHT_SYMTAB)
 		}
-		if o.inlines == nil {
+		if inlines && o.inlines == nil {
 			o.inlines = readInlines(debug)
 		}
 	}
@@ -57,13 +59,17 @@ func openObject(path, buildID string) *object {
 
 // openDebugOnly uses the debug file alone; its program headers are those of the
 // file that it was split from.
-func openDebugOnly(buildID string) *object {
+func openDebugOnly(buildID string, inlines bool) *object {
 	f := openDebug(buildID)
 	if f == nil {
 		return nil
 	}
 	defer f.Close()
-	return &object{segments: segments(f), table: symtab(f, elf.SHT_SYMTAB), inlines: readInlines(f)}
+	o := &object{segments: segments(f), table: symtab(f, elf.SHT_SYMTAB)}
+	if inlines {
+		o.inlines = readInlines(f)
+	}
+	return o
 }
 
 const debugDir = "/usr/lib/debug/.build-id"
@@ -132,9 +138,7 @@ func symtab(f *elf.File, kind elf.SectionType) *table {
 		if info != elf.STT_FUNC && info != elf.STT_GNU_IFUNC || f.ByteOrder.Uint16(data[6:]) == 0 {
 			continue
 		}
-		t.syms = append(t.syms, sym{
-			addr: binary.LittleEndian.Uint64(data[8:]), size: binary.LittleEndian.Uint64(data[16:]), name: binary.LittleEndian.Uint32(data),
-		})
+		t.add(binary.LittleEndian.Uint64(data[8:]), binary.LittleEndian.Uint64(data[16:]), binary.LittleEndian.Uint32(data))
 	}
 	if len(t.syms) == 0 {
 		return nil

@@ -56,8 +56,7 @@ func parseKallsyms(r io.Reader, name string) (*table, error) {
 			continue
 		}
 		shown = shown || addr != 0
-		t.syms = append(t.syms, sym{addr: addr, name: uint32(len(t.names))})
-		t.names = append(append(t.names, fields[2]...), 0)
+		t.addNamed(addr, 0, fields[2])
 	}
 	if err := in.Err(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)

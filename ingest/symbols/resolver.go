@@ -14,6 +14,7 @@ import (
 
 // Resolver names addresses. It is used by one goroutine.
 type Resolver struct {
+	inlines bool
 	kernel  *table
 	objects map[objectKey]*object
 	jits    map[int32]*table
@@ -21,14 +22,22 @@ type Resolver struct {
 
 type objectKey struct{ path, buildID string }
 
-// New returns a Resolver for a recording on the kernel with the build id, "" for
-// unknown. kallsyms is a file like /proc/kallsyms of that kernel, or "".
-func New(kernelID, kallsyms string) (*Resolver, error) {
-	kernel, err := kernelTable(kernelID, kallsyms)
+// Options of a Resolver. The zero value is usable.
+type Options struct {
+	KernelID string // build id of the recorded kernel, hex; "" for unknown
+	Kallsyms string // a file like /proc/kallsyms of that kernel, or ""
+	// Inlines asks for inlined functions. It takes reading all DWARF of the files
+	// on the way, which is seconds for large programs.
+	Inlines bool
+}
+
+// New returns a Resolver.
+func New(o Options) (*Resolver, error) {
+	kernel, err := kernelTable(o.KernelID, o.Kallsyms)
 	if err != nil {
 		return nil, err
 	}
-	return &Resolver{kernel: kernel, objects: map[objectKey]*object{}, jits: map[int32]*table{}}, nil
+	return &Resolver{inlines: o.Inlines, kernel: kernel, objects: map[objectKey]*object{}, jits: map[int32]*table{}}, nil
 }
 
 // Kernel names a kernel address, "" when it cannot.
@@ -80,7 +89,7 @@ func (r *Resolver) object(file *traces.Event) *object {
 	o, ok := r.objects[key]
 	if !ok {
 		if exists(file.Path) || file.BuildID != "" {
-			o = openObject(file.Path, file.BuildID)
+			o = openObject(file.Path, file.BuildID, r.inlines)
 		}
 		r.objects[key] = o
 	}
@@ -121,8 +130,7 @@ func readPerfMap(path string) *table {
 		if err1 != nil || err2 != nil || name == "" {
 			continue
 		}
-		t.syms = append(t.syms, sym{addr: a, size: n, name: uint32(len(t.names))})
-		t.names = append(append(t.names, name...), 0)
+		t.addNamed(a, n, name)
 	}
 	t.settle()
 	return t

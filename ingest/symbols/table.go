@@ -1,6 +1,10 @@
 package symbols
 
-import "sort"
+import (
+	"cmp"
+	"slices"
+	"sort"
+)
 
 // table is symbols in order of address. Names are cut out of one string when they
 // are asked for.
@@ -12,15 +16,25 @@ type table struct {
 type sym struct {
 	addr, size uint64 // size 0: up to the next
 	name       uint32 // offset in names, up to a NUL
+	order      uint32
 }
-
-func (t *table) Len() int           { return len(t.syms) }
-func (t *table) Swap(i, j int)      { t.syms[i], t.syms[j] = t.syms[j], t.syms[i] }
-func (t *table) Less(i, j int) bool { return t.syms[i].addr < t.syms[j].addr }
 
 // settle puts the symbols in order; of several at one address the one that came
 // first is found.
-func (t *table) settle() { sort.Stable(t) }
+func (t *table) settle() {
+	slices.SortFunc(t.syms, func(a, b sym) int { return cmp.Or(cmp.Compare(a.addr, b.addr), cmp.Compare(a.order, b.order)) })
+}
+
+// add appends a symbol whose name is in names.
+func (t *table) add(addr, size uint64, name uint32) {
+	t.syms = append(t.syms, sym{addr, size, name, uint32(len(t.syms))})
+}
+
+// addNamed appends a symbol and its name.
+func (t *table) addNamed(addr, size uint64, name string) {
+	t.add(addr, size, uint32(len(t.names)))
+	t.names = append(append(t.names, name...), 0)
+}
 
 // find returns the name of the symbol that addr is in, and where in it.
 func (t *table) find(addr uint64) (name string, offset uint64, ok bool) {
