@@ -49,7 +49,6 @@ func newApp(e *env) *cli.App {
 		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
 			return usage("%v; see replay --help", err)
 		},
-		CommandNotFound: func(*cli.Context, string) {},
 		Action: func(c *cli.Context) error {
 			if name := c.Args().First(); name != "" {
 				return usage("there is no command %q; see replay --help", name)
@@ -64,44 +63,62 @@ func newApp(e *env) *cli.App {
 	}
 	for _, c := range app.Commands {
 		c.OnUsageError = app.OnUsageError
+		c.HideHelpCommand = true // a trace may well be called help
 	}
 	return app
 }
 
-// permute moves flags before the other arguments, up to "--": the library stops
-// at the first argument that is no flag.
+// completionFlag is what the library's completion is asked with; it has to come
+// last.
+const completionFlag = "--generate-bash-completion"
+
+// permute puts a command line in the order that the library wants: the command,
+// its flags, the other arguments. The library stops at the first argument that is
+// no flag; users write flags before the command and after a file, too.
 func permute(commands []*cli.Command, args []string) []string {
-	if len(args) == 0 {
+	if slices.Contains(args, completionFlag) {
 		return args
+	}
+	before, args := splitFlags(commonFlags(seedFlag), args, true)
+	if len(args) == 0 {
+		return before
 	}
 	i := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(args[0]) })
 	if i < 0 {
-		return args
+		return append(before, args...)
 	}
-	values := map[string]bool{} // flags that take a value
-	for _, f := range commands[i].Flags {
+	flags, rest := splitFlags(commands[i].Flags, args[1:], false)
+	return slices.Concat(args[:1], before, flags, []string{"--"}, rest)
+}
+
+// splitFlags takes the flags out of args, with their values, up to a "--" or, if
+// asked, to the first argument that is no flag.
+func splitFlags(known []cli.Flag, args []string, leading bool) (flags, rest []string) {
+	valued := map[string]bool{} // flags that take a value
+	for _, f := range known {
 		_, isBool := f.(*cli.BoolFlag)
 		for _, name := range f.Names() {
-			values[name] = !isBool
+			valued[name] = !isBool
 		}
 	}
-	flags, rest := []string{args[0]}, []string(nil)
-	for j := 1; j < len(args); j++ {
-		arg := args[j]
-		name := strings.TrimLeft(arg, "-")
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
 		switch {
 		case arg == "--":
-			return append(append(append(flags, rest...), arg), args[j+1:]...)
+			return flags, append(rest, args[i+1:]...)
 		case arg == "-" || !strings.HasPrefix(arg, "-"):
+			if leading {
+				return flags, args[i:]
+			}
 			rest = append(rest, arg)
-		case values[name] && j+1 < len(args):
-			flags = append(flags, arg, args[j+1])
-			j++
+		case valued[strings.TrimLeft(arg, "-")] && i+1 < len(args):
+			flags = append(flags, arg, args[i+1])
+			i++
 		default:
 			flags = append(flags, arg)
 		}
 	}
-	return append(flags, rest...)
+	return flags, rest
 }
 
 // one returns the command's only argument.

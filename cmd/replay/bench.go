@@ -10,7 +10,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/replay/replay/replay"
-	"github.com/replay/replay/replay/machines"
 )
 
 // benchReport is the JSON document of bench.
@@ -46,7 +45,7 @@ func (e *env) bench(c *cli.Context) error {
 	if c.NArg() > 0 {
 		return usage("bench takes no argument, but got %q", c.Args().First())
 	}
-	profile, err := machines.Load(c.String("machine"))
+	profile, err := loadMachine(c.String("machine"))
 	if err != nil {
 		return err
 	}
@@ -104,5 +103,3 @@ func writeJSON(e *env, v any) error {
 	enc.SetIndent("", " ")
 	return enc.Encode(v)
 }
-
-func errorf(format string, args ...any) error { return fmt.Errorf(format, args...) }

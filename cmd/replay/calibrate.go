@@ -9,7 +9,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/replay/replay/replay"
-	"github.com/replay/replay/replay/machines"
 	"github.com/replay/replay/reports"
 )
 
@@ -44,7 +43,7 @@ func (e *env) calibrate(c *cli.Context) error {
 	if err != nil {
 		return badInput(err)
 	}
-	profile, err := machines.Load(c.String("machine"))
+	profile, err := loadMachine(c.String("machine"))
 	if err != nil {
 		return err
 	}

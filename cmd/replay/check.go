@@ -20,7 +20,7 @@ func checkCommand(e *env) *cli.Command {
 			"Examples:\n\n   replay check --baseline ci/replay.json --update app.run\n" +
 			"   replay check --baseline ci/replay.json --limit 'fallbacks=+5%' app.run",
 		Flags: commonFlags(
-			&cli.StringFlag{Name: "baseline", Required: true, Usage: "`FILE` to compare with"},
+			&cli.StringFlag{Name: "baseline", Usage: "`FILE` to compare with"},
 			&cli.BoolFlag{Name: "update", Usage: "write the baseline from these runs"},
 			&cli.StringSliceFlag{Name: "limit", Usage: "`LIMIT` such as fallbacks=+0, resolve_ns.p99=+2% or hits_per_s>=1e6; later ones win"},
 		),
@@ -31,6 +31,9 @@ func checkCommand(e *env) *cli.Command {
 func (e *env) check(c *cli.Context) error {
 	if c.NArg() == 0 {
 		return usage("check: no run given; see replay check --help")
+	}
+	if c.String("baseline") == "" {
+		return usage("check: no --baseline given; see replay check --help")
 	}
 	limits, err := parseLimits(c.StringSlice("limit"))
 	if err != nil {

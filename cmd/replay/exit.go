@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"syscall"
 )
 
 // Exit codes, as the README lists them.
@@ -58,6 +59,9 @@ func (e *env) report(ctx context.Context, err error) int {
 	if ctx.Err() != nil || errors.Is(err, context.Canceled) {
 		fmt.Fprintln(e.stderr, "replay: interrupted; no output was left half-written")
 		return exitInterrupted
+	}
+	if errors.Is(err, syscall.EPIPE) {
+		return exitUsage // whoever read the output has seen enough
 	}
 	code := exitUsage
 	var c *coded

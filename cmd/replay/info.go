@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -38,6 +37,8 @@ type infoProcess struct {
 	PID    int32  `json:"pid"`
 	Comm   string `json:"comm"`
 	Events int64  `json:"events"`
+
+	named bool // by the first thread
 }
 
 func infoCommand(e *env) *cli.Command {
@@ -47,6 +48,10 @@ func infoCommand(e *env) *cli.Command {
 		Flags:       commonFlags(ingestFlags...),
 		Action: func(c *cli.Context) error {
 			path, err := one(c, "trace")
+			if err != nil {
+				return err
+			}
+			loss, err := parseLoss(c.String("max-loss"))
 			if err != nil {
 				return err
 			}
@@ -63,7 +68,7 @@ func infoCommand(e *env) *cli.Command {
 			if err != nil {
 				return err
 			}
-			return maxLoss(c, info.Lost, info.Events)
+			return loss.check(info.Lost, info.Events)
 		},
 	}
 }
@@ -75,22 +80,13 @@ func (e *env) inspect(c *cli.Context, path string) (*infoReport, error) {
 		return nil, err
 	}
 	defer t.Close()
-	stream, err := t.Stream(traces.ColPID | traces.ColComm | traces.ColProbe | traces.ColDur | traces.ColRet)
+	stream, err := t.Stream(traces.ColPID | traces.ColTID | traces.ColComm | traces.ColProbe | traces.ColDur | traces.ColRet)
 	if err != nil {
 		return nil, badInput(err)
 	}
 	count := newCounter()
-	var ev traces.Event
-	for {
-		if err := stream.Next(&ev); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			return nil, badInput(err)
-		}
-		count.add(&ev)
-		if count.events%65536 == 0 && c.Context.Err() != nil {
-			return nil, c.Context.Err()
-		}
+	if err := each(c.Context, stream, count.add); err != nil {
+		return nil, err
 	}
 	return count.report(t.Meta()), nil
 }
@@ -101,15 +97,16 @@ type counter struct {
 	kinds     map[traces.Kind]int64
 	probes    map[string]int64
 	processes map[int32]*infoProcess
-	from, to  int64 // ns; mappings known beforehand have no time that counts
+	timed     bool
+	from, to  int64 // ns, once timed; mappings known beforehand have no time that counts
 	lost      int64
 }
 
 func newCounter() *counter {
-	return &counter{kinds: map[traces.Kind]int64{}, probes: map[string]int64{}, processes: map[int32]*infoProcess{}, from: -1}
+	return &counter{kinds: map[traces.Kind]int64{}, probes: map[string]int64{}, processes: map[int32]*infoProcess{}}
 }
 
-func (n *counter) add(ev *traces.Event) {
+func (n *counter) add(ev *traces.Event) error {
 	n.events++
 	n.kinds[ev.Kind]++
 	switch ev.Kind {
@@ -119,28 +116,35 @@ func (n *counter) add(ev *traces.Event) {
 		n.lost += ev.Ret
 	}
 	if ev.Kind != traces.Map {
-		if n.from < 0 {
-			n.from = ev.Time
+		if !n.timed {
+			n.timed, n.from = true, ev.Time
 		}
-		n.to = max(n.to, ev.Time)
+		n.to = ev.Time
 	}
-	if !ev.Got(traces.ColPID) {
-		return
+	if ev.Got(traces.ColPID) {
+		n.addTo(ev)
 	}
+	return nil
+}
+
+// addTo counts the event to its process, which is called what its first thread
+// is; that one may be missing in a trace.
+func (n *counter) addTo(ev *traces.Event) {
 	p := n.processes[ev.PID]
 	if p == nil {
 		p = &infoProcess{PID: ev.PID}
 		n.processes[ev.PID] = p
 	}
 	p.Events++
-	if ev.Comm != "" {
-		p.Comm = ev.Comm
+	main := ev.Got(traces.ColTID) && ev.TID == ev.PID
+	if ev.Comm != "" && (main || !p.named) {
+		p.Comm, p.named = ev.Comm, p.named || main
 	}
 }
 
 func (n *counter) report(meta traces.Meta) *infoReport {
 	r := &infoReport{
-		Schema: "replay.info/1", Events: n.events, Kinds: map[string]int64{}, DurationNs: max(n.to-n.from, 0),
+		Schema: "replay.info/1", Events: n.events, Kinds: map[string]int64{}, DurationNs: n.to - n.from,
 		Lost: max(n.lost, meta.Lost), Warnings: append([]string{}, meta.Warnings...), meta: meta,
 		Probes: []infoProbe{}, Processes: []infoProcess{},
 	}

@@ -26,6 +26,10 @@ func (e *env) ingest(c *cli.Context) error {
 	if c.NArg() == 0 {
 		return usage("ingest: no input given; see replay ingest --help")
 	}
+	loss, err := parseLoss(c.String("max-loss"))
+	if err != nil {
+		return err
+	}
 	o, err := e.ingestOptions(c)
 	if err != nil {
 		return err
@@ -53,7 +57,7 @@ func (e *env) ingest(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return maxLoss(c, info.Lost, info.Events)
+	return loss.check(info.Lost, info.Events)
 }
 
 // traceName is the default name of the trace made from an input.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+
 	"github.com/urfave/cli/v2"
 
 	"github.com/replay/replay/replay/machines"
@@ -22,7 +24,7 @@ func machinesCommand(e *env) *cli.Command {
 			}
 			var profiles []*machines.Profile
 			for _, name := range names {
-				p, err := machines.Load(name)
+				p, err := loadMachine(name)
 				if err != nil {
 					return err
 				}
@@ -37,4 +39,13 @@ func machinesCommand(e *env) *cli.Command {
 			return machines.WriteList(e.stdout, profiles)
 		},
 	}
+}
+
+// loadMachine reads a profile, built in or a file.
+func loadMachine(name string) (*machines.Profile, error) {
+	p, err := machines.Load(name)
+	if errors.Is(err, machines.ErrUnknown) {
+		return nil, usage("%w", err)
+	}
+	return p, badInput(err)
 }

@@ -14,6 +14,9 @@ import (
 )
 
 func main() {
+	// A reader that has seen enough, such as head, is an error of the write, so
+	// that temporary files go away. Notify, unlike Ignore, is not inherited.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
@@ -23,8 +26,29 @@ func main() {
 // run is the whole program: it returns the exit code. Results go to stdout,
 // everything else to stderr.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	e := &env{stdin: stdin, stdout: stdout, stderr: stderr}
+	e := &env{stdin: &untilDone{ctx: ctx, r: stdin}, stdout: stdout, stderr: stderr}
 	app := newApp(e)
 	err := app.RunContext(ctx, append([]string{app.Name}, permute(app.Commands, args)...))
 	return e.report(ctx, err)
+}
+
+// untilDone is a reader that ends with ctx, even while a read blocks: nobody may
+// ever write to the pipe.
+type untilDone struct {
+	ctx  context.Context
+	r    io.Reader
+	pipe *io.PipeReader // made by the first Read
+}
+
+func (u *untilDone) Read(p []byte) (int, error) {
+	if u.pipe == nil {
+		r, w := io.Pipe()
+		u.pipe = r
+		context.AfterFunc(u.ctx, func() { w.CloseWithError(context.Cause(u.ctx)) })
+		go func() {
+			_, err := io.Copy(w, u.r)
+			w.CloseWithError(err)
+		}()
+	}
+	return u.pipe.Read(p)
 }

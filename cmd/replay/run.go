@@ -2,14 +2,12 @@ package main
 
 import (
 	"math"
-	"runtime"
 	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/replay/replay/replay"
-	"github.com/replay/replay/replay/machines"
 	"github.com/replay/replay/reports"
 	"github.com/replay/replay/sim"
 )
@@ -46,7 +44,14 @@ func (e *env) run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	profile, err := machines.Load(c.String("machine"))
+	profile, err := loadMachine(c.String("machine"))
+	if err != nil {
+		return err
+	}
+	if options.CPUs > profile.CPUs() {
+		return usage("--cpus %d: machine %s has %d; choose another --machine", options.CPUs, profile.Name, profile.CPUs())
+	}
+	loss, err := parseLoss(c.String("max-loss"))
 	if err != nil {
 		return err
 	}
@@ -86,7 +91,7 @@ func (e *env) run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return maxLoss(c, result.Trace.Lost, result.Trace.Events)
+	return loss.check(result.Trace.Lost, result.Trace.Events)
 }
 
 // runOptions reads the flags that say how to replay.
@@ -132,27 +137,3 @@ func parseSpeed(s string) (int64, error) {
 	}
 	return int64(math.Round(x * 1e6)), nil
 }
-
-// maxLoss fails a trace that lost more than --max-loss allows.
-func maxLoss(c *cli.Context, lost, events int64) error {
-	s := c.String("max-loss")
-	if s == "" {
-		return nil
-	}
-	number, percent := strings.CutSuffix(s, "%")
-	limit, err := strconv.ParseFloat(number, 64)
-	if err != nil || limit < 0 {
-		return usage("--max-loss %q: want a number of events, or a share such as 0.1%%", s)
-	}
-	figure, unit := float64(lost), "events"
-	if percent {
-		figure, unit = 100*float64(lost)/float64(max(lost+events, 1)), "% of the events"
-	}
-	if figure <= limit {
-		return nil
-	}
-	return &coded{exitLossy, errorf("%d of %d events were lost: %.3g %s, and --max-loss allows %s. Record with larger buffers (replay capture -m)", lost, lost+events, figure, unit, s)}
-}
-
-// workers is how many independent simulations run at once.
-func workers() int { return runtime.GOMAXPROCS(0) }

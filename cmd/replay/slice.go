@@ -1,8 +1,7 @@
 package main
 
 import (
-	"errors"
-	"io"
+	"math"
 	"strings"
 	"time"
 
@@ -22,7 +21,7 @@ func sliceCommand(e *env) *cli.Command {
 			&cli.IntSliceFlag{Name: "pid", Usage: "keep only this process; may be given again"},
 			&cli.StringSliceFlag{Name: "probe", Usage: "keep only hits of this probe; may be given again"},
 			&cli.BoolFlag{Name: "anonymise", Usage: "replace names, paths and symbols, the same one always by the same"},
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Required: true, Usage: "`FILE` to write"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE` to write; required"},
 		}, ingestFlags...)...),
 		Action: e.slice,
 	}
@@ -33,15 +32,29 @@ func (e *env) slice(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	cut := &traces.Cut{Probes: c.StringSlice("probe"), Anonymise: c.Bool("anonymise"), From: -1, To: -1}
-	for _, pid := range c.IntSlice("pid") {
-		cut.PIDs = append(cut.PIDs, int32(pid))
+	name := c.String("output")
+	if name == "" {
+		return usage("slice: no -o FILE given; see replay slice --help")
 	}
-	if s := c.String("time"); s != "" {
-		if err := parseSpan(s, cut); err != nil {
-			return err
-		}
+	cut, err := parseCut(c)
+	if err != nil {
+		return err
 	}
+	if err := e.cut(c, path, name, cut); err != nil {
+		return err
+	}
+	if !c.Bool("json") {
+		return nil
+	}
+	info, err := e.inspect(c, name)
+	if err != nil {
+		return err
+	}
+	return writeJSON(e, info)
+}
+
+// cut writes the cut of a trace.
+func (e *env) cut(c *cli.Context, path, name string, cut *traces.Cut) error {
 	t, err := e.open(c, path)
 	if err != nil {
 		return err
@@ -51,34 +64,42 @@ func (e *env) slice(c *cli.Context) error {
 	if err != nil {
 		return badInput(err)
 	}
-	w, err := traces.Create(c.String("output"), traces.WriterOptions{Force: c.Bool("force")})
+	w, err := create(name, c.Bool("force"))
 	if err != nil {
 		return err
 	}
 	defer w.Abort()
-	var ev traces.Event
-	for n := 0; ; n++ {
-		if err := stream.Next(&ev); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			return badInput(err)
+	err = each(c.Context, stream, func(ev *traces.Event) error {
+		if !cut.Keep(ev) {
+			return nil
 		}
-		if !cut.Keep(&ev) {
-			continue
-		}
-		if err := w.Write(&ev); err != nil {
-			return err
-		}
-		if n%65536 == 0 && c.Context.Err() != nil {
-			return c.Context.Err()
-		}
-	}
-	rows := w.Rows()
-	if err := w.Commit(cut.Meta(t.Meta())); err != nil {
+		return w.Write(ev)
+	})
+	if err != nil {
 		return err
 	}
-	e.remark(c, "%s: %d of %d events", c.String("output"), rows, t.file.NumRows())
-	return nil
+	if w.Rows() == 0 {
+		return usage("none of the %d events of %s is in the cut: see replay info for its span, processes and probes", t.file.NumRows(), path)
+	}
+	e.remark(c, "%s: %d of %d events", name, w.Rows(), t.file.NumRows())
+	return w.Commit(cut.Meta(t.Meta()))
+}
+
+// parseCut reads the flags that say what to keep.
+func parseCut(c *cli.Context) (*traces.Cut, error) {
+	cut := &traces.Cut{Probes: c.StringSlice("probe"), Anonymise: c.Bool("anonymise"), From: -1, To: -1}
+	for _, pid := range c.IntSlice("pid") {
+		if pid < 0 || pid > math.MaxInt32 {
+			return nil, usage("--pid %d: no process has this id", pid)
+		}
+		cut.PIDs = append(cut.PIDs, int32(pid))
+	}
+	if s := c.String("time"); s != "" {
+		if err := parseSpan(s, cut); err != nil {
+			return nil, err
+		}
+	}
+	return cut, nil
 }
 
 // parseSpan reads A,B as durations.

@@ -9,10 +9,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/replay/replay/ingest"
+	"github.com/replay/replay/reports"
 	"github.com/replay/replay/traces"
 )
 
@@ -20,7 +23,7 @@ import (
 type openTrace struct {
 	path, sha string
 	file      *traces.File
-	temporary string // the file to remove on Close, made from a raw capture
+	aside     string // a temporary folder to remove on Close, for a raw capture
 }
 
 func (t *openTrace) Path() string      { return t.path }
@@ -33,11 +36,14 @@ func (t *openTrace) Stream(columns traces.Columns) (traces.Stream, error) {
 
 // Close releases the trace.
 func (t *openTrace) Close() error {
-	err := t.file.Close()
-	if t.temporary != "" {
-		err = errors.Join(err, os.Remove(t.temporary))
+	var errs [2]error
+	if t.file != nil {
+		errs[0] = t.file.Close()
 	}
-	return err
+	if t.aside != "" {
+		errs[1] = os.RemoveAll(t.aside)
+	}
+	return errors.Join(errs[:]...)
 }
 
 // ingestFlags are those of commands that take raw captures.
@@ -47,13 +53,16 @@ var ingestFlags = []cli.Flag{
 	&cli.StringFlag{Name: "stderr", Usage: "`FILE` with what bpftrace wrote on standard error, for its lost events"},
 	&cli.StringFlag{Name: "kallsyms", Usage: "`FILE` like /proc/kallsyms of the recorded kernel, to name kernel frames"},
 	&cli.StringFlag{Name: "bpftrace-format", Usage: "`PATTERN` of the lines of another bpftrace script; see the README"},
-	&cli.StringFlag{Name: "max-loss", Usage: "exit 4 when more events than `N` were lost, or more than N% of them"},
+	&cli.StringFlag{Name: "max-loss", Usage: "exit 4 when more than `N` events were lost; 0.01 or 1% is a share of them"},
 }
 
 func (e *env) ingestOptions(c *cli.Context) (ingest.Options, error) {
 	o := ingest.Options{
 		Format: c.String("format"), StderrFile: c.String("stderr"), Kallsyms: c.String("kallsyms"),
 		BpftraceFormat: c.String("bpftrace-format"), Stdin: e.stdin, Progress: e.progress(c, "reading"),
+	}
+	if names := strings.Split(ingest.FormatList(), ", "); !slices.Contains(names, o.Format) {
+		return o, usage("--format %q: want one of %s", o.Format, ingest.FormatList())
 	}
 	switch c.String("on-bad-record") {
 	case "fail":
@@ -68,34 +77,39 @@ func (e *env) ingestOptions(c *cli.Context) (ingest.Options, error) {
 // open opens a trace of the store, or ingests a raw capture into a temporary one.
 func (e *env) open(c *cli.Context, path string) (*openTrace, error) {
 	t := &openTrace{path: path}
-	stored, err := isStored(path)
-	if err != nil {
+	if err := e.openInto(c, t); err != nil {
+		t.Close()
 		return nil, err
-	}
-	name := path
-	if !stored {
-		if t.temporary, err = e.ingestAside(c, path); err != nil {
-			return nil, err
-		}
-		name = t.temporary
-	}
-	if t.file, err = traces.Open(name); err != nil {
-		t.remove()
-		return nil, badInput(err)
-	}
-	if path != "-" {
-		if t.sha, err = hashFile(c.Context, path); err != nil {
-			t.Close()
-			return nil, err
-		}
 	}
 	return t, nil
 }
 
-func (t *openTrace) remove() {
-	if t.temporary != "" {
-		os.Remove(t.temporary)
+func (e *env) openInto(c *cli.Context, t *openTrace) error {
+	stored, err := isStored(t.path)
+	if err != nil {
+		return err
 	}
+	name := t.path
+	if !stored {
+		if t.aside, err = os.MkdirTemp("", "replay-"); err != nil {
+			return err
+		}
+		o, err := e.ingestOptions(c)
+		if err != nil {
+			return err
+		}
+		name = filepath.Join(t.aside, "trace.parquet")
+		if _, err := e.store(c.Context, []string{t.path}, o, name, false); err != nil {
+			return err
+		}
+	}
+	if t.file, err = traces.Open(name); err != nil {
+		return badInput(err)
+	}
+	if t.path != "-" {
+		t.sha, err = hashFile(c.Context, t.path)
+	}
+	return err
 }
 
 // isStored reports whether the file is a trace of the store.
@@ -108,30 +122,12 @@ func isStored(path string) (bool, error) {
 		return false, fmt.Errorf("open trace: %w", err)
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.IsDir() {
+	if isFolder(path) {
 		return false, usage("%s is a folder: want a trace or a capture", path)
 	}
 	prefix := make([]byte, 4)
 	n, _ := io.ReadFull(f, prefix)
 	return traces.IsParquet(prefix[:n]), nil
-}
-
-// ingestAside makes a trace of a raw capture in a temporary folder.
-func (e *env) ingestAside(c *cli.Context, path string) (string, error) {
-	o, err := e.ingestOptions(c)
-	if err != nil {
-		return "", err
-	}
-	dir, err := os.MkdirTemp("", "replay-")
-	if err != nil {
-		return "", err
-	}
-	os.Remove(dir)
-	name := filepath.Clean(dir) + ".parquet"
-	if _, err := e.store(c.Context, []string{path}, o, name, true); err != nil {
-		return "", err
-	}
-	return name, nil
 }
 
 // store writes what the inputs hold into a trace, aside and then in its place.
@@ -141,27 +137,54 @@ func (e *env) store(ctx context.Context, inputs []string, o ingest.Options, name
 		return traces.Meta{}, badInput(err)
 	}
 	defer stream.Close()
-	w, err := traces.Create(name, traces.WriterOptions{Force: force})
+	w, err := create(name, force)
 	if err != nil {
 		return traces.Meta{}, err
 	}
 	defer w.Abort()
-	var ev traces.Event
-	for n := 0; ; n++ {
-		if err := stream.Next(&ev); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			return traces.Meta{}, badInput(err)
-		}
-		if err := w.Write(&ev); err != nil {
-			return traces.Meta{}, err
-		}
-		if n%65536 == 0 && ctx.Err() != nil {
-			return traces.Meta{}, context.Cause(ctx)
-		}
+	if err := each(ctx, stream, w.Write); err != nil {
+		return traces.Meta{}, err
 	}
 	meta := stream.Meta()
 	return meta, w.Commit(meta)
+}
+
+// create begins a trace.
+func create(name string, force bool) (*traces.Writer, error) {
+	if dir := filepath.Dir(name); !isFolder(dir) {
+		return nil, usage("%s: there is no folder %s; make it, or choose another with -o", name, dir)
+	}
+	w, err := traces.Create(name, traces.WriterOptions{Force: force})
+	if errors.Is(err, traces.ErrExists) {
+		return nil, usage("%s %w", name, reports.ErrExists)
+	}
+	return w, err
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// eventsPerLook is how many events pass between two looks at the context.
+const eventsPerLook = 1 << 14
+
+// each calls do with every event of the stream, which it may change.
+func each(ctx context.Context, stream traces.Stream, do func(*traces.Event) error) error {
+	var ev traces.Event
+	for n := 0; ; n++ {
+		if n%eventsPerLook == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := stream.Next(&ev); err == io.EOF { // only the bare one is an end
+			return nil
+		} else if err != nil {
+			return badInput(err)
+		}
+		if err := do(&ev); err != nil {
+			return err
+		}
+	}
 }
 
 // hashFile is the SHA-256 of a file, in hex.

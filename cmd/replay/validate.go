@@ -7,7 +7,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/replay/replay/replay"
-	"github.com/replay/replay/replay/machines"
 	"github.com/replay/replay/reports"
 )
 
@@ -38,7 +37,7 @@ func (e *env) validate(c *cli.Context) error {
 	if err != nil {
 		return usage("--using: %v", err)
 	}
-	profile, err := machines.Load(c.String("machine"))
+	profile, err := loadMachine(c.String("machine"))
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// lossLimit is how much a trace may have lost and still be good for a verdict.
+type lossLimit struct {
+	text   string  // as given; empty: any loss
+	events int64   // at most so many, or
+	share  float64 // at most this share of all events, from 0 to 1
+	shared bool
+}
+
+// parseLoss reads --max-loss: a whole number is a number of events, any other one
+// a share of them, as is a percentage.
+func parseLoss(s string) (lossLimit, error) {
+	l := lossLimit{text: s}
+	if s == "" {
+		return l, nil
+	}
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil && n >= 0 {
+		l.events = n
+		return l, nil
+	}
+	number, percent := strings.CutSuffix(s, "%")
+	x, err := strconv.ParseFloat(number, 64)
+	if percent {
+		x /= 100
+	}
+	if err != nil || math.IsNaN(x) || x < 0 || x > 1 {
+		return l, usage("--max-loss %q: want a number of events, or a share such as 0.001 or 0.1%%", s)
+	}
+	l.share, l.shared = x, true
+	return l, nil
+}
+
+// check fails a trace of so many events that lost more than the limit allows.
+func (l lossLimit) check(lost, events int64) error {
+	share := float64(lost) / float64(max(lost+events, 1))
+	switch {
+	case l.text == "", l.shared && share <= l.share, !l.shared && lost <= l.events:
+		return nil
+	}
+	return &coded{exitLossy, fmt.Errorf("%d of %d events were lost (%.3g%%), and --max-loss allows %s; record with larger buffers (perf record -m)",
+		lost, lost+events, 100*share, l.text)}
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/replay/replay/ingest"
+)
+
+// TestMessages shows what the program says to each kind of bad input and wrong
+// use. None may print a result or leave a file behind.
+func TestMessages(t *testing.T) {
+	inFolder(t)
+	whole, err := os.ReadFile("app.parquet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{
+		"empty":             nil,
+		"notes.txt":         []byte("hello there, this is no trace\n"),
+		"truncated.parquet": whole[:len(whole)-100],
+		"headonly.parquet":  whole[:8],
+		"short.data":        []byte("PERFILE2 and no more"),
+		"bad.yaml":          []byte("name: [\n"),
+		"bad.json":          []byte("{\n}\n"),
+	} {
+		if err := os.WriteFile(name, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	succeed(t, "run", "-q", "-o", "app.run", "app.parquet")
+	before := listing(t)
+	var b strings.Builder
+	for _, line := range strings.Split(strings.TrimSpace(wrongCalls), "\n") {
+		args := strings.Fields(line)
+		r := call(t, args...)
+		if r.code == exitOK || r.stdout != "" || r.stderr == "" {
+			t.Errorf("replay %s: exit %d, %d bytes of output, %d of message", line, r.code, len(r.stdout), len(r.stderr))
+		}
+		b.WriteString(transcript(r, args...))
+	}
+	golden(t, "messages.golden", strings.ReplaceAll(b.String(), ingest.FormatList(), "FORMATS"))
+	if after := listing(t); after != before {
+		t.Errorf("files before:\n%s\nand after:\n%s", before, after)
+	}
+}
+
+const wrongCalls = `
+bogus
+help bogus
+info
+info app.parquet lossy.parquet
+info --bogus app.parquet
+info missing.parquet
+info tmp
+info empty
+info notes.txt
+info truncated.parquet
+info headonly.parquet
+info short.data
+info -
+info --max-loss lots app.parquet
+info --max-loss 1.5 app.parquet
+info --on-bad-record maybe notes.txt
+info --format morse notes.txt
+ingest
+ingest missing.data
+ingest empty
+ingest -o out.parquet notes.txt
+ingest -o app.parquet lossy.parquet
+ingest -o tmp lossy.parquet
+ingest -o nowhere/out.parquet lossy.parquet
+ingest app.parquet missing.data
+run
+run missing.parquet
+run notes.txt
+run truncated.parquet
+run --resolver magic app.parquet
+run --timing sometimes app.parquet
+run --placement anywhere app.parquet
+run --speed fast app.parquet
+run --speed 0 app.parquet
+run --cpus none app.parquet
+run --cpus 100000 app.parquet
+run --cpus 1000 app.parquet
+run --clone 0 app.parquet
+run --machine nosuch app.parquet
+run --machine nosuch.yaml app.parquet
+run --machine bad.yaml app.parquet
+run --machine empty app.parquet
+run -o app.run app.parquet
+run -o tmp/.. app.parquet
+run --color sometimes -o new.run app.parquet
+slice
+slice app.parquet
+slice -o out.parquet missing.parquet
+slice -o lossy.parquet app.parquet
+slice -o out.parquet --time 1 app.parquet
+slice -o out.parquet --time 2s,1s app.parquet
+slice -o out.parquet --time x,y app.parquet
+slice -o out.parquet --pid 77 app.parquet
+slice -o out.parquet --pid -1 app.parquet
+check
+check app.run
+check --baseline missing.json app.run
+check --baseline bad.json app.run
+check --baseline new.json --update bad.json
+check --baseline new.json --update missing.run
+check --baseline new.json --limit nonsense --update app.run
+diff app.run
+diff app.run missing.run
+machines nosuch
+machines bad.yaml
+completion
+completion fish
+`
+
+// TestUnreadable opens files as a user who may not. Root may read everything, so
+// the test gives that up, for its thread alone.
+func TestUnreadable(t *testing.T) {
+	inFolder(t)
+	if err := os.Chmod("app.parquet", 0); err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if os.Geteuid() == 0 {
+		const root, nobody = 0, 65534
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		setFileUser(nobody)
+		defer setFileUser(root)
+	}
+	if f, err := os.Open("app.parquet"); err == nil {
+		f.Close()
+		t.Skip("this user reads files whatever their mode")
+	}
+	for _, line := range []string{"info app.parquet", "run app.parquet", "ingest -o tmp/x.parquet app.parquet"} {
+		args := strings.Fields(line)
+		r := call(t, args...)
+		if r.code != exitUsage {
+			t.Errorf("replay %s: exit %d, want %d", line, r.code, exitUsage)
+		}
+		b.WriteString(transcript(r, args...))
+	}
+	setFileUser(os.Geteuid()) // golden files are the tester's
+	golden(t, "unreadable.golden", b.String())
+}
+
+// setFileUser makes this thread open files as that user, if it may.
+func setFileUser(uid int) { unix.RawSyscall(unix.SYS_SETFSUID, uintptr(uid), 0, 0) }
