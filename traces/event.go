@@ -162,3 +162,20 @@ func (e *Event) orderCPU() int32 {
 	}
 	return e.CPU
 }
+
+// sequence checks that events follow each other in the total order.
+type sequence struct {
+	last  Event // only what Compare looks at
+	begun bool
+}
+
+// follow takes the next event, or says why it cannot be the next.
+func (s *sequence) follow(e *Event) error {
+	if s.begun && Compare(&s.last, e) >= 0 {
+		return fmt.Errorf("%w: (time, cpu, seq) is (%d, %d, %d) after (%d, %d, %d)", ErrOrder,
+			e.Time, e.orderCPU(), e.Seq, s.last.Time, s.last.orderCPU(), s.last.Seq)
+	}
+	s.last.Has, s.last.Time, s.last.CPU, s.last.Seq = e.Has, e.Time, e.CPU, e.Seq
+	s.begun = true
+	return nil
+}

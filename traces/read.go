@@ -283,8 +283,7 @@ type Reader struct {
 
 	batch []Event
 	next  int // in batch
-	last  Event
-	any   bool // last holds an event
+	seq   sequence
 	err   error
 }
 
@@ -440,16 +439,11 @@ func (r *Reader) outside(chunks []parquet.ColumnChunk) bool {
 // checkOrder makes sure that the batch keeps the total order, as far as the
 // columns that are read show it.
 func (r *Reader) checkOrder() error {
-	last := &r.last
 	for i := range r.batch {
-		e := &r.batch[i]
-		if r.any && Compare(last, e) >= 0 {
+		if err := r.seq.follow(&r.batch[i]); err != nil {
 			r.row += int64(i)
-			return r.corrupt("", fmt.Errorf("%w: (time, cpu, seq) is (%d, %d, %d) after (%d, %d, %d)", ErrOrder,
-				e.Time, e.orderCPU(), e.Seq, last.Time, last.orderCPU(), last.Seq))
+			return r.corrupt("", err)
 		}
-		last, r.any = e, true
 	}
-	r.last = *last
 	return nil
 }

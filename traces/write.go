@@ -57,7 +57,7 @@ type Writer struct {
 	force      bool
 	file       *os.File
 
-	last  Event // the previous event, for the order
+	seq   sequence
 	rows  int64
 	batch []Event
 
@@ -101,14 +101,12 @@ func (w *Writer) Write(ev *Event) error {
 		return w.err
 	}
 	ev.Seq = w.rows
-	if w.rows > 0 && Compare(&w.last, ev) > 0 {
-		return w.fail(fmt.Errorf("write %s: row %d (%s): %w: time %d cpu %d comes after time %d cpu %d; sort the events before writing them",
-			w.path, w.rows, ev.Kind, ErrOrder, ev.Time, ev.orderCPU(), w.last.Time, w.last.orderCPU()))
+	if err := w.seq.follow(ev); err != nil {
+		return w.fail(fmt.Errorf("write %s: row %d (%s): %w; sort the events before writing them", w.path, w.rows, ev.Kind, err))
 	}
 	if ev.Kind == NoKind || ev.Kind >= numKinds {
 		return w.fail(fmt.Errorf("write %s: row %d: %s is no kind of event", w.path, w.rows, ev.Kind))
 	}
-	w.last.Has, w.last.Time, w.last.CPU, w.last.Seq = ev.Has, ev.Time, ev.CPU, ev.Seq
 	w.rows++
 	w.batch = append(w.batch, *ev)
 	if len(w.batch) == cap(w.batch) {
