@@ -63,6 +63,7 @@ type format struct {
 var formats = []format{
 	{"perf-data", isPerfData, openPerfData},
 	{"parquet", traces.IsParquet, openStored},
+	{"text", traces.IsText, openText},
 }
 
 // FormatList names the formats for help texts.

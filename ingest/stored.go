@@ -33,3 +33,19 @@ func openStored(_ context.Context, in *input) (Stream, error) {
 
 // Close is part of Stream.
 func (s *storedStream) Close() error { return s.file.Close() }
+
+// textStream reads the text twin of the store.
+type textStream struct {
+	*traces.TextReader
+	in *input
+}
+
+func openText(_ context.Context, in *input) (Stream, error) {
+	return &textStream{traces.NewTextReader(in.reader, in.path), in}, nil
+}
+
+// Close is part of Stream.
+func (s *textStream) Close() error {
+	s.in.close()
+	return nil
+}

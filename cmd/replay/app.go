@@ -57,7 +57,7 @@ func newApp(e *env) *cli.App {
 		},
 	}
 	app.Commands = []*cli.Command{
-		ingestCommand(e), infoCommand(e), sliceCommand(e),
+		ingestCommand(e), infoCommand(e), dumpCommand(e), sliceCommand(e),
 		runCommand(e), benchCommand(e), validateCommand(e), calibrateCommand(e), machinesCommand(e), checkCommand(e), diffCommand(e),
 		completionCommand(e),
 	}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"github.com/urfave/cli/v2"
+
+	"github.com/replay/replay/traces"
+)
+
+func dumpCommand(e *env) *cli.Command {
+	return &cli.Command{
+		Name: "dump", Usage: "print a trace as text, which ingest reads back", ArgsUsage: "TRACE",
+		Description: "One line to an event: its time in nanoseconds, its kind, then the columns that it\n" +
+			"has. What is known of the whole trace stands in lines that begin with #.\n\n" +
+			"Example:\n\n   replay dump app.parquet | grep mprotect",
+		Flags:  commonFlags(ingestFlags...),
+		Action: e.dump,
+	}
+}
+
+func (e *env) dump(c *cli.Context) error {
+	path, err := one(c, "trace")
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return usage("dump: prints text, not JSON; for one document see replay info --json")
+	}
+	loss, err := parseLoss(c.String("max-loss"))
+	if err != nil {
+		return err
+	}
+	t, err := e.open(c, path)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	stream, err := t.Stream(traces.AllColumns)
+	if err != nil {
+		return badInput(err)
+	}
+	e.endProgress()
+	w := traces.NewTextWriter(e.stdout)
+	if err := w.WriteMeta(t.Meta()); err != nil {
+		return err
+	}
+	if err := each(c.Context, stream, w.Write); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return loss.check(t.Meta().Lost, t.file.NumRows())
+}
