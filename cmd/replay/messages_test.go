@@ -25,6 +25,7 @@ func TestMessages(t *testing.T) {
 		"truncated.parquet": whole[:len(whole)-100],
 		"headonly.parquet":  whole[:8],
 		"short.data":        []byte("PERFILE2 and no more"),
+		"bad.txt":           []byte("# replay-trace 1\n12 hit addr=0x10\n13 hat addr=0x10\n"),
 		"bad.yaml":          []byte("name: [\n"),
 		"bad.json":          []byte("{\n}\n"),
 	} {
@@ -95,6 +96,11 @@ run --machine empty app.parquet
 run -o app.run app.parquet
 run -o tmp/.. app.parquet
 run --color sometimes -o new.run app.parquet
+dump
+dump --json app.parquet
+dump empty
+dump truncated.parquet
+dump bad.txt
 slice
 slice app.parquet
 slice -o out.parquet missing.parquet

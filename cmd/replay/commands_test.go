@@ -1,0 +1,401 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/urfave/cli/v2"
+	"pgregory.net/rapid"
+
+	"github.com/replay/replay/traces"
+)
+
+// readEvents is every event of a trace.
+func readEvents(t testing.TB, name string) ([]traces.Event, traces.Meta) {
+	t.Helper()
+	f, err := traces.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	stream, err := f.Events(traces.AllColumns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events []traces.Event
+	err = each(t.Context(), stream, func(ev *traces.Event) error {
+		events = append(events, *ev)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return events, f.Meta()
+}
+
+func TestInfo(t *testing.T) {
+	inFolder(t)
+	var b strings.Builder
+	for _, line := range []string{"info app.parquet", "info --json app.parquet", "info lossy.parquet"} {
+		args := strings.Fields(line)
+		b.WriteString(transcript(call(t, args...), args...))
+	}
+	golden(t, "info.golden", b.String())
+}
+
+// TestOneJSONDocument holds that --json prints one document of the right schema,
+// with exactly the contract's keys at its top, and nothing else.
+func TestOneJSONDocument(t *testing.T) {
+	inFolder(t)
+	const (
+		info   = "schema events kinds probes processes duration_ns lost warnings"
+		report = "schema trace machine timing speed clone placement seed runs blame probes mms lines warnings"
+	)
+	for _, test := range []struct{ line, keys string }{
+		{"info --json app.parquet", info},
+		{"ingest --json -o a.parquet app.parquet", info},
+		{"slice --json -o b.parquet app.parquet", info},
+		{"run --json -o a.run app.parquet", report},
+		{"run --json -f -o a.run --max-loss 1% app.parquet", report},
+		{"run --json --resolver ideal -o b.run -v app.parquet", report},
+		{"bench --json --cpus 1,2", "schema machine rows"},
+	} {
+		line := test.line
+		r := call(t, strings.Fields(line)...)
+		if r.code != exitOK {
+			t.Errorf("replay %s: exit %d: %s", line, r.code, r.stderr)
+			continue
+		}
+		d := json.NewDecoder(strings.NewReader(r.stdout))
+		var doc map[string]json.RawMessage
+		if err := d.Decode(&doc); err != nil {
+			t.Errorf("replay %s: %v", line, err)
+			continue
+		}
+		if d.More() {
+			t.Errorf("replay %s: more than one document", line)
+		}
+		want := strings.Fields(test.keys)
+		for _, key := range want {
+			if _, ok := doc[key]; !ok {
+				t.Errorf("replay %s: no %q in the document", line, key)
+			}
+		}
+		if len(doc) != len(want) {
+			t.Errorf("replay %s: %d keys, want %d", line, len(doc), len(want))
+		}
+	}
+}
+
+func TestIngestMerges(t *testing.T) {
+	inFolder(t)
+	succeed(t, "ingest", "-q", "app.parquet", "lossy.parquet", "-o", "both.parquet")
+	app, _ := readEvents(t, "app.parquet")
+	lossy, _ := readEvents(t, "lossy.parquet")
+	both, meta := readEvents(t, "both.parquet")
+	if len(both) != len(app)+len(lossy) {
+		t.Errorf("%d events of %d and %d", len(both), len(app), len(lossy))
+	}
+	if meta.Lost != 3 || len(meta.Sources) != 2 {
+		t.Errorf("lost %d events in %d sources, want 3 and 2", meta.Lost, len(meta.Sources))
+	}
+}
+
+func TestDefaultNames(t *testing.T) {
+	for input, want := range map[string]string{
+		"perf.data": "perf.parquet", "/x/app.perf.data": "app.perf.parquet", "a.txt": "a.parquet", "-": "stdin.parquet", "capture": "capture.parquet",
+	} {
+		if got := traceName(input); got != want {
+			t.Errorf("ingest %s makes %s, want %s", input, got, want)
+		}
+	}
+	inFolder(t)
+	succeed(t, "run", "-q", "app.parquet")
+	if _, err := os.Stat("app.parquet.run/report.json"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMaxLoss(t *testing.T) {
+	inFolder(t)
+	for _, test := range []struct {
+		limit string
+		code  int
+	}{ // 3 of 100 events are lost
+		{"0", exitLossy}, {"2", exitLossy}, {"3", exitOK}, {"100", exitOK},
+		{"2.9%", exitLossy}, {"3%", exitOK}, {"0.029", exitLossy}, {"0.03", exitOK}, {"0%", exitLossy}, {"0.0", exitLossy}, {"1.0", exitOK},
+		{"", exitOK}, {"-1", exitUsage}, {"101%", exitUsage}, {"NaN", exitUsage}, {"1.5", exitUsage},
+	} {
+		if r := call(t, "info", "--max-loss="+test.limit, "lossy.parquet"); r.code != test.code {
+			t.Errorf("--max-loss %q: exit %d, want %d: %s", test.limit, r.code, test.code, r.stderr)
+		}
+	}
+	for _, args := range [][]string{
+		{"ingest", "-o", "out.parquet", "--max-loss", "0", "lossy.parquet"},
+		{"run", "-o", "out.run", "--max-loss", "0", "lossy.parquet"},
+	} {
+		if r := call(t, args...); r.code != exitLossy || !strings.Contains(r.stderr, "3 of 100 events were lost") {
+			t.Errorf("replay %s: exit %d: %s", strings.Join(args, " "), r.code, r.stderr)
+		}
+		if r := call(t, args[0], "-f", args[1], args[2], "lossy.parquet"); r.code != exitOK {
+			t.Errorf("replay %s without --max-loss: exit %d: %s", args[0], r.code, r.stderr)
+		}
+	}
+}
+
+func TestSlice(t *testing.T) {
+	inFolder(t)
+	whole, _ := readEvents(t, "app.parquet")
+	count := func(events []traces.Event, keep func(*traces.Event) bool) (n int) {
+		for i := range events {
+			if keep(&events[i]) {
+				n++
+			}
+		}
+		return n
+	}
+	hits := func(ev *traces.Event) bool { return ev.Kind == traces.Hit }
+
+	succeed(t, "slice", "--pid", "200", "-o", "pid.parquet", "app.parquet")
+	if got, _ := readEvents(t, "pid.parquet"); len(got) != 1 || got[0].Comm != "other" {
+		t.Errorf("--pid 200 keeps %d events, want the one hit", len(got))
+	}
+	succeed(t, "slice", "--probe", "probe_other:f", "-o", "probe.parquet", "app.parquet")
+	got, _ := readEvents(t, "probe.parquet")
+	if n, want := len(got), count(whole, func(ev *traces.Event) bool { return !hits(ev) || ev.Probe == "probe_other:f" }); n != want {
+		t.Errorf("--probe keeps %d events, want %d", n, want)
+	}
+	succeed(t, "slice", "--time", "1ms,1.5ms", "-o", "time.parquet", "app.parquet")
+	got, meta := readEvents(t, "time.parquet")
+	within := func(ev *traces.Event) bool { return hits(ev) && ev.Time >= 2_000_000 && ev.Time <= 2_500_000 }
+	if n, want := count(got, hits), count(whole, within); n != want || want == 0 {
+		t.Errorf("--time keeps %d hits, want %d", n, want)
+	}
+	if count(got, func(ev *traces.Event) bool { return ev.Kind == traces.Map }) != 1 {
+		t.Error("--time lost the mapping that the hits need")
+	}
+	if len(meta.Warnings) == 0 {
+		t.Error("a cut does not warn that it is one")
+	}
+}
+
+func TestAnonymise(t *testing.T) {
+	inFolder(t)
+	succeed(t, "slice", "--anonymise", "-o", "anonymous.parquet", "app.parquet")
+	whole, _ := readEvents(t, "app.parquet")
+	got, meta := readEvents(t, "anonymous.parquet")
+	if len(got) != len(whole) {
+		t.Fatalf("%d events of %d", len(got), len(whole))
+	}
+	names := map[string]string{}
+	for i := range got {
+		for _, pair := range [][2]string{{whole[i].Comm, got[i].Comm}, {whole[i].Path, got[i].Path}, {whole[i].Probe, got[i].Probe}} {
+			if pair[0] == "" {
+				continue
+			}
+			if old, ok := names[pair[0]]; ok && old != pair[1] || pair[0] == pair[1] {
+				t.Fatalf("event %d: %q became %q, before it was %q", i, pair[0], pair[1], old)
+			}
+			names[pair[0]] = pair[1]
+		}
+	}
+	if meta.Sources[0].Path == "app.data" {
+		t.Error("the name of the source is left")
+	}
+	file, err := os.ReadFile("anonymous.parquet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{"worker", "/usr/bin/app", "probe_app", "app.data"} {
+		if bytes.Contains(file, []byte(secret)) {
+			t.Errorf("%q is left in the file", secret)
+		}
+	}
+}
+
+// TestCheck is the CI gate: the same run passes, another one does not.
+func TestCheck(t *testing.T) {
+	inFolder(t)
+	succeed(t, "run", "-q", "-o", "base.run", "app.parquet")
+	succeed(t, "run", "-q", "-o", "same.run", "app.parquet")
+	succeed(t, "check", "-q", "--baseline", "base.json", "--update", "base.run")
+	succeed(t, "check", "--baseline", "base.json", "same.run")
+	succeed(t, "run", "-q", "-f", "-o", "four.run", "--clone", "4", "app.parquet")
+	r := call(t, "check", "--baseline", "base.json", "four.run")
+	if r.code != exitRegression || !strings.Contains(r.stdout, "hits") {
+		t.Errorf("four clones against one: exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	if r := call(t, "check", "--json", "--baseline", "base.json", "four.run"); r.code != exitRegression || !json.Valid([]byte(r.stdout)) {
+		t.Errorf("--json: exit %d\n%s", r.code, r.stdout)
+	}
+}
+
+// TestSameBytes runs everything twice, on one and on more processors.
+func TestSameBytes(t *testing.T) {
+	inFolder(t)
+	outputs := func(procs int) map[string]string {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
+		all := map[string]string{
+			"stdout": succeed(t, "run", "-f", "-q", "-o", "x.run", "app.parquet"),
+			"info":   succeed(t, "info", "app.parquet"),
+		}
+		succeed(t, "ingest", "-f", "-q", "-o", "x.parquet", "app.parquet")
+		files, err := filepath.Glob("x.run/*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range append(files, "x.parquet") {
+			b, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all[name] = string(b)
+		}
+		return all
+	}
+	first := outputs(1)
+	if len(first) < 8 {
+		t.Fatalf("only %d outputs", len(first))
+	}
+	second := outputs(2)
+	for name, want := range first {
+		if second[name] != want {
+			t.Errorf("%s differs between one processor and two", name)
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	inFolder(t)
+	app := newApp(&env{})
+	for _, c := range app.Commands {
+		for _, args := range [][]string{{c.Name, "--help"}, {"help", c.Name}, {c.Name, "-h"}} {
+			out := succeed(t, args...)
+			if !strings.Contains(out, "Example") {
+				t.Errorf("replay %s shows no example", strings.Join(args, " "))
+			}
+			for line := range strings.Lines(out) {
+				if strings.HasPrefix(line, "   ") && !strings.HasPrefix(line, "   --") && len(line) > 100 {
+					t.Errorf("replay %s: a line of %d columns: %s", strings.Join(args, " "), len(line), line)
+				}
+			}
+		}
+		if c.ArgsUsage == "" && c.Name != "bench" {
+			t.Errorf("%s: help does not name its arguments", c.Name)
+		}
+	}
+	if out := succeed(t, "--help"); !strings.Contains(out, "Exit codes") {
+		t.Error("replay --help does not list the exit codes")
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh"} {
+		if out := succeed(t, "completion", shell); !strings.Contains(out, completionFlag) {
+			t.Errorf("the script for %s does not ask the program", shell)
+		}
+	}
+}
+
+// TestFlagsAnywhere holds that the order of flags and other arguments does not
+// matter to the command.
+func TestFlagsAnywhere(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		parts := rapid.Permutation([][]string{
+			{"-q"}, {"--force"}, {"--seed", "7"}, {"--seed=7"}, {"-o", "x.run"}, {"--cpus", "2"}, {"a"}, {"b"}, {"-"},
+		}).Draw(t, "parts")
+		args := []string{"run"}
+		var rest []string
+		for _, p := range parts {
+			args = append(args, p...)
+			if p[0] == "-" || !strings.HasPrefix(p[0], "-") {
+				rest = append(rest, p[0])
+			}
+		}
+		if rapid.Bool().Draw(t, "tail") {
+			args = append(args, "--", "--force", "--")
+			rest = append(rest, "--force", "--")
+		}
+		if rapid.Bool().Draw(t, "leading") {
+			args = append([]string{"--seed", "9", "-v"}, args...)
+		}
+		seen := parse(t, args)
+		if !slices.Equal(seen.Args().Slice(), rest) {
+			t.Fatalf("%v: arguments %v, want %v", args, seen.Args().Slice(), rest)
+		}
+		if !seen.Bool("quiet") || !seen.Bool("force") || seen.Uint64("seed") != 7 || seen.String("output") != "x.run" || seen.String("cpus") != "2" {
+			t.Fatalf("%v: a flag is lost", args)
+		}
+	})
+}
+
+// parse returns what the command run would see.
+func parse(t *rapid.T, args []string) (seen *cli.Context) {
+	app := newApp(&env{})
+	for _, c := range app.Commands {
+		if c.Name == "run" {
+			c.Action = func(c *cli.Context) error {
+				seen = c
+				return nil
+			}
+		}
+	}
+	if err := app.Run(append([]string{"replay"}, permute(app.Commands, args)...)); err != nil {
+		t.Fatalf("%v: %v", args, err)
+	}
+	if seen == nil {
+		t.Fatalf("%v: the command did not run", args)
+	}
+	return seen
+}
+
+// full is a disk without space: every write to it fails.
+type full struct{}
+
+var errFull = errors.New("no space left on device")
+
+func (full) Write([]byte) (int, error) { return 0, errFull }
+
+func TestOutputErrors(t *testing.T) {
+	inFolder(t)
+	for _, line := range []string{"info app.parquet", "info --json app.parquet", "run -o x.run app.parquet", "run -f --json -o x.run app.parquet", "bench --cpus 1", "bench --json --cpus 1", "completion bash"} {
+		var stderr bytes.Buffer
+		if code := run(t.Context(), strings.Fields(line), strings.NewReader(""), full{}, &stderr); code != exitUsage || !strings.Contains(stderr.String(), errFull.Error()) {
+			t.Errorf("replay %s on a full disk: exit %d: %s", line, code, stderr.String())
+		}
+	}
+}
+
+// TestDumpParsesBack goes to text and back, by a file and by standard input.
+func TestDumpParsesBack(t *testing.T) {
+	inFolder(t)
+	text := succeed(t, "dump", "lossy.parquet")
+	if err := os.WriteFile("lossy.txt", []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	succeed(t, "ingest", "-q", "-o", "file.parquet", "lossy.txt")
+	if r := callWith(t.Context(), t, text, "ingest", "-q", "-o", "stdin.parquet", "-"); r.code != exitOK {
+		t.Fatalf("ingest -: exit %d: %s", r.code, r.stderr)
+	}
+	want, meta := readEvents(t, "lossy.parquet")
+	for _, name := range []string{"file.parquet", "stdin.parquet"} {
+		got, back := readEvents(t, name)
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s (-dumped +back):\n%s", name, d)
+		}
+		if back.Lost != meta.Lost || back.Clock != meta.Clock || back.CPUs != meta.CPUs || back.Kernel != meta.Kernel || !slices.Equal(back.Warnings, meta.Warnings) {
+			t.Errorf("%s: metadata %+v, want %+v", name, back, meta)
+		}
+	}
+	if direct := succeed(t, "dump", "lossy.txt"); direct != succeed(t, "dump", "file.parquet") {
+		t.Error("dump of a text is not the dump of the trace made from it")
+	}
+}
