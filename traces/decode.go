@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 )
 
 // columnReader decodes one column of the row groups, page by page, straight
@@ -49,10 +50,13 @@ func (v *values[T]) at(i int) T {
 }
 
 // open begins a column chunk of a row group.
-func (c *columnReader) open(chunk parquet.ColumnChunk, rows int64) error {
+func (c *columnReader) open(source io.ReaderAt, chunk parquet.ColumnChunk, meta *format.ColumnMetaData, rows int64) error {
 	c.close()
-	if n := chunk.NumValues(); c.leaf.maxRep == 0 && n != rows {
+	if n := meta.NumValues; n != rows && (c.leaf.maxRep == 0 || n < rows) {
 		return fmt.Errorf("%d values for %d rows", n, rows)
+	}
+	if err := checkPages(source, meta); err != nil {
+		return err
 	}
 	c.pages = chunk.Pages()
 	return nil
@@ -121,7 +125,7 @@ func (c *columnReader) loadPage() error {
 			}
 		}
 	}
-	if have < want {
+	if have < want || have > want && c.column.flag == nil { // flags come in bytes
 		return fmt.Errorf("a page has %d values where its levels announce %d", have, want)
 	}
 	return nil

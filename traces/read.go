@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 )
 
 var (
@@ -27,6 +28,7 @@ var (
 // Readers may be taken from it.
 type File struct {
 	name   string
+	source io.ReaderAt
 	closer io.Closer
 	file   *parquet.File
 	meta   Meta
@@ -80,7 +82,10 @@ func NewFile(r io.ReaderAt, size int64, name string) (f *File, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: footer: %w; copy or ingest it again", name, ErrCorrupt, err)
 	}
-	f = &File{name: name, file: p}
+	if err := checkGroups(p, size); err != nil {
+		return nil, fmt.Errorf("%s: %w: %w; copy or ingest it again", name, ErrCorrupt, err)
+	}
+	f = &File{name: name, source: r, file: p}
 	if f.meta, err = parseMeta(p); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -96,6 +101,11 @@ func (f *File) Meta() Meta { return f.meta }
 // NumRows returns the number of events.
 func (f *File) NumRows() int64 { return f.file.NumRows() }
 
+// chunk returns the metadata of a column chunk.
+func (f *File) chunk(group, leaf int) *format.ColumnMetaData {
+	return &f.file.Metadata().RowGroups[group].Columns[leaf].MetaData
+}
+
 // Extra returns the names of the columns that this version does not know, in
 // the order of the file. They are left alone.
 func (f *File) Extra() []string { return f.extra }
@@ -106,37 +116,6 @@ func (f *File) Close() error {
 		return nil
 	}
 	return f.closer.Close()
-}
-
-// footerBytesMax bounds the footer, so that a damaged length cannot ask for
-// memory that the machine has not. A footer takes about 5 kB per row group.
-const footerBytesMax = 256 << 20
-
-// checkFrame checks the magic at both ends and the length of the footer.
-func checkFrame(r io.ReaderAt, size int64) error {
-	const least = 12 // magic, footer length, magic
-	if size < least {
-		return fmt.Errorf("%d bytes are too few for a Parquet file", size)
-	}
-	var head [4]byte
-	var tail [8]byte
-	if _, err := r.ReadAt(head[:], 0); err != nil {
-		return fmt.Errorf("offset 0: %w", err)
-	}
-	if !IsParquet(head[:]) {
-		return fmt.Errorf("offset 0: found %q where a Parquet file has %q", head[:], "PAR1")
-	}
-	if n, err := r.ReadAt(tail[:], size-8); n < len(tail) {
-		return fmt.Errorf("offset %d: %w", size-8, err)
-	}
-	if string(tail[4:]) != "PAR1" {
-		return fmt.Errorf("offset %d: found %q where a Parquet file ends with %q; the file is cut short", size-4, tail[4:], "PAR1")
-	}
-	footer := int64(tail[0]) | int64(tail[1])<<8 | int64(tail[2])<<16 | int64(tail[3])<<24
-	if footer > size-least || footer > footerBytesMax {
-		return fmt.Errorf("offset %d: a footer of %d bytes in a file of %d (at most %d are read)", size-8, footer, size, footerBytesMax)
-	}
-	return nil
 }
 
 // parseMeta reads the replay.* metadata.
@@ -235,7 +214,11 @@ func (c *column) findLeaf(n *parquet.Column) (leaf, error) {
 		reps = 1
 	}
 	if !n.Leaf() || n.MaxRepetitionLevel() != reps || n.Type().Kind() != c.physical() {
-		return leaf{}, fmt.Errorf("%w: column %s is %s, not %s; write it with that type", ErrUnsupported, c.name, n, c.typeName())
+		found := "a group"
+		if n.Leaf() {
+			found = n.Type().String()
+		}
+		return leaf{}, fmt.Errorf("%w: column %s is %s, not %s; write it with that type", ErrUnsupported, c.name, found, c.typeName())
 	}
 	return leaf{index: n.Index(), maxDef: byte(n.MaxDefinitionLevel()), maxRep: byte(reps), list: list}, nil
 }
@@ -417,7 +400,7 @@ func (r *Reader) openGroup() error {
 	}
 	r.pool.trim()
 	for _, c := range r.cols {
-		if err := c.open(chunks[c.leaf.index], g.NumRows()); err != nil {
+		if err := c.open(r.file.source, chunks[c.leaf.index], r.file.chunk(r.group-1, c.leaf.index), g.NumRows()); err != nil {
 			return r.corrupt(c.name, err)
 		}
 	}
