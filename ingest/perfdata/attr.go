@@ -80,6 +80,32 @@ type Event struct {
 	Attr   Attr
 	Format *Format // of a tracepoint, nil where the file has none
 	IDs    []uint64
+	layout layout
+}
+
+// layout is where a sample has its fields of fixed size; -1: not at all.
+type layout struct {
+	ip, tid, time, addr, cpu, period int
+	size                             int // of all of them
+}
+
+// layoutOf follows the order of perf_event_type's comment on PERF_RECORD_SAMPLE.
+func layoutOf(sampleType uint64) (l layout) {
+	var ignored int
+	for _, field := range []struct {
+		bit uint64
+		at  *int
+	}{
+		{sampleIdentifier, &ignored}, {sampleIP, &l.ip}, {sampleTID, &l.tid}, {sampleTime, &l.time}, {sampleAddr, &l.addr},
+		{sampleID, &ignored}, {sampleStreamID, &ignored}, {sampleCPU, &l.cpu}, {samplePeriod, &l.period},
+	} {
+		*field.at = -1
+		if sampleType&field.bit != 0 {
+			*field.at = l.size
+			l.size += 8
+		}
+	}
+	return l
 }
 
 // idAt is where a sample of the type has its id, in bytes from its start; -1: none

@@ -63,6 +63,17 @@ func (c *cursor) text() string {
 	return s
 }
 
+// count takes the number of things that follow, each at least a byte long, so that
+// it cannot be more than the bytes are.
+func (c *cursor) count() uint32 {
+	n := uint64(c.u32())
+	if n > uint64(len(c.b)) {
+		c.short = true
+		n = 0
+	}
+	return uint32(n)
+}
+
 // counted takes a string that has its length before it, padded with NULs
 // (do_write_string).
 func (c *cursor) counted() string { return string(untilNUL(c.take(uint64(c.u32())))) }

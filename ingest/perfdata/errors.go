@@ -21,6 +21,9 @@ type Error struct {
 	What   string // the part of the file, such as "attribute section"
 	Want   string // what was expected, and what to do
 	Err    error
+	// Skippable says that it is one record that is bad: the next call of
+	// Reader.Next goes on behind it. After all other errors, Next repeats them.
+	Skippable bool
 }
 
 func (e *Error) Error() string {
@@ -28,3 +31,20 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+func (r *Reader) fail(offset int64, what string, err error, want string, args ...any) error {
+	return &Error{File: r.name, Offset: offset, What: what, Err: err, Want: fmt.Sprintf(want, args...)}
+}
+
+// damaged is the error for a record that makes no sense inside its bounds.
+func (r *Reader) damaged(rec *Record, want string, args ...any) error {
+	return &Error{
+		File: r.name, Offset: rec.Offset, What: rec.Type.String(), Err: ErrCorrupt,
+		Want: fmt.Sprintf(want, args...), Skippable: true,
+	}
+}
+
+// readError is the failure of the file system or of the pipe.
+func (r *Reader) readError(offset int64, what string, err error) error {
+	return fmt.Errorf("%s:@%d: read %s: %w", r.name, offset, what, err)
+}

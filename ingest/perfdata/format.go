@@ -20,8 +20,13 @@ type Field struct {
 	Type         string // as in C, such as "unsigned long"
 	Offset, Size int
 	Signed       bool
-	Dynamic      bool // __data_loc: offset and length of the value stand here
+	Array        bool
+	Dynamic      bool // __data_loc or __rel_loc: offset and length of the value stand here
 }
+
+// relative begins the type of dynamic fields whose offset counts from the field's
+// end.
+const relative = "__rel_loc "
 
 // Field returns the field of that name, or nil.
 func (f *Format) Field(name string) *Field {
@@ -36,7 +41,7 @@ func (f *Format) Field(name string) *Field {
 // Uint is the field's number in raw, sign-extended to 64 bits where it is
 // signed; false when raw is too short or the field no number.
 func (f *Field) Uint(raw []byte) (uint64, bool) {
-	if f.Offset+f.Size > len(raw) {
+	if f.Offset+f.Size > len(raw) || f.Array || f.Dynamic {
 		return 0, false
 	}
 	b := raw[f.Offset:]
@@ -76,6 +81,9 @@ func (f *Field) Text(raw []byte) (string, bool) {
 	}
 	loc := binary.LittleEndian.Uint32(raw[f.Offset:])
 	at, n := int(loc&0xffff), int(loc>>16)
+	if strings.HasPrefix(f.Type, relative) {
+		at += f.Offset + 4
+	}
 	if at+n > len(raw) {
 		return "", false
 	}
@@ -158,52 +166,57 @@ func parseField(line string) (Field, error) {
 
 // declare splits a C declaration into type and name.
 func (f *Field) declare(s string) {
-	f.Dynamic = strings.HasPrefix(s, "__data_loc")
+	f.Dynamic = strings.HasPrefix(s, "__data_loc ") || strings.HasPrefix(s, relative)
 	if i := strings.IndexByte(s, '['); i >= 0 && !f.Dynamic {
-		s = s[:i]
+		s, f.Array = s[:i], true
 	}
 	i := strings.LastIndexAny(s, " *")
 	f.Type, f.Name = strings.TrimSpace(s[:i+1]), s[i+1:]
 }
 
-// parseTracingData reads the formats of a tracing-data section, in the order that
+// tracingMagic begins a tracing-data section.
+const tracingMagic = "\x17\x08\x44tracing"
+
+// tracingData takes in the formats of a tracing-data section, in the order that
 // trace_event_info.c writes: header page, header event, ftrace events, events by
 // system.
-func parseTracingData(b []byte) ([]*Format, error) {
+func (r *Reader) tracingData(b []byte, offset int64) error {
+	const what = "tracing data"
 	c := cursor{b: b}
-	if string(c.take(10)) != "\x17\x08\x44tracing" {
-		return nil, fmt.Errorf("%w: tracing data without its magic", ErrCorrupt)
+	at := func() int64 { return offset + int64(len(b)-len(c.b)) }
+	if string(c.take(uint64(len(tracingMagic)))) != tracingMagic {
+		return r.fail(offset, what, ErrCorrupt, "it does not begin with its magic; the file is damaged")
 	}
 	c.text() // version
 	big, word := c.u8(), c.u8()
 	c.u32() // page size
-	if big != 0 || word != 8 {
-		return nil, fmt.Errorf("%w: tracing data of a machine that is big-endian or not 64-bit", ErrUnsupported)
+	if !c.short && (big != 0 || word != 8) {
+		return r.fail(offset, what, ErrUnsupported, "it is of a big-endian or of a %d-bit machine; convert it there with perf script --ns and ingest the text", 8*int(word))
 	}
 	for range 2 { // header_page, header_event
 		c.text()
 		c.take(c.u64())
 	}
-	for range min(c.u32(), 1<<16) { // ftrace's own events are not recorded by perf
+	for range c.count() { // ftrace's own events are not recorded by perf
 		c.take(c.u64())
 	}
-	var formats []*Format
-	for range min(c.u32(), 1<<16) {
+	for range c.count() {
 		system := c.text()
-		for range min(c.u32(), 1<<16) {
+		for range c.count() {
+			start := at()
 			text := c.take(c.u64())
 			if c.short {
-				return formats, fmt.Errorf("%w: tracing data ends in the formats of %q", ErrTruncated, system)
+				break
 			}
 			f, err := ParseFormat(system, string(text))
 			if err != nil {
-				return formats, err
+				return r.fail(start, what, ErrCorrupt, "%v; the file is damaged", err)
 			}
-			formats = append(formats, f)
-		}
-		if c.short {
-			break
+			r.formats[f.ID] = f
 		}
 	}
-	return formats, nil
+	if c.short {
+		return r.fail(offset, what, ErrTruncated, "it ends in the middle of the events' formats, after %d of them; the file is damaged", len(r.formats))
+	}
+	return nil
 }

@@ -3,8 +3,9 @@ package perfdata
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
-	"io"
+	"math/bits"
 	"strings"
 )
 
@@ -17,104 +18,132 @@ const (
 	featNrCPUs      = 7
 	featCmdline     = 11
 	featEventDesc   = 12
+	featSampleTime  = 21
 	featDirFormat   = 24
+	featCompressed  = 27
 	featClockData   = 29
-	featLast        = 32 // known ones are below
 )
+
+// compressionZstd is PERF_COMP_ZSTD.
+const compressionZstd = 1
 
 // Info is what the file says of the recording.
 type Info struct {
-	OSRelease       string
-	Arch            string
-	CPUs            int // online
-	Cmdline         []string
-	ClockID         int32             // of the time stamps, where HasClockID
-	HasClockID      bool              // else they are of perf's own clock
-	BuildIDs        map[string]string // by file name, hex
-	KernelID        string            // build id of the kernel, hex
-	Unfinished      bool              // perf did not get to write the header's end
-	SkippedFeatures int
+	OSRelease  string
+	Arch       string
+	CPUs       int // online
+	Cmdline    []string
+	ClockID    int32             // of the time stamps, where HasClockID
+	HasClockID bool              // else they are of perf's own clock
+	BuildIDs   map[string]string // by file name, hex
+	KernelID   string            // build id of the kernel, hex
+	Unfinished bool              // perf did not get to write the header's end
+	// Incomplete says why what stands behind the records is missing, of which the
+	// names and formats of events are a part; nil where it is there.
+	Incomplete          error
+	FirstTime, LastTime uint64 // ns, of the samples; 0 where the file does not say
+	SkippedFeatures     int    // of no use here, or unknown
 }
 
-const headerSize = 104
-
-// featureSizeMax bounds one feature section in memory.
-const featureSizeMax = 256 << 20
+const (
+	headerSize  = 104
+	featureBits = 256
+	// sectionSizeMax bounds what is held in memory of one section.
+	sectionSizeMax = 256 << 20
+	// eventsMax and idsMax bound the events, and their ids: one per CPU and event.
+	eventsMax = 1 << 16
+	idsMax    = 1 << 22
+)
 
 // section is a part of the file.
 type section struct{ offset, size uint64 }
 
 // header is the file header (struct perf_file_header).
 type header struct {
-	size, attrSize uint64
-	attrs, data    section
-	features       [4]uint64
+	attrSize    uint64
+	attrs, data section
+	features    [featureBits / 64]uint64
 }
 
-func (r *Reader) fail(offset int64, what string, err error, want string, args ...any) error {
-	return &Error{File: r.name, Offset: offset, What: what, Err: err, Want: fmt.Sprintf(want, args...)}
-}
-
-// readAt reads part of the file, at most limit bytes of it.
-func (r *Reader) readAt(s section, what string, limit uint64) ([]byte, error) {
-	if s.size > limit {
-		return nil, r.fail(int64(s.offset), what, ErrLimit, "it claims %d bytes, more than the %d that are read of one; the file is damaged", s.size, limit)
+// readAt reads part of the file.
+func (r *Reader) readAt(s section, what string) ([]byte, error) {
+	if s.size > sectionSizeMax {
+		return nil, r.fail(int64(min(s.offset, 1<<62)), what, ErrLimit, "it claims %d bytes, more than the %d (sectionSizeMax) that are read of one; the file is damaged", s.size, sectionSizeMax)
 	}
 	if s.offset > uint64(r.size) || s.size > uint64(r.size)-s.offset {
-		return nil, r.fail(int64(s.offset), what, ErrTruncated, "it should have %d bytes from here, but the file has %d in all; copy it again, or record with more disk space", s.size, r.size)
+		return nil, r.fail(int64(min(s.offset, 1<<62)), what, ErrTruncated, "want %d bytes from here, but the file has %d in all; was the copy cut short? Copy it again, or record with more disk space", s.size, r.size)
 	}
 	b := make([]byte, s.size)
-	if _, err := r.at.ReadAt(b, int64(s.offset)); err != nil && err != io.EOF {
-		return nil, fmt.Errorf("%s: read %s: %w", r.name, what, err)
+	if n, err := r.at.ReadAt(b, int64(s.offset)); n < len(b) {
+		return nil, r.readError(int64(s.offset), what, err)
 	}
 	return b, nil
 }
 
-// readHeader reads all but the records.
-func (r *Reader) readHeader() error {
-	if r.size < 16 {
-		return r.fail(0, "header", ErrTruncated, "a perf.data file has at least %d bytes, this has %d", headerSize, r.size)
-	}
-	b, err := r.readAt(section{0, uint64(min(r.size, headerSize))}, "header", headerSize)
+// readHeader reads all but the records, and returns where those are.
+func (r *Reader) readHeader() (records section, err error) {
+	b, err := r.readAt(section{0, uint64(min(r.size, headerSize))}, "header")
 	if err != nil {
-		return err
+		return section{}, err
 	}
 	if err := r.checkMagic(b); err != nil {
-		return err
+		return section{}, err
 	}
 	if len(b) < headerSize {
-		return r.fail(0, "header", ErrTruncated, "a perf.data header has %d bytes, this file %d", headerSize, len(b))
+		return section{}, r.fail(0, "header", ErrTruncated, "a perf.data header has %d bytes, there are %d", headerSize, len(b))
 	}
-	c := cursor{b: b[8:]}
-	h := header{size: c.u64(), attrSize: c.u64()}
+	h := parseHeader(b)
+	if h.data.offset < headerSize || h.data.offset > 1<<62 || h.data.size > 1<<62 {
+		return section{}, r.fail(40, "header", ErrCorrupt, "%d bytes of records at %d make no sense; the file is damaged", h.data.size, h.data.offset)
+	}
+	if err := r.readAttrs(&h); err != nil {
+		return section{}, err
+	}
+	if h.data.offset > uint64(r.size) {
+		return section{}, r.fail(40, "header", ErrTruncated, "the records begin at %d, beyond the end of the file at %d", h.data.offset, r.size)
+	}
+	if err := r.readEnd(&h); err != nil {
+		return section{}, err
+	}
+	r.joinFormats()
+	return h.data, nil
+}
+
+func parseHeader(b []byte) (h header) {
+	c := cursor{b: b[16:]} // after magic and size
+	h.attrSize = c.u64()
 	h.attrs = section{c.u64(), c.u64()}
 	h.data = section{c.u64(), c.u64()}
 	c.take(16) // event types, not used since 2013
 	for i := range h.features {
 		h.features[i] = c.u64()
 	}
-	if err := r.readAttrs(&h); err != nil {
-		return err
+	return h
+}
+
+// readEnd reads the features behind the records. A file without them still has its
+// records: perf writes the size of the data and the features last
+// (perf_session__write_header), and reads to the end of a file whose size of the
+// data is 0 (perf_session__read_header).
+func (r *Reader) readEnd(h *header) error {
+	if h.data.size == 0 {
+		h.data.size = uint64(r.size) - h.data.offset
+		r.info.Unfinished = true
+		r.info.Incomplete = r.fail(48, "header", ErrTruncated, "perf record did not get to finish the file (its size of the data is 0), so that names and formats of the events are missing; stop perf record with Ctrl-C or SIGTERM and let it end")
+		return nil
 	}
-	r.info.Unfinished = h.data.size == 0
-	if r.info.Unfinished {
-		// perf_session__read_header warns, and reads to the end of the file.
-		h.data.size = uint64(r.size) - min(h.data.offset, uint64(r.size))
-	} else if err := r.readFeatures(&h); err != nil {
-		return err
+	err := r.readFeatures(h)
+	if errors.Is(err, ErrTruncated) {
+		r.info.Incomplete = err
+		return nil
 	}
-	if h.data.offset > uint64(r.size) {
-		return r.fail(0, "header", ErrTruncated, "the records begin at %d, beyond the end of the file", h.data.offset)
-	}
-	r.start, r.end = int64(h.data.offset), int64(h.data.offset+h.data.size)
-	if h.data.size > 1<<62 {
-		return r.fail(0, "header", ErrCorrupt, "the records claim %d bytes", h.data.size)
-	}
-	return r.nameEvents()
+	return err
 }
 
 func (r *Reader) checkMagic(b []byte) error {
-	switch magic := string(b[:8]); {
+	switch magic := string(b[:min(8, len(b))]); {
+	case len(magic) < 8 && strings.HasPrefix("PERFILE2", magic):
+		return r.fail(0, "header", ErrTruncated, "a perf.data header has %d bytes, there are %d", headerSize, len(b))
 	case magic == "PERFILE2":
 		return nil
 	case magic == "2ELIFREP":
@@ -122,68 +151,83 @@ func (r *Reader) checkMagic(b []byte) error {
 	case strings.HasPrefix(magic, "PERFFILE"):
 		return r.fail(0, "header", ErrUnsupported, "it is of a perf older than 2010; record again")
 	}
-	return r.fail(0, "header", ErrNotPerf, "it begins with %q, not PERFILE2", b[:8])
+	return r.fail(0, "header", ErrNotPerf, "it begins with %q, not PERFILE2; want a file of perf record", b[:min(8, len(b))])
 }
 
 func (r *Reader) readAttrs(h *header) error {
 	if h.attrSize < attrSizeMin+16 || h.attrSize > attrSizeMax {
-		return r.fail(16, "header", ErrCorrupt, "an attribute has %d bytes, want %d to %d", h.attrSize, attrSizeMin+16, attrSizeMax)
+		return r.fail(16, "header", ErrCorrupt, "an attribute has %d bytes, want %d to %d; the file is damaged", h.attrSize, attrSizeMin+16, attrSizeMax)
 	}
-	b, err := r.readAt(h.attrs, "attribute section", featureSizeMax)
+	b, err := r.readAt(h.attrs, "attribute section")
 	if err != nil {
 		return err
 	}
 	for at := uint64(0); at+h.attrSize <= uint64(len(b)); at += h.attrSize {
-		c := cursor{b: b[at+h.attrSize-16 : at+h.attrSize]}
-		ids, err := r.readAt(section{c.u64(), c.u64()}, "attribute's ids", featureSizeMax)
+		entry := b[at : at+h.attrSize]
+		c := cursor{b: entry[h.attrSize-16:]}
+		place := section{c.u64(), c.u64()}
+		if place.size > 8*idsMax {
+			return r.tooMany(int64(h.attrs.offset+at), "ids", idsMax, "idsMax")
+		}
+		ids, err := r.readAt(place, "attribute's ids")
 		if err != nil {
 			return err
 		}
-		ev := r.addEvent(parseAttr(b[at : at+h.attrSize-16]))
-		for ; len(ids) >= 8; ids = ids[8:] {
-			r.addID(ev, binary.LittleEndian.Uint64(ids))
+		if err := r.addEvent(parseAttr(entry[:h.attrSize-16]), ids, int64(h.attrs.offset+at)); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (r *Reader) addEvent(a Attr) *Event {
-	ev := &Event{Index: len(r.events), Attr: a}
-	r.events = append(r.events, ev)
-	r.plan = nil
-	return ev
+func (r *Reader) tooMany(offset int64, what string, limit int, name string) error {
+	return r.fail(offset, "attribute", ErrLimit, "there are more than %d %s (%s); record fewer events, or on fewer CPUs", limit, what, name)
 }
 
-func (r *Reader) addID(ev *Event, id uint64) {
-	ev.IDs = append(ev.IDs, id)
-	r.byID[id] = ev
+// addEvent adds an event with its ids.
+func (r *Reader) addEvent(a Attr, ids []byte, offset int64) error {
+	if len(r.events) == eventsMax {
+		return r.tooMany(offset, "events", eventsMax, "eventsMax")
+	}
+	if len(r.byID)+len(ids)/8 > idsMax {
+		return r.tooMany(offset, "ids", idsMax, "idsMax")
+	}
+	ev := &Event{Index: len(r.events), Attr: a, layout: layoutOf(a.SampleType)}
+	for ; len(ids) >= 8; ids = ids[8:] {
+		id := binary.LittleEndian.Uint64(ids)
+		ev.IDs = append(ev.IDs, id)
+		r.byID[id] = ev
+		r.recent[id%uint64(len(r.recent))] = recentID{}
+	}
+	r.events = append(r.events, ev)
+	r.plan = nil
+	if a.UsesClockID() {
+		r.info.ClockID, r.info.HasClockID = a.ClockID, true
+	}
+	return nil
 }
 
 // readFeatures reads the feature sections that matter; others are counted.
 func (r *Reader) readFeatures(h *header) error {
 	table := section{h.data.offset + h.data.size, 0}
 	for _, word := range h.features {
-		for ; word != 0; word &= word - 1 {
-			table.size += 16
-		}
+		table.size += 16 * uint64(bits.OnesCount64(word))
 	}
-	b, err := r.readAt(table, "feature table", 256*16)
+	b, err := r.readAt(table, "feature table")
 	if err != nil {
 		return err
 	}
 	c := cursor{b: b}
-	for bit := range 256 {
+	for bit := range featureBits {
 		if h.features[bit/64]&(1<<(bit%64)) == 0 {
 			continue
 		}
 		s := section{c.u64(), c.u64()}
-		if !r.wants(bit) {
-			if bit >= featLast {
-				r.info.SkippedFeatures++
-			}
+		if !known(bit) {
+			r.info.SkippedFeatures++
 			continue
 		}
-		b, err := r.readAt(s, fmt.Sprintf("feature %d", bit), featureSizeMax)
+		b, err := r.readAt(s, fmt.Sprintf("feature %d", bit))
 		if err != nil {
 			return err
 		}
@@ -194,9 +238,11 @@ func (r *Reader) readFeatures(h *header) error {
 	return nil
 }
 
-func (r *Reader) wants(bit int) bool {
+// known reports whether feature does something with a feature.
+func known(bit int) bool {
 	switch bit {
-	case featTracingData, featBuildID, featOSRelease, featArch, featNrCPUs, featCmdline, featEventDesc, featDirFormat, featClockData:
+	case featTracingData, featBuildID, featOSRelease, featArch, featNrCPUs, featCmdline, featEventDesc, featSampleTime,
+		featDirFormat, featCompressed, featClockData:
 		return true
 	}
 	return false
@@ -207,11 +253,7 @@ func (r *Reader) feature(bit int, b []byte, offset int64) error {
 	c := cursor{b: b}
 	switch bit {
 	case featTracingData:
-		formats, err := parseTracingData(b)
-		if err != nil {
-			return r.fail(offset, "tracing data", err, "want the formats of the recorded tracepoints")
-		}
-		r.addFormats(formats)
+		return r.tracingData(b, offset)
 	case featBuildID:
 		r.buildIDs(b)
 	case featOSRelease:
@@ -229,6 +271,13 @@ func (r *Reader) feature(bit int, b []byte, offset int64) error {
 		}
 	case featEventDesc:
 		r.eventDesc(&c)
+	case featSampleTime:
+		r.info.FirstTime, r.info.LastTime = c.u64(), c.u64()
+	case featCompressed:
+		c.u32() // version
+		if kind := c.u32(); kind != compressionZstd && !c.short {
+			return r.fail(offset, "compression", ErrUnsupported, "records are compressed in way %d, and only zstd (%d) is known; record without -z", kind, compressionZstd)
+		}
 	case featDirFormat:
 		return r.fail(offset, "directory format", ErrUnsupported, "it is one file of a folder written by perf record --threads; record without --threads")
 	case featClockData:
@@ -257,14 +306,8 @@ func (r *Reader) eventDesc(c *cursor) {
 	}
 }
 
-func (r *Reader) addFormats(formats []*Format) {
-	for _, f := range formats {
-		r.formats[f.ID] = f
-	}
-}
-
-// nameEvents joins tracepoints with their formats.
-func (r *Reader) nameEvents() error {
+// joinFormats gives tracepoints their formats, and names where they have none.
+func (r *Reader) joinFormats() {
 	for _, ev := range r.events {
 		if ev.Attr.Type == TypeTracepoint {
 			ev.Format = r.formats[ev.Attr.Config]
@@ -272,11 +315,7 @@ func (r *Reader) nameEvents() error {
 		if ev.Name == "" && ev.Format != nil {
 			ev.Name = ev.Format.System + ":" + ev.Format.Name
 		}
-		if ev.Attr.UsesClockID() {
-			r.info.ClockID, r.info.HasClockID = ev.Attr.ClockID, true
-		}
 	}
-	return nil
 }
 
 // miscBuildIDSize says that a build id's length stands in its 21st byte.

@@ -1,7 +1,6 @@
 package perfdata
 
 import (
-	"encoding/binary"
 	"errors"
 	"io"
 	"iter"
@@ -22,10 +21,14 @@ const (
 
 // inflater is the zstd stream that runs through the compressed records of a file
 // (perf_session__process_compressed_event): each holds the next piece of it, cut
-// at a block but not at a record.
+// at a block but not at a record. It is inflated block by block, as records are
+// asked for.
 type inflater struct {
 	in      []byte // of the current compressed record
 	taken   int    // bytes of in that the decoder has
+	starved bool   // the decoder has all of in and wants more
+	offset  int64  // of the compressed record
+	kind    Type   // of the compressed record
 	out     []byte // inflated
 	used    int    // bytes of out that are given out
 	read    int64
@@ -35,8 +38,8 @@ type inflater struct {
 	err     error
 }
 
-// pieces is what the decoder reads from and writes to. Called with nothing left, it hands control
-// back until there is another compressed record.
+// pieces is what the decoder reads from and writes to. Called with nothing left,
+// it hands control back until there is another compressed record.
 type pieces struct {
 	f     *inflater
 	yield func([]byte) bool
@@ -46,7 +49,7 @@ type pieces struct {
 func (p *pieces) Read(b []byte) (int, error) {
 	for p.f.taken == len(p.f.in) {
 		if !p.yield(nil) {
-			return 0, io.EOF
+			return 0, io.ErrClosedPipe
 		}
 	}
 	n := copy(b, p.f.in[p.f.taken:])
@@ -56,7 +59,7 @@ func (p *pieces) Read(b []byte) (int, error) {
 
 // Write takes one block from the decoder.
 func (p *pieces) Write(b []byte) (int, error) {
-	if !p.yield(b) {
+	if len(b) > 0 && !p.yield(b) {
 		return 0, io.ErrClosedPipe
 	}
 	return len(b), nil
@@ -73,72 +76,86 @@ func newInflater() *inflater {
 			defer d.Close()
 			_, err = d.WriteTo(p)
 		}
-		if !errors.Is(err, io.ErrClosedPipe) {
-			f.err = err
+		if err == nil {
+			err = errors.New("the stream ended")
 		}
+		f.err = err
 	}))
 	return f
 }
 
-// inflate takes a compressed record in.
+// inflate takes a compressed record in, and the data is used until it is inflated.
 func (r *Reader) inflate(rec *Record, body []byte) error {
 	if r.inflated {
-		return r.fail(rec.Offset, rec.Type.String(), ErrCorrupt, "a compressed record cannot be inside another")
+		return r.fail(rec.Offset, rec.Type.String(), ErrCorrupt, "a compressed record cannot be inside another; the file is damaged")
 	}
-	if rec.Type == compressed2 {
+	if rec.Type == compressed2 { // padded, so its length stands before it
 		c := cursor{b: body}
 		n := c.u64()
-		if n > uint64(len(c.b)) {
-			return r.fail(rec.Offset, rec.Type.String(), ErrCorrupt, "it claims %d bytes of %d", n, len(c.b))
+		if body = c.take(n); c.short {
+			return r.fail(rec.Offset, rec.Type.String(), ErrCorrupt, "it claims %d bytes of data, more than it has; the file is damaged", n)
 		}
-		body = c.b[:n]
 	}
 	if r.inflater == nil {
 		r.inflater = newInflater()
 	}
 	f := r.inflater
-	f.in = append(f.in[:0], body...) // copied: the buffer moves on
-	f.out = append(f.out[:0], f.out[f.used:]...)
-	f.used, f.taken = 0, 0
+	f.in, f.taken, f.starved = body, 0, false
+	f.offset, f.kind = rec.Offset, rec.Type
 	f.read += int64(len(body))
+	return nil
+}
+
+// rest is how many bytes are inflated but not given out.
+func (f *inflater) rest() int { return len(f.out) - f.used }
+
+// next returns the body of the next record of what is inflated; nil when another
+// compressed record has to be read first.
+func (f *inflater) next(r *Reader, rec *Record) ([]byte, error) {
+	want := recordHeaderSize
 	for {
-		block, ok := f.resume()
-		if !ok {
-			err := f.err
-			if err == nil {
-				err = errors.New("the stream ended")
+		out := f.out[f.used:]
+		if len(out) >= recordHeaderSize {
+			if want = sizeOf(out); want < recordHeaderSize {
+				rec.start(out, f.offset)
+				return nil, r.badSize(rec, want)
 			}
-			return r.fail(rec.Offset, rec.Type.String(), ErrCorrupt, "inflate: %v", err)
 		}
-		if block == nil {
-			return nil
+		if len(out) >= want {
+			rec.start(out, f.offset)
+			r.inflated = true
+			f.used += want
+			return out[recordHeaderSize:want], nil
 		}
-		f.out = append(f.out, block...)
-		f.written += int64(len(block))
-		if f.written > f.read*inflateRatioMax+inflateSlack {
-			return r.fail(rec.Offset, rec.Type.String(), ErrLimit, "%d bytes inflate to more than %d times as much; no recording does", f.read, inflateRatioMax)
+		if f.starved {
+			return nil, nil
+		}
+		if err := f.block(r); err != nil {
+			return nil, err
 		}
 	}
 }
 
-// next returns the next whole record of what is inflated; false when more has to
-// be read first.
-func (f *inflater) next(r *Reader, rec *Record) ([]byte, bool, error) {
-	r.inflated = false
-	out := f.out[f.used:]
-	if len(out) < recordHeaderSize {
-		return nil, false, nil
+// block inflates the next block, if there is one in what is read.
+func (f *inflater) block(r *Reader) error {
+	block, ok := f.resume()
+	switch {
+	case !ok && errors.Is(f.err, zstd.ErrWindowSizeExceeded):
+		return r.fail(f.offset, f.kind.String(), ErrLimit, "it needs a window of more than %d bytes (inflateWindowMax) to inflate; the file is damaged", inflateWindowMax)
+	case !ok:
+		return r.fail(f.offset, f.kind.String(), ErrCorrupt, "inflate it: %v; the file is damaged", f.err)
+	case block == nil:
+		f.starved, f.in = true, nil
+		f.taken = 0
+		return nil
 	}
-	size := int(binary.LittleEndian.Uint16(out[6:]))
-	if size > len(out) {
-		return nil, false, nil
+	f.out = append(f.out[:copy(f.out, f.out[f.used:])], block...)
+	f.used = 0
+	f.written += int64(len(block))
+	if f.written > f.read*inflateRatioMax+inflateSlack {
+		return r.fail(f.offset, f.kind.String(), ErrLimit, "%d bytes inflate to more than %d times as much (inflateRatioMax), as no recording does; the file is damaged", f.read, inflateRatioMax)
 	}
-	if _, err := r.startRecord(rec, out, r.pos); err != nil {
-		return nil, false, err
-	}
-	f.used += size
-	r.inflated = true
-	return out[recordHeaderSize:size], true, nil
+	return nil
 }
 
 // Close frees what reading compressed records took.

@@ -1,12 +1,9 @@
 package perfdata
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
-	"strconv"
 )
 
 // Reader reads one file.
@@ -14,33 +11,27 @@ type Reader struct {
 	name string
 	at   io.ReaderAt // nil for a pipe
 	size int64       // of a file
-	in   *bufio.Reader
-	pos  int64 // of in, in the file
-	// start and end bound the records of a file; a pipe has no end.
-	start, end int64
+	in   source
+	end  int64 // of the records of a file; a pipe has none
 
 	info    Info
 	events  []*Event
 	byID    map[uint64]*Event
+	recent  [256]recentID // of byID
 	formats map[uint64]*Format
-	strings map[string]string
+	names   map[string]string
 	plan    *plan
 
-	lastID    uint64
-	lastEvent *Event
-	chain     []uint64
-	inflater  *inflater
-	inflated  bool // the current record came out of a compressed one
-	skipped   map[Type]int64
-	discard   int // bytes of the record returned last
+	chain    []uint64
+	inflater *inflater
+	inflated bool // the current record came out of a compressed one
+	skipped  map[Type]int64
+	err      error // what ended the records
 }
-
-// bufferSize is what is read of a file at once; a record has at most 64 KiB.
-const bufferSize = 1 << 20
 
 func newReader(name string) *Reader {
 	return &Reader{
-		name: name, byID: map[uint64]*Event{}, formats: map[uint64]*Format{}, strings: map[string]string{},
+		name: name, byID: map[uint64]*Event{}, formats: map[uint64]*Format{}, names: map[string]string{},
 		skipped: map[Type]int64{}, info: Info{BuildIDs: map[string]string{}},
 	}
 }
@@ -49,11 +40,13 @@ func newReader(name string) *Reader {
 func New(at io.ReaderAt, size int64, name string) (*Reader, error) {
 	r := newReader(name)
 	r.at, r.size = at, size
-	if err := r.readHeader(); err != nil {
+	records, err := r.readHeader()
+	if err != nil {
 		return nil, err
 	}
-	r.pos = r.start
-	r.in = bufio.NewReaderSize(io.NewSectionReader(at, r.start, r.size-r.start), bufferSize)
+	start := int64(records.offset)
+	r.end = start + int64(records.size)
+	r.in = newSource(io.NewSectionReader(at, start, min(r.end, size)-start), start)
 	return r, nil
 }
 
@@ -61,244 +54,154 @@ func New(at io.ReaderAt, size int64, name string) (*Reader, error) {
 // records, before the first sample.
 func NewPipe(in io.Reader, name string) (*Reader, error) {
 	r := newReader(name)
-	r.in = bufio.NewReaderSize(in, bufferSize)
-	b, err := r.in.Peek(16)
-	if err != nil {
-		return nil, r.fail(0, "header", ErrTruncated, "a pipe's header has 16 bytes, there are %d", len(b))
+	r.in = newSource(in, 0)
+	b := r.in.peek(pipeHeaderSize)
+	if err := r.in.failure(); err != nil {
+		return nil, r.readError(0, "header", err)
 	}
 	if err := r.checkMagic(b); err != nil {
 		return nil, err
 	}
-	if n := binary.LittleEndian.Uint64(b[8:]); n != 16 {
-		return nil, r.fail(8, "header", ErrUnsupported, "its size is %d, not the 16 of perf record -o -; a regular perf.data cannot be read from a pipe, give the file", n)
+	if len(b) < pipeHeaderSize {
+		return nil, r.fail(0, "header", ErrTruncated, "a pipe's header has %d bytes, there are %d", pipeHeaderSize, len(b))
 	}
-	r.in.Discard(16)
-	r.pos, r.end = 16, 1<<62
+	if n := binary.LittleEndian.Uint64(b[8:]); n != pipeHeaderSize {
+		return nil, r.fail(8, "header", ErrUnsupported, "its size is %d, not the %d of perf record -o -; a regular perf.data cannot be read from a pipe, give the file", n, pipeHeaderSize)
+	}
+	r.in.take(pipeHeaderSize)
 	return r, nil
 }
 
 // Info returns what the file says of the recording; in pipe mode it is complete
-// once the first sample was read.
+// once the last record was read.
 func (r *Reader) Info() *Info { return &r.info }
 
 // Events returns the recorded events.
 func (r *Reader) Events() []*Event { return r.events }
 
 // Position is how many bytes of the file are read.
-func (r *Reader) Position() int64 { return r.pos }
+func (r *Reader) Position() int64 { return r.in.pos }
 
 // Skipped counts the records of types that are not decoded.
 func (r *Reader) Skipped() map[Type]int64 { return r.skipped }
 
 // Next reads the next record into rec and returns io.EOF after the last one. A
 // file that ends in the middle of a record gives ErrTruncated after all before.
+// After an error, the next call returns it again, unless it is Error.Skippable.
 func (r *Reader) Next(rec *Record) error {
-	for {
+	for r.err == nil {
 		body, err := r.nextBody(rec)
-		if err != nil {
+		if err == nil {
+			if rec.Type.decoded() {
+				if err = r.decode(rec, body); err == nil {
+					return nil
+				}
+			} else {
+				err = r.takeIn(rec, body)
+			}
+		}
+		if e := (*Error)(nil); errors.As(err, &e) && e.Skippable {
 			return err
 		}
-		switch rec.Type {
-		case Sample, Mmap, Mmap2, Comm, Fork, Exit, Lost, LostSamples, FinishedRound:
-			return r.decode(rec, body)
-		case compressed, compressed2:
-			err = r.inflate(rec, body)
-		case headerAttr:
-			err = r.pipeAttr(rec, body)
-		case tracingData:
-			err = r.pipeTracingData(rec, body)
-		case eventUpdate:
-			r.pipeName(body)
-		case headerFeature:
-			err = r.pipeFeature(rec, body)
-		case buildIDRecord:
-			r.pipeBuildID(rec, body)
-		case auxTrace:
-			err = r.skipAux(rec, body)
-		default:
-			r.skipped[rec.Type]++
-		}
-		if err != nil {
-			return err
-		}
+		r.err = err
 	}
+	return r.err
 }
 
-const recordHeaderSize = 8
-
-// nextBody finds the next record, in the file or in what is inflated of it.
-func (r *Reader) nextBody(rec *Record) ([]byte, error) {
-	if r.discard > 0 {
-		r.in.Discard(r.discard)
-		r.pos += int64(r.discard)
-		r.discard = 0
-	}
-	if r.inflater != nil {
-		if body, ok, err := r.inflater.next(r, rec); ok || err != nil {
-			return body, err
-		}
-	}
-	if r.pos >= r.end {
-		return nil, r.atEnd(io.EOF)
-	}
-	head, err := r.in.Peek(recordHeaderSize)
-	if err != nil {
-		if len(head) == 0 && errors.Is(err, io.EOF) && (r.at == nil || r.info.Unfinished) {
-			return nil, r.atEnd(io.EOF)
-		}
-		return nil, r.short(err, "record header", recordHeaderSize)
-	}
-	size, err := r.startRecord(rec, head, r.pos)
-	if err != nil {
-		return nil, err
-	}
-	b, err := r.in.Peek(size)
-	if err != nil {
-		return nil, r.short(err, rec.Type.String(), size)
-	}
-	r.discard = size
-	return b[recordHeaderSize:], nil
-}
-
-// atEnd is the end of the records; what is inflated must be at its end too.
-func (r *Reader) atEnd(err error) error {
-	if r.inflater != nil && r.inflater.used < len(r.inflater.out) {
-		return r.fail(r.pos, "compressed records", ErrTruncated, "the last one ends in the middle of a record of %d bytes or more", len(r.inflater.out)-r.inflater.used)
-	}
-	return err
-}
-
-// short is the error for a file that ends where more was promised.
-func (r *Reader) short(err error, what string, want int) error {
-	if !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%s:@%d: read %s: %w", r.name, r.pos, what, err)
-	}
-	return r.fail(r.pos, what, ErrTruncated, "want %d bytes from here; the records before it were read. Was the recording killed, or the copy cut short?", want)
-}
-
-// startRecord begins a record from its header and returns its size.
-func (r *Reader) startRecord(rec *Record, head []byte, offset int64) (int, error) {
-	*rec = Record{
-		Type: Type(binary.LittleEndian.Uint32(head)), Misc: binary.LittleEndian.Uint16(head[4:]), Offset: offset,
-		CPU: -1, PID: -1, TID: -1,
-	}
-	size := int(binary.LittleEndian.Uint16(head[6:]))
-	if size < recordHeaderSize {
-		return 0, r.fail(offset, rec.Type.String(), ErrCorrupt, "a record has at least %d bytes, this claims %d; the file is damaged", recordHeaderSize, size)
-	}
-	return size, nil
-}
-
-// skipAux skips a hardware trace, whose data follows its record.
-func (r *Reader) skipAux(rec *Record, body []byte) error {
-	c := cursor{b: body}
-	r.skipped[rec.Type]++
-	return r.skipAfter(rec, c.u64())
-}
-
-// skipAfter skips bytes that follow a record and are no part of its size.
-func (r *Reader) skipAfter(rec *Record, n uint64) error {
-	if r.inflated {
-		return r.fail(rec.Offset, rec.Type.String(), ErrCorrupt, "a record with data behind it cannot be inside a compressed one")
-	}
-	r.in.Discard(r.discard)
-	r.pos += int64(r.discard)
-	r.discard = 0
-	if r.at != nil && n > uint64(max(r.size-r.pos, 0)) {
-		return r.fail(rec.Offset, rec.Type.String(), ErrTruncated, "%d bytes of data should follow", n)
-	}
-	done, err := io.CopyN(io.Discard, r.in, int64(min(n, 1<<62)))
-	r.pos += done
-	if err != nil {
-		return r.short(err, rec.Type.String(), int(n-uint64(done)))
+// takeIn takes in a record that is not returned.
+func (r *Reader) takeIn(rec *Record, body []byte) error {
+	switch rec.Type {
+	case compressed, compressed2:
+		return r.inflate(rec, body)
+	case headerAttr:
+		return r.pipeAttr(rec, body)
+	case tracingData:
+		return r.pipeTracingData(rec, body)
+	case eventUpdate:
+		r.pipeName(body)
+	case headerFeature:
+		return r.pipeFeature(rec, body)
+	case buildIDRecord:
+		r.pipeBuildID(rec, body)
+	case auxTrace:
+		return r.skipAux(rec, body)
+	default:
+		r.skipped[rec.Type]++
 	}
 	return nil
 }
 
-// pipeAttr takes an event in (PERF_RECORD_HEADER_ATTR).
-func (r *Reader) pipeAttr(rec *Record, body []byte) error {
-	if len(body) < attrSizeMin {
-		return r.fail(rec.Offset, "attribute", ErrCorrupt, "it has %d bytes, want at least %d", len(body), attrSizeMin)
+// nextBody finds the next record, in the file or in what is inflated of it, and
+// returns the bytes behind its header. They are valid until the next call.
+func (r *Reader) nextBody(rec *Record) ([]byte, error) {
+	if r.inflater != nil {
+		if body, err := r.inflater.next(r, rec); body != nil || err != nil {
+			return body, err
+		}
 	}
-	size := int(binary.LittleEndian.Uint32(body[4:]))
-	if size < attrSizeMin || size > len(body) {
-		return r.fail(rec.Offset, "attribute", ErrCorrupt, "it claims %d bytes of %d", size, len(body))
+	r.inflated = false
+	offset := r.in.pos
+	head := r.in.peek(recordHeaderSize)
+	if len(head) < recordHeaderSize {
+		return nil, r.ending(len(head), "record header", recordHeaderSize)
 	}
-	ev := r.addEvent(parseAttr(body[:size]))
-	for ids := body[size:]; len(ids) >= 8; ids = ids[8:] {
-		r.addID(ev, binary.LittleEndian.Uint64(ids))
+	rec.start(head, offset)
+	size := sizeOf(head)
+	if size < recordHeaderSize {
+		return nil, r.badSize(rec, size)
 	}
-	return r.nameEvents()
+	b := r.in.peek(size)
+	if len(b) < size {
+		return nil, r.ending(len(b), rec.Type.String(), size)
+	}
+	r.in.take(size)
+	return b[recordHeaderSize:], nil
 }
 
-// pipeTracingData takes the formats in, which follow the record.
-func (r *Reader) pipeTracingData(rec *Record, body []byte) error {
+// ending is what the records end with: io.EOF, or why they are not complete. Of
+// want bytes there are got.
+func (r *Reader) ending(got int, what string, want int) error {
+	if err := r.in.failure(); err != nil {
+		return r.readError(r.in.pos, what, err)
+	}
+	switch {
+	case got > 0 && r.at != nil && r.size > r.end:
+		return r.fail(r.in.pos, what, ErrCorrupt, "it has %d bytes, but the records end %d from here; the file is damaged", want, got)
+	case got > 0 || r.at != nil && r.in.pos < r.end:
+		return r.fail(r.in.pos, what, ErrTruncated, "want %d bytes from here, there are %d; the records before it were read. Was the recording killed, or the copy cut short?", want, got)
+	case r.inflater != nil && r.inflater.rest() > 0:
+		return r.fail(r.in.pos, "compressed records", ErrTruncated, "the last one ends in the middle of a record, of which it has %d bytes", r.inflater.rest())
+	case r.info.Incomplete != nil && !r.info.Unfinished:
+		return r.info.Incomplete
+	}
+	return io.EOF
+}
+
+func (r *Reader) badSize(rec *Record, size int) error {
+	return r.fail(rec.Offset, rec.Type.String(), ErrCorrupt, "a record has at least %d bytes, this claims %d; the file is damaged", recordHeaderSize, size)
+}
+
+// auxSizeMax bounds what an AUXTRACE record says follows it, so that sums of
+// positions do not overflow.
+const auxSizeMax = 1 << 62
+
+// skipAux skips a hardware trace, whose data follows its record
+// (perf_session__process_auxtrace_info and tools/perf/util/session.c skipn).
+func (r *Reader) skipAux(rec *Record, body []byte) error {
 	c := cursor{b: body}
-	n := uint64(c.u32())
-	if n > featureSizeMax || r.inflated {
-		return r.fail(rec.Offset, "tracing data", ErrLimit, "it claims %d bytes, more than the %d that are read", n, featureSizeMax)
+	r.skipped[rec.Type]++
+	n := c.u64()
+	switch {
+	case r.inflated:
+		return r.fail(rec.Offset, rec.Type.String(), ErrCorrupt, "a record with data behind it cannot be inside a compressed one; the file is damaged")
+	case n > auxSizeMax:
+		return r.fail(rec.Offset, rec.Type.String(), ErrCorrupt, "it claims %d bytes of data; the file is damaged", n)
 	}
-	r.in.Discard(r.discard)
-	r.pos += int64(r.discard)
-	r.discard = 0
-	b, err := io.ReadAll(io.LimitReader(r.in, int64((n+7)&^7)))
-	r.pos += int64(len(b))
-	if err != nil || uint64(len(b)) < n {
-		return r.short(errors.Join(err, io.EOF), "tracing data", int(n))
+	if done := r.in.skip(n); done < n {
+		if err := r.in.failure(); err != nil {
+			return r.readError(r.in.pos, rec.Type.String(), err)
+		}
+		return r.fail(rec.Offset, rec.Type.String(), ErrTruncated, "%d bytes of data should follow it, there are %d", n, done)
 	}
-	formats, err := parseTracingData(b)
-	if err != nil {
-		return r.fail(rec.Offset, "tracing data", err, "want the formats of the recorded tracepoints")
-	}
-	r.addFormats(formats)
-	return r.nameEvents()
-}
-
-// eventUpdateName is PERF_EVENT_UPDATE__NAME.
-const eventUpdateName = 2
-
-func (r *Reader) pipeName(body []byte) {
-	c := cursor{b: body}
-	kind, id := c.u64(), c.u64()
-	if ev := r.byID[id]; ev != nil && kind == eventUpdateName {
-		ev.Name = string(untilNUL(c.b))
-	}
-}
-
-// pipeFeature takes a header feature in (PERF_RECORD_HEADER_FEATURE).
-func (r *Reader) pipeFeature(rec *Record, body []byte) error {
-	c := cursor{b: body}
-	bit := c.u64()
-	if bit >= 256 || !r.wants(int(bit)) || int(bit) == featTracingData {
-		return nil
-	}
-	if err := r.feature(int(bit), c.b, rec.Offset); err != nil {
-		return err
-	}
-	return r.nameEvents()
-}
-
-// pipeBuildID takes a build id in: the record is an entry of the table.
-func (r *Reader) pipeBuildID(rec *Record, body []byte) {
-	b := make([]byte, recordHeaderSize, recordHeaderSize+len(body))
-	binary.LittleEndian.PutUint32(b, uint32(rec.Type))
-	binary.LittleEndian.PutUint16(b[4:], rec.Misc)
-	binary.LittleEndian.PutUint16(b[6:], uint16(recordHeaderSize+len(body)))
-	r.buildIDs(append(b, body...))
-}
-
-var typeNames = map[Type]string{
-	Mmap: "MMAP", Lost: "LOST", Comm: "COMM", Exit: "EXIT", Fork: "FORK", Sample: "SAMPLE", Mmap2: "MMAP2",
-	LostSamples: "LOST_SAMPLES", FinishedRound: "FINISHED_ROUND", headerAttr: "HEADER_ATTR", tracingData: "HEADER_TRACING_DATA",
-	compressed: "COMPRESSED", compressed2: "COMPRESSED2", 5: "THROTTLE", 6: "UNTHROTTLE", 8: "READ", 11: "AUX", 14: "SWITCH",
-	15: "SWITCH_CPU_WIDE", 16: "NAMESPACES", 17: "KSYMBOL", 18: "BPF_EVENT", 19: "CGROUP", 20: "TEXT_POKE", 69: "ID_INDEX",
-	73: "THREAD_MAP", 74: "CPU_MAP", 79: "TIME_CONV", 82: "FINISHED_INIT", auxTrace: "AUXTRACE",
-}
-
-// String is the name in perf's source, without PERF_RECORD_.
-func (t Type) String() string {
-	if s, ok := typeNames[t]; ok {
-		return "PERF_RECORD_" + s
-	}
-	return "record of type " + strconv.FormatUint(uint64(t), 10)
+	return nil
 }

@@ -44,7 +44,7 @@ func everyRecordWant(events []*Event) []Record {
 		id(Record{Type: Fork, Misc: 2, Task: Task{PID: 200, PPID: 100, TID: 201, PTID: 101}}, 100, 101, 14, 0),
 		id(Record{Type: Sample, Misc: 2, IP: 0x401000, Raw: raw}, 100, 101, 15, 1),
 		id(Record{Type: Exit, Misc: 2, Task: Task{PID: 200, PPID: 100, TID: 201, PTID: 101}}, 200, 201, 16, 0),
-		id(Record{Type: Lost, Count: 99}, 100, 101, 17, 1),
+		id(Record{Type: Lost, Count: 99, LostID: 7}, 100, 101, 17, 1),
 		id(Record{Type: LostSamples, Count: 98}, 100, 101, 18, 0),
 		{Type: FinishedRound, CPU: -1, PID: -1, TID: -1},
 		id(Record{Type: Sample, Misc: 2, IP: 0x401000, Raw: raw}, 100, 101, 20, 0),
@@ -73,7 +73,7 @@ func TestEveryRecord(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(everyRecordWant(r.Events()), got, cmpopts.IgnoreFields(Record{}, "Offset")); diff != "" {
+			if diff := cmp.Diff(everyRecordWant(r.Events()), got, cmpopts.IgnoreFields(Record{}, "Offset"), cmpopts.IgnoreUnexported(Event{})); diff != "" {
 				t.Error("records (-want +got)\n", diff)
 			}
 			if ev := r.Events()[0]; ev.Name != "test:hit" || ev.Format == nil || ev.Format.Name != "hit" {

@@ -3,6 +3,7 @@ package perfdata
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"strconv"
 )
 
 // Type is the type of a record (enum perf_event_type and perf_user_event_type).
@@ -20,6 +21,7 @@ const (
 	LostSamples   Type = 13
 	FinishedRound Type = 68
 
+	userTypes     Type = 64 // from here they are perf's own, not the kernel's
 	headerAttr    Type = 64
 	tracingData   Type = 66
 	buildIDRecord Type = 67
@@ -47,6 +49,15 @@ const (
 	contextMax    = ^uint64(4095) + 1
 )
 
+// decoded reports whether Next returns records of the type.
+func (t Type) decoded() bool {
+	switch t {
+	case Sample, Mmap, Mmap2, Comm, Fork, Exit, Lost, LostSamples, FinishedRound:
+		return true
+	}
+	return false
+}
+
 // Record is one record. Its slices are valid until the next call of Next.
 type Record struct {
 	Type   Type
@@ -60,7 +71,9 @@ type Record struct {
 	CPU      int32
 	PID, TID int32
 
-	IP        uint64
+	// Of samples, where the attribute asks for them.
+	IP, Addr  uint64
+	Period    uint64
 	Callchain []uint64 // with context markers
 	Raw       []byte
 
@@ -69,6 +82,19 @@ type Record struct {
 	Exec    bool    // Comm: because of an exec
 	Task    Task    // Fork, Exit
 	Count   uint64  // Lost, LostSamples
+	LostID  uint64  // Lost: id of the event whose buffer overflowed
+}
+
+// start begins a record from its header. It clears what the record before may have
+// set, which for a sample is the first half: most records are samples.
+func (rec *Record) start(head []byte, offset int64) {
+	if rec.Type != Sample {
+		*rec = Record{}
+	}
+	rec.Type, rec.Misc = Type(binary.LittleEndian.Uint32(head)), binary.LittleEndian.Uint16(head[4:])
+	rec.Offset = offset
+	rec.HasID, rec.Event, rec.Time, rec.CPU, rec.PID, rec.TID = false, nil, 0, -1, -1, -1
+	rec.IP, rec.Addr, rec.Period, rec.Callchain, rec.Raw = 0, 0, 0, nil, nil
 }
 
 // Mapping is what Mmap and Mmap2 tell.
@@ -114,17 +140,19 @@ func (r *Record) Chain(buf []uint64) (chain []uint64, user int) {
 	return buf, user
 }
 
-// plan says how to find a sample's event.
+// plan says how to find a record's event.
 type plan struct {
-	id, trailer int // offsets, see idAt and trailerID
-	size        int // of the trailer
-	all         bool
+	id, trailer int  // offsets, see idAt and trailerID
+	all         bool // other records than samples have an id too
 }
 
-// decode fills rec from a record's body, the bytes after its header.
+// decode fills rec from a record's body.
 func (r *Reader) decode(rec *Record, body []byte) error {
 	if r.plan == nil {
-		r.plan = r.makePlan()
+		var err error
+		if r.plan, err = r.makePlan(); err != nil {
+			return err
+		}
 	}
 	if rec.Type == Sample {
 		return r.decodeSample(rec, body)
@@ -135,83 +163,91 @@ func (r *Reader) decode(rec *Record, body []byte) error {
 		r.decodeMmap(rec, &c)
 	case Comm:
 		rec.PID, rec.TID = int32(c.u32()), int32(c.u32())
-		rec.Name, rec.Exec = string(untilNUL(c.b)), rec.Misc&miscCommExec != 0
+		rec.Name, rec.Exec = r.intern(untilNUL(c.b)), rec.Misc&miscCommExec != 0
 	case Fork, Exit:
 		rec.Task = Task{int32(c.u32()), int32(c.u32()), int32(c.u32()), int32(c.u32())}
 		rec.Time = c.u64()
 	case Lost:
-		c.u64() // id
-		rec.Count = c.u64()
+		rec.LostID, rec.Count = c.u64(), c.u64()
 	case LostSamples:
 		rec.Count = c.u64()
 	}
 	if c.short {
-		return r.fail(rec.Offset, rec.Type.String(), ErrCorrupt, "it has only %d bytes; the file is damaged", len(body))
+		return r.damaged(rec, "its fields need more than its %d bytes; the file is damaged", len(body))
 	}
 	r.decodeTrailer(rec, body)
 	return nil
 }
 
-func (r *Reader) makePlan() *plan {
+// makePlan finds where all events have their id; where they differ, a record's
+// event cannot be told (evlist__valid_sample_type, evlist__valid_sample_id_all).
+func (r *Reader) makePlan() (*plan, error) {
 	if len(r.events) == 0 {
-		return &plan{id: -1, trailer: -1}
+		return &plan{id: -1, trailer: -1}, nil
 	}
-	// perf_evlist__id_pos: all attributes agree on the position, since the kernel
-	// does on PERF_SAMPLE_IDENTIFIER.
-	a := &r.events[0].Attr
-	return &plan{
-		id: idAt(a.SampleType), trailer: trailerID(a.SampleType), size: trailerSize(a.SampleType),
-		all: a.Flags&flagSampleIDAll != 0,
+	var p *plan
+	for _, ev := range r.events {
+		q := plan{id: idAt(ev.Attr.SampleType), trailer: trailerID(ev.Attr.SampleType), all: ev.Attr.Flags&flagSampleIDAll != 0}
+		switch {
+		case p == nil:
+			p = &q
+		case q != *p:
+			return nil, r.fail(r.in.pos, "event "+ev.Name, ErrUnsupported, "its samples have their id elsewhere than those of %s; record with perf record, which makes them agree", r.events[0].Name)
+		}
 	}
+	return p, nil
 }
 
-// eventOf returns the event that an id belongs to.
+// recentID remembers an id that was looked up.
+type recentID struct {
+	id    uint64
+	event *Event
+}
+
+// eventOf returns the event that an id belongs to, or nil.
 func (r *Reader) eventOf(id uint64) *Event {
-	if id == r.lastID && r.lastEvent != nil {
-		return r.lastEvent
+	slot := &r.recent[id%uint64(len(r.recent))]
+	if slot.id == id && slot.event != nil {
+		return slot.event
 	}
 	ev := r.byID[id]
-	r.lastID, r.lastEvent = id, ev
+	*slot = recentID{id, ev}
 	return ev
 }
 
-// decodeSample follows evsel__parse_sample.
+// decodeSample follows evsel__parse_sample: first the fields of fixed size, whose
+// places are known, then the others in turn.
 func (r *Reader) decodeSample(rec *Record, body []byte) error {
 	ev, err := r.sampleEvent(rec, body)
 	if err != nil {
 		return err
 	}
 	rec.Event, rec.HasID = ev, true
-	c := cursor{b: body}
+	l := &ev.layout
+	if len(body) < l.size {
+		return r.damaged(rec, "the fields of %s need %d bytes, it has %d; the file is damaged", ev.Name, l.size, len(body))
+	}
+	le := binary.LittleEndian
+	if l.ip >= 0 {
+		rec.IP = le.Uint64(body[l.ip:])
+	}
+	if l.tid >= 0 {
+		rec.PID, rec.TID = int32(le.Uint32(body[l.tid:])), int32(le.Uint32(body[l.tid+4:]))
+	}
+	if l.time >= 0 {
+		rec.Time = le.Uint64(body[l.time:])
+	}
+	if l.addr >= 0 {
+		rec.Addr = le.Uint64(body[l.addr:])
+	}
+	if l.cpu >= 0 {
+		rec.CPU = int32(le.Uint32(body[l.cpu:]))
+	}
+	if l.period >= 0 {
+		rec.Period = le.Uint64(body[l.period:])
+	}
+	c := cursor{b: body[l.size:]}
 	t := ev.Attr.SampleType
-	if t&sampleIdentifier != 0 {
-		c.u64()
-	}
-	if t&sampleIP != 0 {
-		rec.IP = c.u64()
-	}
-	if t&sampleTID != 0 {
-		rec.PID, rec.TID = int32(c.u32()), int32(c.u32())
-	}
-	if t&sampleTime != 0 {
-		rec.Time = c.u64()
-	}
-	if t&sampleAddr != 0 {
-		c.u64()
-	}
-	if t&sampleID != 0 {
-		c.u64()
-	}
-	if t&sampleStreamID != 0 {
-		c.u64()
-	}
-	if t&sampleCPU != 0 {
-		rec.CPU = int32(c.u32())
-		c.u32()
-	}
-	if t&samplePeriod != 0 {
-		c.u64()
-	}
 	if t&sampleRead != 0 {
 		skipRead(&c, ev.Attr.ReadFormat)
 	}
@@ -222,27 +258,27 @@ func (r *Reader) decodeSample(rec *Record, body []byte) error {
 		rec.Raw = c.take(uint64(c.u32()))
 	}
 	if c.short {
-		return r.fail(rec.Offset, "sample of "+ev.Name, ErrCorrupt, "its fields need more than its %d bytes; the file is damaged", len(body))
+		return r.damaged(rec, "the fields of %s need more than its %d bytes; the file is damaged", ev.Name, len(body))
 	}
 	return nil
 }
 
+// sampleEvent is evlist__event2evsel for samples.
 func (r *Reader) sampleEvent(rec *Record, body []byte) (*Event, error) {
 	at := r.plan.id
-	if at < 0 || len(r.events) == 1 {
-		if len(r.events) == 0 {
-			return nil, r.fail(rec.Offset, "sample", ErrCorrupt, "the file describes no event")
-		}
+	switch {
+	case len(r.events) == 0:
+		return nil, r.damaged(rec, "the file describes no event before it; the file is damaged")
+	case len(r.events) == 1 || at < 0:
 		return r.events[0], nil
-	}
-	if at+8 > len(body) {
-		return nil, r.fail(rec.Offset, "sample", ErrCorrupt, "it has only %d bytes; the file is damaged", len(body))
+	case at+8 > len(body):
+		return nil, r.damaged(rec, "its id would be at byte %d of %d; the file is damaged", at, len(body))
 	}
 	id := binary.LittleEndian.Uint64(body[at:])
 	if ev := r.eventOf(id); ev != nil {
 		return ev, nil
 	}
-	return nil, r.fail(rec.Offset, "sample", ErrCorrupt, "no event has its id %d; the file is damaged", id)
+	return nil, r.damaged(rec, "no event has its id %d; the file is damaged", id)
 }
 
 // takeChain decodes a callchain into the reader's buffer.
@@ -253,8 +289,8 @@ func (r *Reader) takeChain(rec *Record, c *cursor) {
 		return
 	}
 	r.chain = r.chain[:0]
-	for range n {
-		r.chain = append(r.chain, c.u64())
+	for b := c.take(n * 8); len(b) >= 8; b = b[8:] {
+		r.chain = append(r.chain, binary.LittleEndian.Uint64(b))
 	}
 	rec.Callchain = r.chain
 }
@@ -302,21 +338,28 @@ func (r *Reader) decodeMmap(rec *Record, c *cursor) {
 	rec.PID, rec.TID = m.PID, m.TID
 }
 
+// namesMax bounds the strings that intern keeps.
+const namesMax = 1 << 16
+
 // intern returns b as a string that is shared with equal ones.
 func (r *Reader) intern(b []byte) string {
-	if s, ok := r.strings[string(b)]; ok {
+	if s, ok := r.names[string(b)]; ok {
 		return s
 	}
+	if len(r.names) == namesMax {
+		clear(r.names)
+	}
 	s := string(b)
-	r.strings[s] = s
+	r.names[s] = s
 	return s
 }
 
 // decodeTrailer takes time, CPU and thread from the end of a record that is no
-// sample (perf_evsel__parse_id_sample).
+// sample (perf_evsel__parse_id_sample). Records that perf itself made up have no
+// id, and are of the first event (evlist__event2evsel).
 func (r *Reader) decodeTrailer(rec *Record, body []byte) {
 	p := r.plan
-	if !p.all || len(body) < p.size || rec.Type >= 64 {
+	if !p.all || rec.Type >= userTypes {
 		return
 	}
 	ev := r.events[0]
@@ -350,4 +393,22 @@ func (r *Reader) decodeTrailer(rec *Record, body []byte) {
 	if t&sampleCPU != 0 {
 		rec.CPU = int32(c.u32())
 	}
+}
+
+var typeNames = map[Type]string{
+	Mmap: "MMAP", Lost: "LOST", Comm: "COMM", Exit: "EXIT", Fork: "FORK", Sample: "SAMPLE", Mmap2: "MMAP2",
+	LostSamples: "LOST_SAMPLES", FinishedRound: "FINISHED_ROUND", headerAttr: "HEADER_ATTR", tracingData: "HEADER_TRACING_DATA",
+	compressed: "COMPRESSED", compressed2: "COMPRESSED2", 5: "THROTTLE", 6: "UNTHROTTLE", 8: "READ", 11: "AUX", 12: "ITRACE_START",
+	14: "SWITCH", 15: "SWITCH_CPU_WIDE", 16: "NAMESPACES", 17: "KSYMBOL", 18: "BPF_EVENT", 19: "CGROUP", 20: "TEXT_POKE",
+	21: "AUX_OUTPUT_HW_ID", 22: "CALLCHAIN_DEFERRED", 65: "HEADER_EVENT_TYPE", buildIDRecord: "HEADER_BUILD_ID", 69: "ID_INDEX",
+	70: "AUXTRACE_INFO", auxTrace: "AUXTRACE", 72: "AUXTRACE_ERROR", 73: "THREAD_MAP", 74: "CPU_MAP", 75: "STAT_CONFIG", 76: "STAT",
+	77: "STAT_ROUND", eventUpdate: "EVENT_UPDATE", 79: "TIME_CONV", headerFeature: "HEADER_FEATURE", 82: "FINISHED_INIT",
+}
+
+// String is the name in perf's source.
+func (t Type) String() string {
+	if s, ok := typeNames[t]; ok {
+		return "PERF_RECORD_" + s
+	}
+	return "record of type " + strconv.FormatUint(uint64(t), 10)
 }

@@ -1,0 +1,99 @@
+package perfdata
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+)
+
+// bufferSize is what is read of a file at once; a record has at most 64 KiB. Files
+// are read rather than mapped, so that one that shrinks meanwhile is an error and
+// no SIGBUS.
+const bufferSize = 1 << 20
+
+// source is a window onto the bytes of a file.
+type source struct {
+	in     io.Reader
+	buf    []byte
+	lo, hi int   // what is read but not yet taken is buf[lo:hi]
+	pos    int64 // of buf[lo], in the file
+	err    error // what ended reading
+}
+
+func newSource(in io.Reader, pos int64) source {
+	return source{in: in, buf: make([]byte, bufferSize), pos: pos}
+}
+
+// peek returns the next n bytes, at most bufferSize, without taking them; fewer
+// where the file ends before.
+func (s *source) peek(n int) []byte {
+	if s.hi-s.lo < n {
+		s.fill(n)
+	}
+	return s.buf[s.lo:min(s.lo+n, s.hi)]
+}
+
+// emptyReadsMax bounds the reads in a row that yield nothing.
+const emptyReadsMax = 100
+
+func (s *source) fill(n int) {
+	s.hi = copy(s.buf, s.buf[s.lo:s.hi])
+	s.lo = 0
+	for empty := 0; s.hi < n && s.err == nil; {
+		var got int
+		got, s.err = s.in.Read(s.buf[s.hi:])
+		s.hi += got
+		if got > 0 {
+			empty = 0
+		} else if empty++; empty == emptyReadsMax && s.err == nil {
+			s.err = io.ErrNoProgress
+		}
+	}
+}
+
+// take moves past n bytes that peek returned.
+func (s *source) take(n int) {
+	s.lo += n
+	s.pos += int64(n)
+}
+
+// skip moves past n bytes and returns how many there were.
+func (s *source) skip(n uint64) (skipped uint64) {
+	for skipped < n {
+		b := s.peek(int(min(n-skipped, bufferSize)))
+		if len(b) == 0 {
+			break
+		}
+		s.take(len(b))
+		skipped += uint64(len(b))
+	}
+	return skipped
+}
+
+// read returns a copy of the next n bytes; fewer where the file ends before. It
+// takes memory as bytes arrive, not as n promises.
+func (s *source) read(n uint64) (b []byte) {
+	for uint64(len(b)) < n {
+		part := s.peek(int(min(n-uint64(len(b)), bufferSize)))
+		if len(part) == 0 {
+			break
+		}
+		b = append(b, part...)
+		s.take(len(part))
+	}
+	return b
+}
+
+// failure is the I/O error that ended reading, nil at the end of the file.
+func (s *source) failure() error {
+	if errors.Is(s.err, io.EOF) {
+		return nil
+	}
+	return s.err
+}
+
+// recordHeaderSize is the size of a perf_event_header: type, misc, size.
+const recordHeaderSize = 8
+
+// sizeOf is the size in a record's header.
+func sizeOf(head []byte) int { return int(binary.LittleEndian.Uint16(head[6:])) }
