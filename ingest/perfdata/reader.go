@@ -2,7 +2,6 @@ package perfdata
 
 import (
 	"encoding/binary"
-	"errors"
 	"io"
 )
 
@@ -46,7 +45,8 @@ func New(at io.ReaderAt, size int64, name string) (*Reader, error) {
 	}
 	start := int64(records.offset)
 	r.end = start + int64(records.size)
-	r.in = newSource(io.NewSectionReader(at, start, min(r.end, size)-start), start)
+	there := min(r.end, size) - start
+	r.in = newSource(io.NewSectionReader(at, start, there), start, there)
 	return r, nil
 }
 
@@ -54,7 +54,7 @@ func New(at io.ReaderAt, size int64, name string) (*Reader, error) {
 // records, before the first sample.
 func NewPipe(in io.Reader, name string) (*Reader, error) {
 	r := newReader(name)
-	r.in = newSource(in, 0)
+	r.in = newSource(in, 0, bufferSize)
 	b := r.in.peek(pipeHeaderSize)
 	if err := r.in.failure(); err != nil {
 		return nil, r.readError(0, "header", err)
@@ -100,10 +100,12 @@ func (r *Reader) Next(rec *Record) error {
 				err = r.takeIn(rec, body)
 			}
 		}
-		if e := (*Error)(nil); errors.As(err, &e) && e.Skippable {
-			return err
+		if err != nil {
+			if e, ok := err.(*Error); ok && e.Skippable {
+				return err
+			}
+			r.err = err
 		}
-		r.err = err
 	}
 	return r.err
 }

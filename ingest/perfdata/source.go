@@ -6,10 +6,12 @@ import (
 	"io"
 )
 
-// bufferSize is what is read of a file at once; a record has at most 64 KiB. Files
-// are read rather than mapped, so that one that shrinks meanwhile is an error and
-// no SIGBUS.
-const bufferSize = 1 << 20
+// bufferSize is what is read of a file at once. Files are read rather than mapped,
+// so that one that shrinks meanwhile is an error and no SIGBUS.
+const bufferSize = 1 << 18
+
+// recordSizeMax is more than any record has, whose size is a uint16.
+const recordSizeMax = 1 << 16
 
 // source is a window onto the bytes of a file.
 type source struct {
@@ -20,11 +22,12 @@ type source struct {
 	err    error // what ended reading
 }
 
-func newSource(in io.Reader, pos int64) source {
-	return source{in: in, buf: make([]byte, bufferSize), pos: pos}
+// newSource reads in, which is at pos in the file and has about size bytes.
+func newSource(in io.Reader, pos, size int64) source {
+	return source{in: in, buf: make([]byte, min(max(size, recordSizeMax), bufferSize)), pos: pos}
 }
 
-// peek returns the next n bytes, at most bufferSize, without taking them; fewer
+// peek returns the next n bytes, at most recordSizeMax, without taking them; fewer
 // where the file ends before.
 func (s *source) peek(n int) []byte {
 	if s.hi-s.lo < n {
@@ -60,7 +63,7 @@ func (s *source) take(n int) {
 // skip moves past n bytes and returns how many there were.
 func (s *source) skip(n uint64) (skipped uint64) {
 	for skipped < n {
-		b := s.peek(int(min(n-skipped, bufferSize)))
+		b := s.peek(int(min(n-skipped, recordSizeMax)))
 		if len(b) == 0 {
 			break
 		}
@@ -74,7 +77,7 @@ func (s *source) skip(n uint64) (skipped uint64) {
 // takes memory as bytes arrive, not as n promises.
 func (s *source) read(n uint64) (b []byte) {
 	for uint64(len(b)) < n {
-		part := s.peek(int(min(n-uint64(len(b)), bufferSize)))
+		part := s.peek(int(min(n-uint64(len(b)), recordSizeMax)))
 		if len(part) == 0 {
 			break
 		}

@@ -205,7 +205,7 @@ func tracing(systems map[string][]string) []byte {
 func deflate(t testing.TB, records []byte, every int) []byte {
 	t.Helper()
 	var buf, out bytes.Buffer
-	w, err := zstd.NewWriter(&buf, zstd.WithEncoderConcurrency(1))
+	w, err := zstd.NewWriter(&buf, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(zstd.MinWindowSize))
 	if err != nil {
 		t.Fatal(err)
 	}
