@@ -2,6 +2,7 @@ package perfdata
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -113,7 +114,7 @@ func ParseFormat(system, text string) (*Format, error) {
 				return nil, fmt.Errorf("format of %s:%s: %w", system, f.Name, err)
 			}
 			if len(f.Fields) == formatFieldsMax {
-				return nil, fmt.Errorf("format of %s:%s: %w: more than %d fields", system, f.Name, ErrLimit, formatFieldsMax)
+				return nil, fmt.Errorf("format of %s:%s: %w: more than %d fields (formatFieldsMax)", system, f.Name, ErrLimit, formatFieldsMax)
 			}
 			f.Fields = append(f.Fields, field)
 		case strings.HasPrefix(line, "print fmt:"):
@@ -210,7 +211,11 @@ func (r *Reader) tracingData(b []byte, offset int64) error {
 			}
 			f, err := ParseFormat(system, string(text))
 			if err != nil {
-				return r.fail(start, what, ErrCorrupt, "%v; the file is damaged", err)
+				kind := ErrCorrupt
+				if errors.Is(err, ErrLimit) {
+					kind = ErrLimit
+				}
+				return r.fail(start, what, kind, "%v; the file is damaged", err)
 			}
 			r.formats[f.ID] = f
 		}
