@@ -34,11 +34,15 @@ func Play(ctx context.Context, trace Trace, profile *Profile, options Options) (
 	}
 	res := &Result{Options: options, Machine: MachineSummary{profile.Name, topo.CPUs(), topo.Sockets(), profile.SMT}}
 	res.Runs = make([]Run, len(options.Resolvers))
+	in, err := inferenceFor(ctx, trace, profile, s, Everything)
+	if err != nil {
+		return nil, err
+	}
 	players := make([]*player, len(options.Resolvers))
 	errs := make([]error, len(options.Resolvers))
 	var wg sync.WaitGroup
 	for i, name := range options.Resolvers {
-		p, err := newPlayer(trace, profile, topo, &res.Options, s, name, Everything)
+		p, err := newPlayer(trace, profile, topo, &res.Options, s, name, Everything, in)
 		if err != nil {
 			return nil, err
 		}
@@ -52,6 +56,14 @@ func Play(ctx context.Context, trace Trace, profile *Profile, options Options) (
 	res.Trace = players[0].summary(trace)
 	res.Warnings = append(append(res.Warnings, trace.Meta().Warnings...), players[0].warnings()...)
 	return res, nil
+}
+
+// inferenceFor is nil when lock events tell what it would infer.
+func inferenceFor(ctx context.Context, trace Trace, profile *Profile, s *survey, using Using) (*inference, error) {
+	if using == Locks || using == Everything && s.lockRows {
+		return nil, nil
+	}
+	return newInference(ctx, trace, profile, s)
 }
 
 // topology puts as many CPUs to use as asked for, or as the recording had.
@@ -77,7 +89,7 @@ type player struct {
 	survey *survey
 }
 
-func newPlayer(trace Trace, profile *Profile, topo *sim.Topology, options *Options, s *survey, resolver string, using Using) (*player, error) {
+func newPlayer(trace Trace, profile *Profile, topo *sim.Topology, options *Options, s *survey, resolver string, using Using, in *inference) (*player, error) {
 	r, err := sim.FindResolver(resolver)
 	if err != nil {
 		return nil, err
@@ -88,7 +100,7 @@ func newPlayer(trace Trace, profile *Profile, topo *sim.Topology, options *Optio
 	}
 	g := newGatherer(resolver)
 	sys := sim.NewSystem(sim.Config{Topology: topo, Resolver: r, Seed: options.Seed, Probes: &mm.Uprobes{}, Observer: g, AsRecorded: asRecorded(options, topo, s)})
-	rec := newReconstructor(stream, using, profile, s)
+	rec := newReconstructor(stream, using, profile, s, in)
 	return &player{
 		rec: rec, src: newSource(rec, sys, topo, options, s), sys: sys, gather: g,
 		closed: options.Timing != Original, stream: stream, survey: s,

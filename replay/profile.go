@@ -26,4 +26,7 @@ type Recorder struct {
 	// ExitLag, of a warm path, is from the sequence turning even to the stamp of the end of a
 	// syscall that released mmap_lock last.
 	ExitLag int64
+	// WakeLatency is from the end of a section to the stamp of the lock_acquired of
+	// a reader that slept.
+	WakeLatency int64
 }

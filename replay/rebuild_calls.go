@@ -13,7 +13,9 @@ func (r *reconstructor) takeSyscall(t *thread, ev *traces.Event) {
 	t.call = syscallRow{kind: ev.Kind.String(), from: ev.Time, to: ev.Time + ev.Dur, change: c, stack: ev.Stack}
 	p := r.process(t.pid, ev.Comm)
 	if r.using == Syscalls {
-		if section, ok := r.profile.Sections.of(ev); ok {
+		kind := callKind(ev, r.breaks)
+		if section, ok := r.profile.Sections.of(ev, kind, r.profile.Recorder.ExitLag, r.inference.recording); ok {
+			recentOf(r.sections, t.pid).add(odd{section.start, section.end(), t.tid})
 			r.emitModelled(t, ev, p, section, c)
 			return
 		}
@@ -140,7 +142,7 @@ func (r *reconstructor) takeFork(t *thread, ev *traces.Event) {
 		o.Kind = "fork"
 	}
 	if r.using == Syscalls {
-		if section, ok := r.profile.Sections.of(ev); ok {
+		if section, ok := r.profile.Sections.of(ev, "fork", 0, 0); ok {
 			r.emitModelled(t, ev, parent, section, c)
 			return
 		}

@@ -73,8 +73,8 @@ type thread struct {
 	truth    lookup     // the same, for Origin.Truth alone
 	lock     hold       // of mmap_lock, from its lock_start on
 	lastRow  int64      // ns, of its row before
-	rhythm   rhythm
-	section  *Origin // its latest section
+	lastHit  int64      // ns, 0 before its first
+	section  *Origin    // its latest section
 }
 
 // syscallRow is a syscall: its rows of lock events lie between the times.
@@ -120,6 +120,10 @@ type reconstructor struct {
 	using   Using
 	profile *Profile
 	survey  *survey
+	// For Syscalls: how to tell late hits, and what they may be late for.
+	inference *inference
+	sections  map[int32]*recent
+	breaks    map[int32]uint64
 
 	files     mm.Files
 	processes map[int32]*process
@@ -144,6 +148,13 @@ type notes struct {
 	firstRefusal                       error
 	unended                            int64 // locks still held at the end
 	late                               int64 // actions out of order by more than maxLag
+	expected, variance                 int64 // of the fallbacks, where arrivals are inferred: millionths
+}
+
+// expect adds a fallback of the likelihood in millionths.
+func (n *notes) expect(ppm int64) {
+	n.expected += ppm
+	n.variance += ppm * (1_000_000 - ppm) / 1_000_000
 }
 
 // maxLag is how far before its row's time an action may lie, in ns. What is known
@@ -154,12 +165,12 @@ const maxLag = 20_000_000
 // event must not hold up the replay for ever.
 const maxOpen = 1_000_000_000
 
-func newReconstructor(stream traces.Stream, using Using, profile *Profile, s *survey) *reconstructor {
-	if using == Everything && !s.lockRows {
+func newReconstructor(stream traces.Stream, using Using, profile *Profile, s *survey, in *inference) *reconstructor {
+	if in != nil {
 		using = Syscalls
 	}
 	return &reconstructor{
-		stream: stream, using: using, profile: profile, survey: s,
+		stream: stream, using: using, profile: profile, survey: s, inference: in, sections: map[int32]*recent{}, breaks: map[int32]uint64{},
 		processes: map[int32]*process{}, threads: map[int32]*thread{}, lastStart: map[int32]int64{},
 	}
 }
@@ -301,6 +312,7 @@ func (r *reconstructor) takeHit(t *thread, ev *traces.Event) {
 	if t.lookup.start != 0 {
 		r.open--
 	}
+	t.lastHit = ev.Time
 	t.lookup, t.truth = lookup{}, lookup{}
 	a := action{kind: sim.OpHit, at: begin, proc: r.process(t.pid, ev.Comm), origin: o, addr: ev.Addr, offset: ev.Addr % mm.PageSize}
 	a.file = r.fileOf(ev, ev.Probe)
@@ -324,8 +336,13 @@ func (r *reconstructor) arrival(t *thread, ev *traces.Event) (int64, bool) {
 		return t.lookup.arrive, true
 	case t.lookup.start != 0 && r.using != Syscalls:
 		return t.lookup.start - rec.FailLag - t.lookup.cold - rec.Window, true
-	case r.using == Syscalls:
-		return r.inferArrival(t, ev), false
+	case r.using == Syscalls && t.lastHit != 0:
+		ppm, begin := r.inference.explain(rec, r.sections[t.pid], t.tid, t.lastHit, ev.Time)
+		r.notes.expect(ppm)
+		if ppm >= 500_000 {
+			return begin, false
+		}
+		return r.sections[t.pid].avoid(t.tid, ev.Time-rec.HitLag-rec.Window, rec.Window), false
 	}
 	return ev.Time - rec.HitLag - rec.Window, false
 }

@@ -34,11 +34,12 @@ const (
 	coldFrom, coldSpan = 6_000, 30_000
 )
 
-// gap gathers durations in ns and settles on two quantiles.
+// gap gathers durations in ns and settles on what they are mostly like.
 type gap struct {
-	samples         []int64
-	quarter, median int64 // 0 where the trace has no sample
-	count           int
+	samples                []int64
+	tenth, quarter, median int64 // 0 where the trace has no sample
+	mean                   int64 // of those up to five times the median: the rest were contended
+	count                  int
 }
 
 // gapSamples bounds what is kept of a gap; a quantile needs no more.
@@ -53,9 +54,24 @@ func (g *gap) add(ns int64) {
 func (g *gap) settle() {
 	if g.count = len(g.samples); g.count > 0 {
 		slices.Sort(g.samples)
+		g.tenth = g.samples[g.count/10]
 		g.quarter, g.median = g.samples[g.count/4], g.samples[g.count/2]
 	}
+	g.settleMean()
 	g.samples = nil
+}
+
+func (g *gap) settleMean() {
+	var sum, n int64
+	for _, d := range g.samples {
+		if d <= 5*g.median {
+			sum += d
+			n++
+		}
+	}
+	if n > 0 {
+		g.mean = sum / n
+	}
 }
 
 func (g *recorderGaps) settle() {

@@ -6,44 +6,57 @@ import "github.com/replay/replay/traces"
 // lock events. Kinds that are absent take no write lock.
 type SectionModel map[string]KindModel
 
-// KindModel is one kind of operation: its write section begins Before ns after
-// the entry and takes what is left of the syscall but for After ns, at most; the
-// figures in permille divide it.
+// KindModel is one kind of operation. All are times of the syscall alone; what a
+// recorder of lock events adds to its start is found on the trace, see inference.
 type KindModel struct {
-	StartPermille int64 // of the syscall's duration: from the entry to the lock
-	HoldPermille  int64 // held for write
-	ReadPermille  int64 // then held for read, after a downgrade
+	Start int64 // ns from the syscall's entry to the sequence turning odd
+	// Hold is ns until the sequence is even; 0: until shortly before the syscall
+	// returns. What is left of the syscall after Hold has the lock for read: munmap
+	// and a shrinking brk downgrade before they free pages.
+	Hold int64
 }
+
+// brkShrink is the kind of a brk that gives memory back: it downgrades.
+const brkShrink = "brk_shrink"
 
 // modelledSection is a write section in ns: held for write from start, and then
 // for read.
 type modelledSection struct{ start, hold, readHold int64 }
 
-// of places the write section of a syscall or fork.
-func (m SectionModel) of(ev *traces.Event) (modelledSection, bool) {
-	k, ok := m[ev.Kind.String()]
+func (s modelledSection) end() int64 { return s.start + s.hold }
+
+// of places the write section of a syscall or fork. The recorder spent recording
+// ns in it before the lock was tried.
+func (m SectionModel) of(ev *traces.Event, kind string, exitLag, recording int64) (modelledSection, bool) {
+	k, ok := m[kind]
 	if !ok || !takesWriteLock(ev) {
 		return modelledSection{}, false
 	}
-	return modelledSection{
-		start:    ev.Time + ev.Dur*k.StartPermille/1000,
-		hold:     max(ev.Dur*k.HoldPermille/1000, 1),
-		readHold: ev.Dur * k.ReadPermille / 1000,
-	}, true
+	if ev.Kind == traces.Fork {
+		// The row is at the end of the copy, whose length it does not tell.
+		return modelledSection{start: ev.Time - k.Start - k.Hold, hold: max(k.Hold, 1)}, true
+	}
+	start, end := ev.Time+k.Start+recording, ev.Time+ev.Dur-exitLag
+	if end <= start {
+		return modelledSection{}, false // too short to have got that far
+	}
+	s := modelledSection{start: start, hold: end - start}
+	if k.Hold > 0 && k.Hold < s.hold {
+		s.hold, s.readHold = k.Hold, s.hold-k.Hold
+	}
+	return s, true
 }
 
-// Advice that takes mmap_lock for write, since it changes vm_flags (mm/madvise.c,
-// madvise_need_mmap_write and its successor get_lock_mode).
-const (
-	madvNormal     = 0
-	madvRandom     = 1
-	madvSequential = 2
-)
+// takesWriteLock reports whether a syscall gets as far as the write lock.
+func takesWriteLock(ev *traces.Event) bool {
+	return ev.Kind != traces.Madvise || writeAdvice(ev.Advice)
+}
 
-// writeAdvice reports whether madvise takes the lock for write.
+// writeAdvice reports whether madvise takes the lock for write, since it changes
+// vm_flags (mm/madvise.c: madvise_need_mmap_write, later get_lock_mode).
 func writeAdvice(advice int32) bool {
 	switch advice {
-	case madvNormal, madvRandom, madvSequential,
+	case 0, 1, 2, // NORMAL, RANDOM, SEQUENTIAL
 		10, 11, // DONTFORK, DOFORK
 		12, 13, // MERGEABLE, UNMERGEABLE
 		14, 15, // HUGEPAGE, NOHUGEPAGE
@@ -52,15 +65,4 @@ func writeAdvice(advice int32) bool {
 		return true
 	}
 	return false
-}
-
-// takesWriteLock reports whether a syscall gets as far as the write lock.
-func takesWriteLock(ev *traces.Event) bool {
-	switch ev.Kind {
-	case traces.Madvise:
-		return writeAdvice(ev.Advice)
-	case traces.Brk:
-		return true // brk(0) takes it too, and returns the current end
-	}
-	return true
 }

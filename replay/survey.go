@@ -21,6 +21,9 @@ type survey struct {
 	arriveRows   bool
 	threads      map[int32]*threadSurvey
 	gaps         recorderGaps
+	rhythms      map[int32]*gapTable // gaps between the hits of each thread
+	rhythm       gapTable            // of all
+	durations    [traces.Madvise + 1]gap
 	lastStart    map[int32]int64 // ns, of the latest lock_start of each CPU
 }
 
@@ -47,7 +50,7 @@ func takeSurvey(ctx context.Context, trace Trace) (*survey, error) {
 		return nil, err
 	}
 	defer closeStream(stream)
-	s := &survey{threads: map[int32]*threadSurvey{}, lastStart: map[int32]int64{}, start: -1}
+	s := &survey{threads: map[int32]*threadSurvey{}, lastStart: map[int32]int64{}, rhythms: map[int32]*gapTable{}, start: -1}
 	var ev traces.Event
 	for {
 		err := stream.Next(&ev)
@@ -66,6 +69,9 @@ func takeSurvey(ctx context.Context, trace Trace) (*survey, error) {
 	s.lost = max(s.lost, trace.Meta().Lost)
 	s.cpus = max(s.cpus, trace.Meta().CPUs, 1)
 	s.gaps.settle()
+	for i := range s.durations {
+		s.durations[i].settle()
+	}
 	return s, nil
 }
 
@@ -96,6 +102,8 @@ func (s *survey) add(ev *traces.Event) {
 		t := s.thread(ev.TID)
 		if t.hits == 0 {
 			t.first = ev.Time
+		} else {
+			s.addGap(ev.TID, ev.Time-t.last)
 		}
 		t.hits++
 		t.last = ev.Time
@@ -104,7 +112,35 @@ func (s *survey) add(ev *traces.Event) {
 		s.arriveRows = true
 	case ev.Kind.IsLock():
 		s.lockRows = true
+	case ev.Kind.IsSyscall() && floors[ev.Kind] > 0 && ev.Got(traces.ColDur):
+		s.durations[ev.Kind].add(ev.Dur)
 	}
+}
+
+func (s *survey) addGap(tid int32, ns int64) {
+	g := s.rhythms[tid]
+	if g == nil {
+		g = &gapTable{}
+		s.rhythms[tid] = g
+	}
+	g.add(ns)
+	s.rhythm.add(ns)
+}
+
+// recordingGuess is what a recorder of lock events seems to add to a syscall, in
+// ns: how much longer the shortest are than without.
+func (s *survey) recordingGuess() int64 {
+	var sum, n int64
+	for kind := traces.Mmap; kind <= traces.Madvise; kind++ {
+		if d := &s.durations[kind]; floors[kind] > 0 && d.count >= 20 {
+			sum += (d.tenth - floors[kind]) * int64(d.count)
+			n += int64(d.count)
+		}
+	}
+	if n == 0 {
+		return 0
+	}
+	return max(sum/n, 0)
 }
 
 func (s *survey) addLoss(ev *traces.Event) {

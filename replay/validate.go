@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/replay/replay/sim"
@@ -16,10 +17,13 @@ type Validation struct {
 	Hits      int64
 	Observed  int64 // fallbacks that the kernel made
 	Predicted int64 // fallbacks that the model made
-	TP        int64 // both
-	FP, FN    int64 // only the model; only the kernel
-	Waits     struct{ Observed, Predicted Dist }
-	Misses    []Miss // the worst first
+	// Expected is the expectation of their number, and Spread its two standard
+	// deviations, where arrivals are inferred and so uncertain; else Predicted and 0.
+	Expected, Spread float64
+	TP               int64 // both
+	FP, FN           int64 // only the model; only the kernel
+	Waits            struct{ Observed, Predicted Dist }
+	Misses           []Miss // the worst first
 }
 
 // Miss is a hit whose outcome was predicted wrongly.
@@ -55,19 +59,32 @@ func Validate(ctx context.Context, trace Trace, profile *Profile, using Using, m
 		return nil, err
 	}
 	fitWindow(recorded, topo)
-	p, err := newPlayer(trace, recorded, topo, &options, s, resolverOfKernel, using)
+	in, err := inferenceFor(ctx, trace, recorded, s, using)
 	if err != nil {
 		return nil, err
 	}
-	if using == Locks {
-		p.src.lockDelay = sim.Time(s.gaps.start[1].median) * sim.Nanosecond
+	p, err := newPlayer(trace, recorded, topo, &options, s, resolverOfKernel, using, in)
+	if err != nil {
+		return nil, err
 	}
+	p.src.lockDelay = lockDelay(s, in)
 	v := &validator{start: s.start, keep: misses, v: Validation{Using: using}, observed: newSketch(), predicted: newSketch()}
 	p.gather.each = v.hit
 	if _, err := p.play(ctx); err != nil {
 		return nil, err
 	}
+	v.expect(&p.rec.notes, in)
 	return v.finish(), nil
+}
+
+// lockDelay is what the recorder spent between a refused speculation and the
+// lock, where it recorded that.
+func lockDelay(s *survey, in *inference) sim.Time {
+	ns := s.gaps.start[1].mean
+	if in != nil {
+		ns = in.recording
+	}
+	return sim.Time(ns) * sim.Nanosecond
 }
 
 // lookupOnly is the profile of the machine that was recorded: hits take the CPU
@@ -75,6 +92,7 @@ func Validate(ctx context.Context, trace Trace, profile *Profile, using Using, m
 func lookupOnly(profile *Profile) *Profile {
 	p := *profile
 	p.Hit.ExitCycles, p.Hit.EntryCycles = 0, 0
+	p.Lock.WakeLatency = sim.Time(p.Recorder.WakeLatency) * sim.Nanosecond
 	return &p
 }
 
@@ -146,6 +164,15 @@ func (v *validator) trim() {
 		return cmp.Or(-cmp.Compare(a.WaitNs, b.WaitNs), cmp.Compare(a.Time, b.Time), cmp.Compare(a.TID, b.TID))
 	})
 	v.v.Misses = v.v.Misses[:min(v.keep, len(v.v.Misses))]
+}
+
+// expect takes over what is expected where arrivals are uncertain.
+func (v *validator) expect(n *notes, in *inference) {
+	v.v.Expected = float64(v.v.Predicted)
+	if in != nil {
+		v.v.Expected = float64(n.expected) / 1e6
+		v.v.Spread = 2 * math.Sqrt(float64(n.variance)/1e6)
+	}
 }
 
 func (v *validator) finish() *Validation {

@@ -3,6 +3,7 @@ package reports
 import (
 	"fmt"
 	"io"
+	"math"
 	"text/tabwriter"
 
 	"github.com/replay/replay/replay"
@@ -13,11 +14,16 @@ const ValidateSchema = "replay.validate/1"
 
 // Validation is a replay.Validation in JSON.
 type Validation struct {
-	Schema    string  `json:"schema"`
-	Using     string  `json:"using"`
-	Hits      int64   `json:"hits"`
-	Observed  int64   `json:"observed_fallbacks"`
-	Predicted int64   `json:"predicted_fallbacks"`
+	Schema    string `json:"schema"`
+	Using     string `json:"using"`
+	Hits      int64  `json:"hits"`
+	Observed  int64  `json:"observed_fallbacks"`
+	Predicted int64  `json:"predicted_fallbacks"`
+	// Decided is how many single hits were predicted to fall back. Predicted is the
+	// expectation, which differs where arrivals are inferred.
+	Decided   int64   `json:"decided_fallbacks"`
+	Expected  float64 `json:"expected_fallbacks"`
+	Spread    float64 `json:"expected_fallbacks_2sd"`
 	TP        int64   `json:"tp"`
 	FP        int64   `json:"fp"`
 	FN        int64   `json:"fn"`
@@ -45,8 +51,8 @@ func newWait(d replay.Dist) Wait {
 // ValidationJSON writes v as one JSON document.
 func ValidationJSON(w io.Writer, v *replay.Validation) error {
 	doc := Validation{
-		Schema: ValidateSchema, Using: v.Using.String(), Hits: v.Hits, Observed: v.Observed, Predicted: v.Predicted,
-		TP: v.TP, FP: v.FP, FN: v.FN, Precision: v.Precision(), Recall: v.Recall(), F1: v.F1(),
+		Schema: ValidateSchema, Using: v.Using.String(), Hits: v.Hits, Observed: v.Observed, Predicted: int64(math.Round(v.Expected)), Decided: v.Predicted,
+		Expected: v.Expected, Spread: v.Spread, TP: v.TP, FP: v.FP, FN: v.FN, Precision: v.Precision(), Recall: v.Recall(), F1: v.F1(),
 	}
 	doc.Wait.Observed, doc.Wait.Predicted = newWait(v.Waits.Observed), newWait(v.Waits.Predicted)
 	return writeJSON(w, doc)
@@ -72,6 +78,9 @@ func ValidationText(w io.Writer, v *replay.Validation) error {
 	row("predicted", v.Predicted, v.Waits.Predicted)
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	if v.Spread > 0 {
+		fmt.Fprintf(w, "\narrivals are inferred: %.1f ± %.1f fallbacks are expected, %d are decided\n", v.Expected, v.Spread, v.Predicted)
 	}
 	for i := range v.Misses {
 		explainMiss(w, i+1, &v.Misses[i])

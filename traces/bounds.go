@@ -166,25 +166,41 @@ func checkPage(r io.ReaderAt, codec format.CompressionCodec, h *format.PageHeade
 	if values < 0 || values > pageValuesMax {
 		return 0, fmt.Errorf("%d values, and at most pageValuesMax, %d, are read", values, pageValuesMax)
 	}
-	if codec == format.Zstd && !h.DataPageHeaderV2.Valid {
-		return ofColumn, checkZstd(r, offset, packed, plain)
+	if v2 := &h.DataPageHeaderV2; v2.Valid { // its levels come first and are not compressed
+		levels := int64(v2.V.RepetitionLevelsByteLength) + int64(v2.V.DefinitionLevelsByteLength)
+		if v2.V.RepetitionLevelsByteLength < 0 || v2.V.DefinitionLevelsByteLength < 0 || levels > min(packed, plain) {
+			return 0, fmt.Errorf("%d bytes of levels in a page of %d", levels, packed)
+		}
+		offset, packed, plain = offset+levels, packed-levels, plain-levels
 	}
-	return ofColumn, nil
+	return ofColumn, checkPacked(r, codec, offset, packed, plain)
 }
 
-// checkZstd checks that a compressed page unpacks to no more than its header
-// says, as far as the frame tells.
-func checkZstd(r io.ReaderAt, offset, packed, plain int64) error {
+// checkPacked checks that a compressed page unpacks to no more than its header
+// says, as far as the first bytes tell.
+func checkPacked(r io.ReaderAt, codec format.CompressionCodec, offset, packed, plain int64) error {
 	buf := make([]byte, min(packed, zstd.HeaderMaxSize))
 	if n, err := r.ReadAt(buf, offset); n < len(buf) {
 		return err
 	}
-	var frame zstd.Header
-	if err := frame.Decode(buf); err != nil {
-		return fmt.Errorf("zstd: %w", err)
+	unpacked := uint64(0)
+	switch codec {
+	case format.Uncompressed, format.Gzip:
+	case format.Zstd:
+		var frame zstd.Header
+		if err := frame.Decode(buf); err != nil && packed > 0 {
+			return fmt.Errorf("zstd: %w", err)
+		}
+		unpacked = frame.FrameContentSize // 0 where the frame does not tell
+	case format.Snappy:
+		unpacked, _ = binary.Uvarint(buf)
+	default:
+		// The library doubles its buffer for as long as a damaged LZ4 block does
+		// not fit.
+		return fmt.Errorf("%w: compression %s; write it with zstd, snappy or gzip", ErrUnsupported, codec)
 	}
-	if frame.HasFCS && frame.FrameContentSize > uint64(plain) {
-		return fmt.Errorf("zstd: %d bytes unpacked, not %d", frame.FrameContentSize, plain)
+	if unpacked > uint64(plain) {
+		return fmt.Errorf("%s: %d bytes unpacked, not %d", codec, unpacked, plain)
 	}
 	return nil
 }

@@ -73,11 +73,14 @@ var figures = []figure{
 	{"recorder", "acquire_lead", "sequence turning odd to the stamp of lock_acquired", nanos(func(p *replay.Profile) *int64 { return &p.Recorder.AcquireLead }), false},
 	{"recorder", "exit_lag", "sequence turning even to the end of the syscall", nanos(func(p *replay.Profile) *int64 { return &p.Recorder.ExitLag }), false},
 
+	{"recorder", "wake_latency", "end of a section to the lock_acquired of a reader that slept", nanos(func(p *replay.Profile) *int64 { return &p.Recorder.WakeLatency }), false},
+
 	{"sections", "mmap", "write section of mmap", writeSection("mmap"), true},
 	{"sections", "munmap", "write section of munmap", writeSection("munmap"), true},
 	{"sections", "mprotect", "write section of mprotect", writeSection("mprotect"), true},
 	{"sections", "mremap", "write section of mremap", writeSection("mremap"), true},
 	{"sections", "brk", "write section of brk", writeSection("brk"), true},
+	{"sections", "brk_shrink", "write section of a brk that gives memory back", writeSection("brk_shrink"), true},
 	{"sections", "madvise", "write section of madvise", writeSection("madvise"), true},
 	{"sections", "fork", "write section of fork on the parent", writeSection("fork"), true},
 }
@@ -205,17 +208,18 @@ func parseStep(n *yaml.Node) (sim.TurboStep, error) {
 func writeSection(kind string) codec {
 	return codec{
 		parse: func(p *replay.Profile, n *yaml.Node) error {
-			fields, err := record(n, "start_permille", "hold_permille", "read_permille")
+			fields, err := record(n, "start", "hold")
 			if err != nil {
 				return err
 			}
-			var v [3]int64
+			var v [2]int64
 			for i, f := range fields {
-				if v[i], err = parseWhole(f); err != nil {
+				if v[i], err = parseQuantity(f.Value, timeUnits); err != nil {
 					return err
 				}
 			}
-			p.Sections[kind] = replay.KindModel{StartPermille: v[0], HoldPermille: v[1], ReadPermille: v[2]}
+			const ns = int64(sim.Nanosecond)
+			p.Sections[kind] = replay.KindModel{Start: v[0] / ns, Hold: v[1] / ns}
 			return nil
 		},
 		format: func(p *replay.Profile) *yaml.Node {
@@ -223,8 +227,8 @@ func writeSection(kind string) codec {
 			if !ok {
 				return nil
 			}
-			return recordNode("start_permille", wholeNode(k.StartPermille),
-				"hold_permille", wholeNode(k.HoldPermille), "read_permille", wholeNode(k.ReadPermille))
+			const ns = int64(sim.Nanosecond)
+			return recordNode("start", textNode(formatQuantity(k.Start*ns, timeUnits)), "hold", textNode(formatQuantity(k.Hold*ns, timeUnits)))
 		},
 	}
 }
