@@ -1,7 +1,7 @@
 package traces
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -207,7 +208,6 @@ func (w *Writer) encode(full <-chan []Event) {
 // independent of each other, so workers share them out; which one does what
 // leaves no mark in the file.
 type encoder struct {
-	buffer  *bufio.Writer
 	parquet *parquet.GenericWriter[any]
 	leaves  []*parquet.ColumnWriter // in the order of columns
 	nulls   []parquet.Value         // a batch of them, for the columns that no event of it has
@@ -219,10 +219,10 @@ type encoder struct {
 const encodeWorkers = 2
 
 func newEncoder(out io.Writer) *encoder {
-	buffer := bufio.NewWriterSize(out, 1<<20)
-	w := parquet.NewGenericWriter[any](buffer, newSchema(), &parquet.WriterConfig{
+	w := parquet.NewGenericWriter[any](out, newSchema(), &parquet.WriterConfig{
 		CreatedBy:          createdBy,
 		PageBufferSize:     pageBytes,
+		WriteBufferSize:    256 << 10,
 		DataPageVersion:    1, // what every reader knows
 		SkipPageBounds:     unboundedColumns(),
 		DictionaryMaxBytes: dictionaryBytesMax,
@@ -233,7 +233,7 @@ func newEncoder(out io.Writer) *encoder {
 			parquet.Ascending("seq"),
 		}},
 	})
-	return &encoder{buffer: buffer, parquet: w, leaves: w.ColumnWriters(), nulls: make([]parquet.Value, batchRows)}
+	return &encoder{parquet: w, leaves: w.ColumnWriters(), nulls: make([]parquet.Value, batchRows)}
 }
 
 // unboundedColumns are the columns without min/max statistics: no query prunes
@@ -309,10 +309,7 @@ func (enc *encoder) close(meta Meta) (err error) {
 	for _, p := range pairs {
 		enc.parquet.SetKeyValueMetadata(p[0], p[1])
 	}
-	if err := enc.parquet.Close(); err != nil {
-		return err
-	}
-	return enc.buffer.Flush()
+	return enc.parquet.Close()
 }
 
 // caught turns a panic of the Parquet library into an error: it panics on
@@ -472,8 +469,11 @@ func jsonList[T any](list []T) (string, error) {
 	if len(list) == 0 {
 		return "[]", nil
 	}
-	b, err := json.Marshal(list)
-	return string(b), err
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(list)
+	return strings.TrimSuffix(b.String(), "\n"), err
 }
 
 // mayReplace reports why a trace may not be written to path.
