@@ -1,10 +1,12 @@
 package perfdata
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -145,4 +147,86 @@ func TestAgainstPerf(t *testing.T) {
 			}
 		})
 	}
+}
+
+// perf script shows the same samples: thread, CPU, time, event, and where there are
+// callchains their kernel part and depth. Of the user part, perf shows addresses
+// within the file.
+func TestSamplesAgainstPerf(t *testing.T) {
+	cases := []struct {
+		path   string
+		chains bool
+	}{
+		{"testdata/true.perf.data", true},
+		{"testdata/true-z.perf.data", false},
+		{"testdata/true-pipe.perf.data", false}, // of pipes, perf 6.1 shows no stacks
+		{"testdata/true-zpipe.perf.data", false},
+	}
+	if folder := os.Getenv("REPLAY_CAPTURES"); folder != "" {
+		for _, path := range captures(t) {
+			cases = append(cases, struct {
+				path   string
+				chains bool
+			}{path, strings.Contains(path, "callgraph")})
+		}
+	}
+	for _, c := range cases {
+		t.Run(filepath.Base(c.path), func(t *testing.T) {
+			fields := "pid,tid,cpu,time,event"
+			if c.chains {
+				fields += ",ip"
+			}
+			want := scripted(perf(t, c.path, "script", "--ns", "--no-inline", "--max-stack", "1024", "-F", fields))
+			got := ours(t, c.path, c.chains)
+			if len(want) == 0 {
+				t.Fatal("vacuous: perf script shows nothing")
+			}
+			slices.Sort(want)
+			slices.Sort(got)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error("(-perf +ours)\n", diff)
+			}
+		})
+	}
+}
+
+// scripted are the samples of perf script, with their stacks on the same line.
+func scripted(text string) (samples []string) {
+	for line := range strings.SplitSeq(text, "\n") {
+		f := strings.Fields(line)
+		switch {
+		case len(f) == 4:
+			samples = append(samples, strings.Join(f, " "))
+		case len(f) == 1 && len(f[0]) == 16 && f[0] >= "ffffffff8":
+			samples[len(samples)-1] += " " + f[0]
+		case len(f) == 1:
+			samples[len(samples)-1] += " user"
+		}
+	}
+	return samples
+}
+
+// ours are the samples in the same form.
+func ours(t testing.TB, path string, chains bool) (samples []string) {
+	t.Helper()
+	all, err := readAll(openFile(t, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range all {
+		rec := &all[i]
+		if rec.Type != Sample {
+			continue
+		}
+		s := fmt.Sprintf("%d/%d [%03d] %d.%09d: %s:", rec.PID, rec.TID, rec.CPU, rec.Time/1e9, rec.Time%1e9, rec.Event.Name)
+		if chains {
+			chain, user := rec.Chain(nil)
+			for _, ip := range chain[:user] {
+				s += fmt.Sprintf(" %x", ip)
+			}
+			s += strings.Repeat(" user", len(chain)-user)
+		}
+		samples = append(samples, s)
+	}
+	return samples
 }
