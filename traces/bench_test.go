@@ -3,6 +3,7 @@ package traces
 import (
 	"io"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -61,4 +62,48 @@ func benchRead(b *testing.B, path string, cols Columns) {
 		f.Close()
 	}
 	b.ReportMetric(float64(b.N)*benchRows/b.Elapsed().Seconds(), "rows/s")
+}
+
+func BenchmarkText(b *testing.B) {
+	const rows = 1 << 16
+	events := synthetic(rows)
+	twin := text(b, events, someMeta)
+	b.Run("write", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			w := NewTextWriter(io.Discard)
+			for i := range events {
+				if err := w.Write(&events[i]); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		b.ReportMetric(float64(b.N)*rows/b.Elapsed().Seconds(), "rows/s")
+	})
+	b.Run("read", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			r := NewTextReader(strings.NewReader(twin), "t.txt")
+			var e Event
+			var err error
+			for err == nil {
+				err = r.Next(&e)
+			}
+			if err != io.EOF {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(b.N)*rows/b.Elapsed().Seconds(), "rows/s")
+	})
+}
+
+func BenchmarkValidate(b *testing.B) {
+	events := synthetic(1 << 16)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := Validate(&slice{events: events, meta: someMeta}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)*(1<<16)/b.Elapsed().Seconds(), "rows/s")
 }

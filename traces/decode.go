@@ -31,7 +31,6 @@ type columnReader struct {
 	u64  values[uint64]
 	flag values[bool]
 
-	ids    []int32 // backing of i32 for a page of strings without a dictionary
 	frames []int32 // stack under construction
 }
 

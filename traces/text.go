@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -331,7 +330,7 @@ func parseText(line []byte, ev *Event, row int64, pool *pool) (err error) {
 			}
 			continue
 		}
-		c := columnNamed(name)
+		c := nullable[string(name)]
 		if c == nil {
 			return fmt.Errorf("%q is no column that may be named here", clip(name))
 		}
@@ -347,14 +346,16 @@ func parseText(line []byte, ev *Event, row int64, pool *pool) (err error) {
 	return nil
 }
 
-// columnNamed returns the nullable column of that name, or nil.
-func columnNamed(name []byte) *column {
-	i := slices.IndexFunc(columns, func(c column) bool { return c.name == string(name) })
-	if i < 0 || columns[i].bit == 0 {
-		return nil
+// nullable is the columns that a line may name.
+var nullable = func() map[string]*column {
+	m := map[string]*column{}
+	for i := range columns {
+		if columns[i].bit != 0 {
+			m[columns[i].name] = &columns[i]
+		}
 	}
-	return &columns[i]
-}
+	return m
+}()
 
 // textParser takes an event's line apart from the left.
 type textParser struct {
@@ -372,9 +373,9 @@ func (p *textParser) skipSpace() bool {
 // word takes everything up to the next blank.
 func (p *textParser) word() []byte {
 	p.skipSpace()
-	end := bytes.IndexAny(p.rest, " \t")
-	if end < 0 {
-		end = len(p.rest)
+	end := 0
+	for end < len(p.rest) && p.rest[end] != ' ' && p.rest[end] != '\t' {
+		end++
 	}
 	word := p.rest[:end]
 	p.rest = p.rest[end:]
@@ -442,6 +443,11 @@ func (p *textParser) quoted() (int32, error) {
 	if len(p.rest) == 0 || p.rest[0] != '"' {
 		return 0, fmt.Errorf("found %q where a quoted string is expected", clip(p.rest))
 	}
+	if n := plainQuoted(p.rest); n > 0 {
+		id := p.pool.id(p.rest[1 : n-1])
+		p.rest = p.rest[n:]
+		return id, nil
+	}
 	quoted, err := strconv.QuotedPrefix(string(p.rest))
 	if err != nil {
 		return 0, fmt.Errorf("%q is no quoted string", clip(p.rest))
@@ -452,6 +458,20 @@ func (p *textParser) quoted() (int32, error) {
 	}
 	p.rest = p.rest[len(quoted):]
 	return p.pool.id([]byte(s)), nil
+}
+
+// plainQuoted returns the length of the quoted string that b begins with when it
+// is ASCII without escapes, as nearly all are, and 0 when it is not.
+func plainQuoted(b []byte) int {
+	for i := 1; i < len(b); i++ {
+		switch c := b[i]; {
+		case c == '"':
+			return i + 1
+		case c < ' ' || c > '~' || c == '\\':
+			return 0
+		}
+	}
+	return 0
 }
 
 // stack takes a list of quoted strings in brackets.

@@ -225,6 +225,7 @@ func newEncoder(out io.Writer) *encoder {
 		WriteBufferSize:    256 << 10,
 		DataPageVersion:    1, // what every reader knows
 		SkipPageBounds:     unboundedColumns(),
+		SkipPageStatistics: unboundedColumns(),
 		DictionaryMaxBytes: dictionaryBytesMax,
 		Compression:        &zstd.Codec{Level: zstd.SpeedFastest},
 		Sorting: parquet.SortingConfig{SortingColumns: []parquet.SortingColumn{
