@@ -26,6 +26,7 @@ type inference struct {
 	locks     bool                // the recorder recorded lock events
 	cost      int64               // ns by which a hit is late that fell back without waiting
 	recording int64               // ns of it that lie between a writer's entry and its lock
+	trimmed   map[int64]span      // sections that lookups on time cut short, by row
 	threads   map[int32]*gapTable // of gaps between hits
 	all       gapTable
 }
@@ -115,6 +116,7 @@ func (in *inference) table(tid int32) *gapTable {
 type odd struct {
 	from, to int64
 	tid      int32
+	seq      int64 // of the syscall's row
 }
 
 // inside moves a time into the section, clear of its edges: a lookup that it made
@@ -144,27 +146,22 @@ func (r *recent) near(tid int32, after int64, f func(o *odd)) {
 	}
 }
 
-// sectionEdge keeps a lookup clear of a section, in ns: what the simulated lock
-// takes to be got and dropped.
+// sectionEdge is how far a lookup is kept from the edges of a section, in ns: what
+// the simulated lock takes to be got and dropped.
 const sectionEdge = 100
 
-// avoid moves a lookup that was on time out of a modelled section: the model of
-// the section is wrong there, by no more than to its nearer edge.
-func (r *recent) avoid(tid int32, begin, window int64) int64 {
-	if r == nil {
-		return begin
+// trim takes out of a section what a lookup that was on time shows not to have
+// been odd: the side of the lookup that is shorter.
+func (o *odd) trim(begin, end int64) bool {
+	if end+sectionEdge < o.from || begin-sectionEdge > o.to {
+		return false
 	}
-	moved := begin
-	r.near(tid, begin-sectionEdge, func(o *odd) {
-		if begin+window+sectionEdge < o.from {
-			return
-		}
-		moved = o.to + sectionEdge
-		if before := o.from - window - sectionEdge; begin-before < moved-begin {
-			moved = before
-		}
-	})
-	return moved
+	if end-o.from < o.to-begin {
+		o.from = min(end+sectionEdge, o.to)
+	} else {
+		o.to = max(begin-sectionEdge, o.from)
+	}
+	return true
 }
 
 // explain weighs the explanations of a hit of the thread at the stamp, whose hit
@@ -177,6 +174,9 @@ func (in *inference) explain(rec *Recorder, sections *recent, tid int32, prev, s
 	table := in.table(tid)
 	var late, most float64
 	sections.near(tid, max(prev, stamp-nearby), func(o *odd) {
+		if o.to > stamp-rec.HitLag {
+			return // the lock was not to be had before the hit
+		}
 		for _, l := range lateness {
 			end := stamp - rec.HitLag - in.cost - l.ns
 			gap := end + rec.HitLag - prev
@@ -202,9 +202,9 @@ func (in *inference) explain(rec *Recorder, sections *recent, tid int32, prev, s
 // newInference reads the trace for what it tells of the recorder. Lock events are
 // skipped; whether there are any is all that is known of them.
 func newInference(ctx context.Context, trace Trace, profile *Profile, s *survey) (*inference, error) {
-	in := &inference{locks: s.lockRows, cost: unrecordedCost, threads: s.rhythms, all: s.rhythm}
+	in := &inference{locks: s.lockRows, cost: unrecordedCost, trimmed: map[int64]span{}, threads: s.rhythms, all: s.rhythm}
 	if !in.locks {
-		return in, nil
+		return in, in.disentangle(ctx, trace, profile)
 	}
 	guess := s.recordingGuess()
 	f := &costFit{in: in, lag: profile.Recorder.HitLag, first: max(guess-costBelow, 0), scores: make([]float64, (costBelow+costAbove)/costStep)}
@@ -231,8 +231,12 @@ func (in *inference) disentangle(ctx context.Context, trace Trace, profile *Prof
 	var moves []move
 	lead := profile.Recorder.HitLag + profile.Recorder.Window
 	err := in.eachHit(ctx, trace, profile, in.recording, func(sections *recent, tid int32, prev, stamp int64) {
-		if ppm, begin := in.explain(&profile.Recorder, sections, tid, prev, stamp); ppm > 0 && len(moves) < movesMax {
+		ppm, begin := in.explain(&profile.Recorder, sections, tid, prev, stamp)
+		if ppm > 0 && len(moves) < movesMax {
 			moves = append(moves, move{in.table(tid), gapBin(stamp - prev), gapBin(begin + lead - prev), float64(ppm) / 1e6})
+		}
+		if ppm < 500_000 && len(in.trimmed) < movesMax {
+			in.trim(sections, tid, stamp-lead, stamp-profile.Recorder.HitLag)
 		}
 	})
 	for _, m := range moves {
@@ -240,6 +244,24 @@ func (in *inference) disentangle(ctx context.Context, trace Trace, profile *Prof
 		m.table.counts[m.to] += m.share
 	}
 	return err
+}
+
+// trim cuts the sections that a lookup on time met.
+func (in *inference) trim(sections *recent, tid int32, begin, end int64) {
+	sections.near(tid, begin-sectionEdge, func(o *odd) {
+		if o.trim(begin, end) {
+			in.trimmed[o.seq] = span{o.from, o.to}
+		}
+	})
+}
+
+// section places the write section of a syscall, as far as hits agree.
+func (in *inference) section(m SectionModel, ev *traces.Event, kind string, exitLag int64) (modelledSection, bool) {
+	s, ok := m.of(ev, kind, exitLag, in.recording)
+	if cut, trimmed := in.trimmed[ev.Seq]; ok && trimmed {
+		s.start, s.hold = cut.from, max(cut.to-cut.from, 1)
+	}
+	return s, ok
 }
 
 // movesMax bounds the memory of disentangle.
@@ -275,7 +297,7 @@ func (in *inference) eachHit(ctx context.Context, trace Trace, profile *Profile,
 		case ev.Kind.IsSyscall():
 			kind := callKind(&ev, breaks)
 			if s, ok := profile.Sections.of(&ev, kind, profile.Recorder.ExitLag, recording); ok {
-				recentOf(sections, ev.PID).add(odd{s.start, s.end(), ev.TID})
+				recentOf(sections, ev.PID).add(odd{s.start, s.end(), ev.TID, ev.Seq})
 			}
 		case ev.Kind == traces.Hit:
 			if prev, ok := last[ev.TID]; ok && sections[ev.PID] != nil {

@@ -14,8 +14,8 @@ func (r *reconstructor) takeSyscall(t *thread, ev *traces.Event) {
 	p := r.process(t.pid, ev.Comm)
 	if r.using == Syscalls {
 		kind := callKind(ev, r.breaks)
-		if section, ok := r.profile.Sections.of(ev, kind, r.profile.Recorder.ExitLag, r.inference.recording); ok {
-			recentOf(r.sections, t.pid).add(odd{section.start, section.end(), t.tid})
+		if section, ok := r.inference.section(r.profile.Sections, ev, kind, r.profile.Recorder.ExitLag); ok {
+			recentOf(r.sections, t.pid).add(odd{section.start, section.end(), t.tid, ev.Seq})
 			r.emitModelled(t, ev, p, section, c)
 			return
 		}

@@ -342,7 +342,6 @@ func (r *reconstructor) arrival(t *thread, ev *traces.Event) (int64, bool) {
 		if ppm >= 500_000 {
 			return begin, false
 		}
-		return r.sections[t.pid].avoid(t.tid, ev.Time-rec.HitLag-rec.Window, rec.Window), false
 	}
 	return ev.Time - rec.HitLag - rec.Window, false
 }

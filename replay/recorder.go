@@ -36,10 +36,11 @@ const (
 
 // gap gathers durations in ns and settles on what they are mostly like.
 type gap struct {
-	samples                []int64
-	tenth, quarter, median int64 // 0 where the trace has no sample
-	mean                   int64 // of those up to five times the median: the rest were contended
-	count                  int
+	samples                               []int64
+	tenth, quarter, median, threeQuarters int64 // 0 where the trace has no sample
+	whole                                 int64 // the mean
+	mean                                  int64 // of those up to five times the median: the rest were contended
+	count                                 int
 }
 
 // gapSamples bounds what is kept of a gap; a quantile needs no more.
@@ -55,22 +56,23 @@ func (g *gap) settle() {
 	if g.count = len(g.samples); g.count > 0 {
 		slices.Sort(g.samples)
 		g.tenth = g.samples[g.count/10]
-		g.quarter, g.median = g.samples[g.count/4], g.samples[g.count/2]
+		g.quarter, g.median, g.threeQuarters = g.samples[g.count/4], g.samples[g.count/2], g.samples[g.count*3/4]
 	}
 	g.settleMean()
 	g.samples = nil
 }
 
 func (g *gap) settleMean() {
-	var sum, n int64
+	var sum, n, all int64
 	for _, d := range g.samples {
+		all += d
 		if d <= 5*g.median {
 			sum += d
 			n++
 		}
 	}
 	if n > 0 {
-		g.mean = sum / n
+		g.mean, g.whole = sum/n, all/int64(g.count)
 	}
 }
 
@@ -128,6 +130,9 @@ func (s *survey) measure(ev *traces.Event) {
 		s.gaps.start[index(t.stacked)].add(since)
 	case t.lastKind.IsSyscall() && ev.Kind == traces.LockStart && ev.Write && t.lastCPU == ev.CPU && since < coldGapMax:
 		s.gaps.cold[coldBin(ev.Time-s.lastStart[ev.CPU])].add(since)
+	}
+	if ev.InUprobe && t.arrived == 0 {
+		t.arrived = ev.Time
 	}
 	t.end, t.lastKind, t.lastCPU = ev.Time, ev.Kind, ev.CPU
 	t.stacked, t.inUprobe = len(ev.Stack) > 0, ev.InUprobe

@@ -104,7 +104,7 @@ func (s *source) operation(a *action, at sim.Time, clone int) sim.Op {
 	op := sim.Op{
 		Task: t.task, Kind: a.kind, CPU: t.cpu, Due: s.due, At: at + t.phase, Tag: origin, MM: s.space(a.proc),
 		Until: s.until(a), Addr: a.addr, File: a.file, Offset: a.offset,
-		LockDelay: s.lockDelay,
+		LockDelay: s.delayOf(a),
 		Hold:      sim.Time(a.hold) * sim.Nanosecond, ReadHold: sim.Time(a.readHold) * sim.Nanosecond,
 	}
 	if a.change != nil && clone == 0 {
@@ -129,6 +129,14 @@ func (s *source) pace(op *sim.Op, t *simThread, a *action) {
 	if !first {
 		op.At, op.Gap = 0, s.scale(max(gap, 0))
 	}
+}
+
+// delayOf is what the recorder spends on the lock_start of an action's thread.
+func (s *source) delayOf(a *action) sim.Time {
+	if t := s.survey.threads[a.origin.TID]; t != nil && s.lockDelay > 0 {
+		return s.lockDelay * sim.Time(t.stolenPermille()) / 1000
+	}
+	return s.lockDelay
 }
 
 // until is when the recorded thread did its last thing.

@@ -35,6 +35,8 @@ type threadSurvey struct {
 	hits        int64
 	first, last int64 // ns, of its hits
 	end         int64 // ns, of its latest row
+	arrived     int64 // ns: the lock_start of its next hit's lookup, or 0
+	user        gap   // ns from a hit to the next one's arrival, of steady threads
 
 	lastKind   traces.Kind // of its latest row
 	lastCPU    int32
@@ -72,6 +74,9 @@ func takeSurvey(ctx context.Context, trace Trace) (*survey, error) {
 	for i := range s.durations {
 		s.durations[i].settle()
 	}
+	for _, t := range s.threads {
+		t.user.settle()
+	}
 	return s, nil
 }
 
@@ -104,6 +109,7 @@ func (s *survey) add(ev *traces.Event) {
 			t.first = ev.Time
 		} else {
 			s.addGap(ev.TID, ev.Time-t.last)
+			t.addUser(ev.Time - t.last)
 		}
 		t.hits++
 		t.last = ev.Time
@@ -115,6 +121,32 @@ func (s *survey) add(ev *traces.Event) {
 	case ev.Kind.IsSyscall() && floors[ev.Kind] > 0 && ev.Got(traces.ColDur):
 		s.durations[ev.Kind].add(ev.Dur)
 	}
+}
+
+// addUser notes the time from the thread's hit before to this one's arrival.
+func (t *threadSurvey) addUser(ns int64) {
+	if t.arrived != 0 {
+		ns = t.arrived - t.last
+		t.arrived = 0
+	}
+	if len(t.user.samples) < rhythmSamples {
+		t.user.add(ns)
+	}
+}
+
+// rhythmSamples is how many gaps of a thread decide whether it is steady.
+const rhythmSamples = 4096
+
+// stolenPermille is how much longer than its usual pace a steady thread takes on
+// average, 1000 for no longer: interrupts, a hypervisor and the recorder itself
+// take CPU time from it, also while it waits for a lock. Of a thread without a
+// pace it cannot be told.
+func (t *threadSurvey) stolenPermille() int64 {
+	g := &t.user
+	if g.count < 1000 || g.median == 0 || g.threeQuarters*2 > g.quarter*3 {
+		return 1000
+	}
+	return max(g.whole*1000/g.median, 1000)
 }
 
 func (s *survey) addGap(tid int32, ns int64) {
