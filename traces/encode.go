@@ -1,0 +1,263 @@
+package traces
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress/zstd"
+)
+
+const (
+	// RowGroupRows is the number of rows of every row group but the last. It is a
+	// multiple of batchRows.
+	RowGroupRows = 256 << 10
+
+	createdBy = "replay" // the library's default names its build, which would move the bytes
+
+	pageBytes          = 256 << 10 // target size of a page before compression
+	fileBufferBytes    = 256 << 10
+	dictionaryBytesMax = 8 << 20 // a column chunk with a larger dictionary goes on without one
+	encodeWorkers      = 2
+)
+
+// encoder turns batches of events into column chunks. The columns of a batch are
+// independent of each other, so workers share them out; which one does what
+// leaves no mark in the file.
+type encoder struct {
+	parquet *parquet.GenericWriter[any]
+	leaves  []*parquet.ColumnWriter // in the order of columns
+	nulls   []parquet.Value         // a batch of them, for the columns that no event of it has
+	values  [encodeWorkers][]parquet.Value
+	rows    int // in the current row group
+	err     error
+}
+
+func newEncoder(out io.Writer) *encoder {
+	w := parquet.NewGenericWriter[any](out, newSchema(), &parquet.WriterConfig{
+		CreatedBy:          createdBy,
+		PageBufferSize:     pageBytes,
+		WriteBufferSize:    fileBufferBytes,
+		DataPageVersion:    1, // what every reader knows
+		SkipPageBounds:     unboundedColumns(),
+		SkipPageStatistics: unboundedColumns(),
+		DictionaryMaxBytes: dictionaryBytesMax,
+		Compression:        &zstd.Codec{Level: zstd.SpeedFastest},
+		Sorting: parquet.SortingConfig{SortingColumns: []parquet.SortingColumn{
+			parquet.Ascending("time_ns"),
+			parquet.NullsFirst(parquet.Ascending("cpu")),
+			parquet.Ascending("seq"),
+		}},
+	})
+	return &encoder{parquet: w, leaves: w.ColumnWriters(), nulls: make([]parquet.Value, batchRows)}
+}
+
+// unboundedColumns are the columns without min/max statistics: no query prunes
+// by the order of names, and comparing them takes longer than compressing them.
+func unboundedColumns() (paths [][]string) {
+	for i := range columns {
+		switch c := &columns[i]; {
+		case c.stack != nil:
+			paths = append(paths, []string{c.name, "list", "element"})
+		case c.text != nil, c.kind != nil:
+			paths = append(paths, []string{c.name})
+		}
+	}
+	return paths
+}
+
+// write encodes one batch and ends the row group when it is full.
+func (enc *encoder) write(batch []Event) (err error) {
+	defer caught(&err)
+	var has Columns
+	for i := range batch {
+		has |= batch[i].Has
+	}
+	var (
+		next    atomic.Int32
+		errs    [encodeWorkers]error
+		workers sync.WaitGroup
+	)
+	for n := range encodeWorkers {
+		workers.Go(func() {
+			defer caught(&errs[n])
+			for i := int(next.Add(1)) - 1; i < len(columns) && errs[n] == nil; i = int(next.Add(1)) - 1 {
+				errs[n] = enc.writeColumn(i, n, batch, has)
+			}
+		})
+	}
+	workers.Wait()
+	if err := errors.Join(errs[:]...); err != nil {
+		return err
+	}
+	if enc.rows += len(batch); enc.rows >= RowGroupRows {
+		enc.rows = 0
+		return enc.parquet.Flush()
+	}
+	return nil
+}
+
+// writeColumn encodes one column of a batch; has is the union of its events'
+// columns, and worker the number of the buffer to use.
+func (enc *encoder) writeColumn(i, worker int, batch []Event, has Columns) error {
+	c := &columns[i]
+	values := enc.nulls[:len(batch)]
+	if has&c.bit == c.bit {
+		values = c.gather(enc.values[worker], batch)
+		enc.values[worker] = values
+	}
+	if _, err := enc.leaves[i].WriteRowValues(values); err != nil {
+		return fmt.Errorf("column %s: %w", c.name, err)
+	}
+	return nil
+}
+
+func (enc *encoder) close(meta Meta) (err error) {
+	defer caught(&err)
+	if enc.err != nil {
+		return enc.err
+	}
+	pairs, err := meta.pairs()
+	if err != nil {
+		return err
+	}
+	for _, p := range pairs {
+		enc.parquet.SetKeyValueMetadata(p[0], p[1])
+	}
+	return enc.parquet.Close()
+}
+
+// caught turns a panic of the Parquet library into an error: it panics on
+// states that only its own bugs or a corrupt file can cause.
+func caught(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("parquet library: %v", r)
+	}
+}
+
+// gather returns the values of column c for every event of the batch, in buf
+// where they fit. The functions it calls are small so that the compiler inlines
+// what they call.
+func (c *column) gather(buf []parquet.Value, batch []Event) []parquet.Value {
+	if c.stack != nil {
+		return appendStacks(buf[:0], batch)
+	}
+	buf = slices.Grow(buf[:0], len(batch))[:len(batch)]
+	switch {
+	case c.i32 != nil:
+		putInt32(buf, batch, c)
+	case c.i64 != nil:
+		putInt64(buf, batch, c)
+	case c.u64 != nil:
+		putUint64(buf, batch, c)
+	case c.flag != nil:
+		putBool(buf, batch, c)
+	case c.text != nil:
+		putString(buf, batch, c)
+	default:
+		putKind(buf, batch)
+	}
+	return buf
+}
+
+// level is the definition level of a value that is there.
+func (c *column) level() int {
+	if c.bit == 0 {
+		return 0
+	}
+	return 1
+}
+
+func putInt32(dst []parquet.Value, batch []Event, c *column) {
+	level := c.level()
+	for i := range batch {
+		dst[i] = parquet.Value{}
+		if e := &batch[i]; e.Has&c.bit == c.bit {
+			dst[i] = parquet.Int32Value(*c.i32(e))
+			dst[i].SetDefinitionLevel(level)
+		}
+	}
+}
+
+func putInt64(dst []parquet.Value, batch []Event, c *column) {
+	level := c.level()
+	for i := range batch {
+		dst[i] = parquet.Value{}
+		if e := &batch[i]; e.Has&c.bit == c.bit {
+			dst[i] = parquet.Int64Value(*c.i64(e))
+			dst[i].SetDefinitionLevel(level)
+		}
+	}
+}
+
+func putUint64(dst []parquet.Value, batch []Event, c *column) {
+	level := c.level()
+	for i := range batch {
+		dst[i] = parquet.Value{}
+		if e := &batch[i]; e.Has&c.bit == c.bit {
+			dst[i] = parquet.Int64Value(int64(*c.u64(e)))
+			dst[i].SetDefinitionLevel(level)
+		}
+	}
+}
+
+func putBool(dst []parquet.Value, batch []Event, c *column) {
+	level := c.level()
+	for i := range batch {
+		dst[i] = parquet.Value{}
+		if e := &batch[i]; e.Has&c.bit == c.bit {
+			dst[i] = parquet.BooleanValue(*c.flag(e))
+			dst[i].SetDefinitionLevel(level)
+		}
+	}
+}
+
+func putString(dst []parquet.Value, batch []Event, c *column) {
+	level := c.level()
+	for i := range batch {
+		dst[i] = parquet.Value{}
+		if e := &batch[i]; e.Has&c.bit == c.bit {
+			dst[i] = stringValue(*c.text(e))
+			dst[i].SetDefinitionLevel(level)
+		}
+	}
+}
+
+func putKind(dst []parquet.Value, batch []Event) {
+	for i := range batch {
+		dst[i] = stringValue(kindNames[batch[i].Kind])
+	}
+}
+
+// appendStacks appends the frames of the stacks: definition level 0 is no stack,
+// 1 an empty one, 2 a frame; frames after the first repeat.
+func appendStacks(dst []parquet.Value, batch []Event) []parquet.Value {
+	for i := range batch {
+		e := &batch[i]
+		if !e.Got(ColStack) {
+			dst = append(dst, parquet.Value{})
+			continue
+		}
+		if len(e.Stack) == 0 {
+			dst = append(dst, parquet.Value{}.Level(0, 1, 0))
+		}
+		for j, frame := range e.Stack {
+			dst = append(dst, stringValue(frame))
+			v := &dst[len(dst)-1]
+			v.SetDefinitionLevel(2)
+			v.SetRepetitionLevel(min(j, 1))
+		}
+	}
+	return dst
+}
+
+// stringValue is parquet.ByteArrayValue without a copy; the encoder copies what
+// it keeps and writes to none of it.
+func stringValue(s string) parquet.Value {
+	return parquet.ByteArrayValue(unsafe.Slice(unsafe.StringData(s), len(s)))
+}
