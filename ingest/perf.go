@@ -65,6 +65,9 @@ func (s *perfStream) start() error {
 	for _, ev := range s.r.Events() {
 		names = append(names, ev.Name)
 		if ev.Attr.Type == perfdata.TypeTracepoint && ev.Format == nil {
+			if err := s.r.Info().Incomplete; err != nil {
+				return err
+			}
 			return &perfdata.Error{File: s.in.path, What: "event " + ev.Name, Err: perfdata.ErrCorrupt,
 				Want: fmt.Sprintf("the file has no format for tracepoint %d; record with a perf that can read tracefs (mount -t tracefs nodev /sys/kernel/tracing)", ev.Attr.Config)}
 		}
@@ -130,7 +133,7 @@ func (s *perfStream) read() error {
 	case err != nil && s.in.opts.SkipBad && errors.Is(err, perfdata.ErrTruncated):
 		s.noteBad(err)
 		return s.end()
-	case err != nil && s.in.opts.SkipBad && s.rec.Type == perfdata.Sample:
+	case err != nil && s.in.opts.SkipBad && perfdata.Skippable(err):
 		s.noteBad(err)
 		return nil
 	case err != nil:

@@ -199,7 +199,7 @@ func readBad(t testing.TB, data []byte) error {
 	var rec Record
 	for range recordsMax {
 		err := r.Next(&rec)
-		switch e := (*Error)(nil); {
+		switch {
 		case err == nil:
 			if !rec.Type.decoded() || rec.Type == Sample && rec.Event == nil {
 				t.Fatalf("half a record: %+v", rec)
@@ -207,7 +207,7 @@ func readBad(t testing.TB, data []byte) error {
 			continue
 		case isEOF(err):
 			return first
-		case errors.As(err, &e) && e.Skippable:
+		case Skippable(err):
 			checkError(t, err)
 			if first == nil {
 				first = err
@@ -232,11 +232,10 @@ func TestSkippable(t *testing.T) {
 		t.Fatal(err)
 	}
 	var rec Record
-	var e *Error
 	if err := r.Next(&rec); err != nil || rec.Time != 1 {
 		t.Fatal(err, rec.Time)
 	}
-	if err := r.Next(&rec); !errors.Is(err, ErrCorrupt) || !errors.As(err, &e) || !e.Skippable {
+	if err := r.Next(&rec); !errors.Is(err, ErrCorrupt) || !Skippable(err) {
 		t.Fatal(err)
 	}
 	if err := r.Next(&rec); err != nil || rec.Time != 2 {

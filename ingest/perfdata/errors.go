@@ -32,6 +32,12 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// Skippable reports whether Next goes on behind what err is about.
+func Skippable(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Skippable
+}
+
 func (r *Reader) fail(offset int64, what string, err error, want string, args ...any) error {
 	return &Error{File: r.name, Offset: offset, What: what, Err: err, Want: fmt.Sprintf(want, args...)}
 }

@@ -101,7 +101,7 @@ func (r *Reader) Next(rec *Record) error {
 			}
 		}
 		if err != nil {
-			if e, ok := err.(*Error); ok && e.Skippable {
+			if Skippable(err) {
 				return err
 			}
 			r.err = err
