@@ -105,7 +105,6 @@ func (r *Reader) readHeader() (records section, err error) {
 	if err := r.readEnd(&h); err != nil {
 		return section{}, err
 	}
-	r.joinFormats()
 	return h.data, nil
 }
 
@@ -290,10 +289,13 @@ func (r *Reader) feature(bit int, b []byte, offset int64) error {
 // eventDesc takes names from the event descriptions (write_event_desc).
 func (r *Reader) eventDesc(c *cursor) {
 	n, size := c.u32(), c.u32()
-	for range min(n, 1<<16) {
+	for i := range min(int(n), eventsMax) {
 		c.take(uint64(size))
 		ids := c.u32()
 		name := c.counted()
+		if ids == 0 && i < len(r.events) && !c.short {
+			r.events[i].Name = name // process_event_desc goes by the index
+		}
 		for range min(ids, 1<<20) {
 			id := c.u64()
 			if c.short {
@@ -306,7 +308,9 @@ func (r *Reader) eventDesc(c *cursor) {
 	}
 }
 
-// joinFormats gives tracepoints their formats, and names where they have none.
+// joinFormats gives tracepoints their formats, and names where they have none. In
+// a pipe, attributes and formats come in any order, so this is done at the first
+// record that is returned.
 func (r *Reader) joinFormats() {
 	for _, ev := range r.events {
 		if ev.Attr.Type == TypeTracepoint {

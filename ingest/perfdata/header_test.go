@@ -168,9 +168,29 @@ func TestReadFormats(t *testing.T) {
 func TestNoID(t *testing.T) {
 	r := newRecording(rec(Sample, 2, uint64(0x10), uint64(99)))
 	r.attrs[0].sampleType, r.attrs[0].flags, r.attrs[0].ids = sampleIP|sampleTime, 0, nil
+	r.attrs[0].name, r.attrs[0].kind = "cycles", 0
 	_, got := mustRead(t, r.file())
-	if len(got) != 1 || got[0].Time != 99 || got[0].Event.Name != "test:hit" {
+	if len(got) != 1 || got[0].Time != 99 || got[0].Event.Name != "cycles" {
 		t.Errorf("%+v", got)
+	}
+}
+
+// What perf wrote about a recording and its events.
+func TestRealFile(t *testing.T) {
+	r := openFile(t, "testdata/true.perf.data")
+	if _, err := readAll(r); err != nil {
+		t.Fatal(err)
+	}
+	i := r.Info()
+	if i.OSRelease == "" || i.Arch != "x86_64" || i.CPUs != 2 || i.Cmdline[0] != "/usr/bin/perf" || !i.HasClockID || i.ClockID != 1 || i.Incomplete != nil {
+		t.Errorf("%+v", i)
+	}
+	enter := r.Events()[0]
+	if enter.Name != "syscalls:sys_enter_mmap" || !enter.Attr.Callchains() || enter.Format.ID != enter.Attr.Config {
+		t.Fatalf("%+v", enter)
+	}
+	if f := enter.Format.Field("addr"); f == nil || f.Size != 8 || f.Offset != 16 {
+		t.Errorf("addr is %+v", f)
 	}
 }
 

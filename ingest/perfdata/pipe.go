@@ -38,11 +38,8 @@ func (r *Reader) pipeTracingData(rec *Record, body []byte) error {
 		return r.fail(at, "tracing data", ErrTruncated, "want %d bytes from here, there are %d; was the recording killed?", n, len(b))
 	}
 	r.in.skip(-n & 7) // padding (perf_event__synthesize_tracing_data)
-	if err := r.tracingData(b, at); err != nil {
-		return err
-	}
-	r.joinFormats()
-	return nil
+	r.plan = nil
+	return r.tracingData(b, at)
 }
 
 // eventUpdateName is PERF_EVENT_UPDATE__NAME.

@@ -43,6 +43,7 @@ func New(at io.ReaderAt, size int64, name string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.joinFormats()
 	start := int64(records.offset)
 	r.end = start + int64(records.size)
 	there := min(r.end, size) - start
@@ -163,6 +164,7 @@ func (r *Reader) nextBody(rec *Record) ([]byte, error) {
 // ending is what the records end with: io.EOF, or why they are not complete. Of
 // want bytes there are got.
 func (r *Reader) ending(got int, what string, want int) error {
+	r.joinFormats()
 	if err := r.in.failure(); err != nil {
 		return r.readError(r.in.pos, what, err)
 	}

@@ -86,6 +86,21 @@ func TestEveryRecord(t *testing.T) {
 	}
 }
 
+// A pipe may tell of the formats before the events, and have no records at all.
+func TestPipeOrder(t *testing.T) {
+	r := newRecording()
+	attr := rec(headerAttr, 0, r.attrs[0].bytes(attrSizeNow), r.attrs[0].ids)
+	data := r.pipe()
+	data = append(data[:pipeHeaderSize:pipeHeaderSize], append(data[pipeHeaderSize+len(attr):], attr...)...)
+	p, err := NewPipe(bytes.NewReader(data), "test.data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readAll(p); err != nil || len(p.Events()) != 1 || p.Events()[0].Format == nil || p.Events()[0].Name != "test:hit" {
+		t.Errorf("%+v, %v", p.Events(), err)
+	}
+}
+
 // iotestOneByte reads one byte at a time.
 type iotestOneByte struct{ r io.Reader }
 

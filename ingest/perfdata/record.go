@@ -3,43 +3,6 @@ package perfdata
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"strconv"
-)
-
-// Type is the type of a record (enum perf_event_type and perf_user_event_type).
-type Type uint32
-
-// The record types that are decoded.
-const (
-	Mmap          Type = 1
-	Lost          Type = 2
-	Comm          Type = 3
-	Exit          Type = 4
-	Fork          Type = 7
-	Sample        Type = 9
-	Mmap2         Type = 10
-	LostSamples   Type = 13
-	FinishedRound Type = 68
-
-	userTypes     Type = 64 // from here they are perf's own, not the kernel's
-	headerAttr    Type = 64
-	tracingData   Type = 66
-	buildIDRecord Type = 67
-	auxTrace      Type = 71
-	eventUpdate   Type = 78
-	headerFeature Type = 80
-	compressed    Type = 81
-	compressed2   Type = 83
-)
-
-// Bits of a record's misc field.
-const (
-	miscCPUModeMask = 7
-	miscGuestKernel = 4
-	miscGuestUser   = 5
-	miscMmapData    = 1 << 13
-	miscCommExec    = 1 << 13
-	miscMmapBuildID = 1 << 14
 )
 
 // Context markers in a callchain (enum perf_callchain_context).
@@ -48,15 +11,6 @@ const (
 	contextUser   = ^uint64(512) + 1
 	contextMax    = ^uint64(4095) + 1
 )
-
-// decoded reports whether Next returns records of the type.
-func (t Type) decoded() bool {
-	switch t {
-	case Sample, Mmap, Mmap2, Comm, Fork, Exit, Lost, LostSamples, FinishedRound:
-		return true
-	}
-	return false
-}
 
 // Record is one record. Its slices are valid until the next call of Next.
 type Record struct {
@@ -140,15 +94,10 @@ func (r *Record) Chain(buf []uint64) (chain []uint64, user int) {
 	return buf, user
 }
 
-// plan says how to find a record's event.
-type plan struct {
-	id, trailer int  // offsets, see idAt and trailerID
-	all         bool // other records than samples have an id too
-}
-
 // decode fills rec from a record's body.
 func (r *Reader) decode(rec *Record, body []byte) error {
 	if r.plan == nil {
+		r.joinFormats()
 		var err error
 		if r.plan, err = r.makePlan(); err != nil {
 			return err
@@ -177,145 +126,6 @@ func (r *Reader) decode(rec *Record, body []byte) error {
 	}
 	r.decodeTrailer(rec, body)
 	return nil
-}
-
-// makePlan finds where all events have their id; where they differ, a record's
-// event cannot be told (evlist__valid_sample_type, evlist__valid_sample_id_all).
-func (r *Reader) makePlan() (*plan, error) {
-	if len(r.events) == 0 {
-		return &plan{id: -1, trailer: -1}, nil
-	}
-	var p *plan
-	for _, ev := range r.events {
-		q := plan{id: idAt(ev.Attr.SampleType), trailer: trailerID(ev.Attr.SampleType), all: ev.Attr.Flags&flagSampleIDAll != 0}
-		switch {
-		case p == nil:
-			p = &q
-		case q != *p:
-			return nil, r.fail(r.in.pos, "event "+ev.Name, ErrUnsupported, "its samples have their id elsewhere than those of %s; record with perf record, which makes them agree", r.events[0].Name)
-		}
-	}
-	return p, nil
-}
-
-// recentID remembers an id that was looked up.
-type recentID struct {
-	id    uint64
-	event *Event
-}
-
-// eventOf returns the event that an id belongs to, or nil.
-func (r *Reader) eventOf(id uint64) *Event {
-	slot := &r.recent[id%uint64(len(r.recent))]
-	if slot.id == id && slot.event != nil {
-		return slot.event
-	}
-	ev := r.byID[id]
-	*slot = recentID{id, ev}
-	return ev
-}
-
-// decodeSample follows evsel__parse_sample: first the fields of fixed size, whose
-// places are known, then the others in turn.
-func (r *Reader) decodeSample(rec *Record, body []byte) error {
-	ev, err := r.sampleEvent(rec, body)
-	if err != nil {
-		return err
-	}
-	rec.Event, rec.HasID = ev, true
-	l := &ev.layout
-	if len(body) < l.size {
-		return r.damaged(rec, "the fields of %s need %d bytes, it has %d; the file is damaged", ev.Name, l.size, len(body))
-	}
-	le := binary.LittleEndian
-	if l.ip >= 0 {
-		rec.IP = le.Uint64(body[l.ip:])
-	}
-	if l.tid >= 0 {
-		rec.PID, rec.TID = int32(le.Uint32(body[l.tid:])), int32(le.Uint32(body[l.tid+4:]))
-	}
-	if l.time >= 0 {
-		rec.Time = le.Uint64(body[l.time:])
-	}
-	if l.addr >= 0 {
-		rec.Addr = le.Uint64(body[l.addr:])
-	}
-	if l.cpu >= 0 {
-		rec.CPU = int32(le.Uint32(body[l.cpu:]))
-	}
-	if l.period >= 0 {
-		rec.Period = le.Uint64(body[l.period:])
-	}
-	c := cursor{b: body[l.size:]}
-	t := ev.Attr.SampleType
-	if t&sampleRead != 0 {
-		skipRead(&c, ev.Attr.ReadFormat)
-	}
-	if t&sampleCallchain != 0 {
-		r.takeChain(rec, &c)
-	}
-	if t&sampleRaw != 0 {
-		rec.Raw = c.take(uint64(c.u32()))
-	}
-	if c.short {
-		return r.damaged(rec, "the fields of %s need more than its %d bytes; the file is damaged", ev.Name, len(body))
-	}
-	return nil
-}
-
-// sampleEvent is evlist__event2evsel for samples.
-func (r *Reader) sampleEvent(rec *Record, body []byte) (*Event, error) {
-	at := r.plan.id
-	switch {
-	case len(r.events) == 0:
-		return nil, r.damaged(rec, "the file describes no event before it; the file is damaged")
-	case len(r.events) == 1 || at < 0:
-		return r.events[0], nil
-	case at+8 > len(body):
-		return nil, r.damaged(rec, "its id would be at byte %d of %d; the file is damaged", at, len(body))
-	}
-	id := binary.LittleEndian.Uint64(body[at:])
-	if ev := r.eventOf(id); ev != nil {
-		return ev, nil
-	}
-	return nil, r.damaged(rec, "no event has its id %d; the file is damaged", id)
-}
-
-// takeChain decodes a callchain into the reader's buffer.
-func (r *Reader) takeChain(rec *Record, c *cursor) {
-	n := c.u64()
-	if n > uint64(len(c.b)/8) {
-		c.short = true
-		return
-	}
-	r.chain = r.chain[:0]
-	for b := c.take(n * 8); len(b) >= 8; b = b[8:] {
-		r.chain = append(r.chain, binary.LittleEndian.Uint64(b))
-	}
-	rec.Callchain = r.chain
-}
-
-func skipRead(c *cursor, format uint64) {
-	n := uint64(1)
-	if format&readGroup != 0 {
-		n = c.u64()
-	}
-	each := uint64(8)
-	for _, bit := range []uint64{readID, readLost} {
-		if format&bit != 0 {
-			each += 8
-		}
-	}
-	for _, bit := range []uint64{readEnabled, readRunning} {
-		if format&bit != 0 {
-			c.u64()
-		}
-	}
-	if n > uint64(len(c.b)) {
-		c.short = true
-		return
-	}
-	c.take(n * each)
 }
 
 func (r *Reader) decodeMmap(rec *Record, c *cursor) {
@@ -393,22 +203,4 @@ func (r *Reader) decodeTrailer(rec *Record, body []byte) {
 	if t&sampleCPU != 0 {
 		rec.CPU = int32(c.u32())
 	}
-}
-
-var typeNames = map[Type]string{
-	Mmap: "MMAP", Lost: "LOST", Comm: "COMM", Exit: "EXIT", Fork: "FORK", Sample: "SAMPLE", Mmap2: "MMAP2",
-	LostSamples: "LOST_SAMPLES", FinishedRound: "FINISHED_ROUND", headerAttr: "HEADER_ATTR", tracingData: "HEADER_TRACING_DATA",
-	compressed: "COMPRESSED", compressed2: "COMPRESSED2", 5: "THROTTLE", 6: "UNTHROTTLE", 8: "READ", 11: "AUX", 12: "ITRACE_START",
-	14: "SWITCH", 15: "SWITCH_CPU_WIDE", 16: "NAMESPACES", 17: "KSYMBOL", 18: "BPF_EVENT", 19: "CGROUP", 20: "TEXT_POKE",
-	21: "AUX_OUTPUT_HW_ID", 22: "CALLCHAIN_DEFERRED", 65: "HEADER_EVENT_TYPE", buildIDRecord: "HEADER_BUILD_ID", 69: "ID_INDEX",
-	70: "AUXTRACE_INFO", auxTrace: "AUXTRACE", 72: "AUXTRACE_ERROR", 73: "THREAD_MAP", 74: "CPU_MAP", 75: "STAT_CONFIG", 76: "STAT",
-	77: "STAT_ROUND", eventUpdate: "EVENT_UPDATE", 79: "TIME_CONV", headerFeature: "HEADER_FEATURE", 82: "FINISHED_INIT",
-}
-
-// String is the name in perf's source.
-func (t Type) String() string {
-	if s, ok := typeNames[t]; ok {
-		return "PERF_RECORD_" + s
-	}
-	return "record of type " + strconv.FormatUint(uint64(t), 10)
 }
