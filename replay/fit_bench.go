@@ -111,7 +111,7 @@ func timeField(t *sim.Time) *int64 { return (*int64)(t) }
 // come from figures that are published: transfers within what is measured
 // between the cores of such machines, less the atomic itself.
 func benchKnobs(m *sim.Machine) []knob {
-	around := func(t sim.Time) (int64, int64) { return int64(t) * 8 / 10, int64(t) * 11 / 10 }
+	around := func(t sim.Time) (int64, int64) { return int64(t) * 8 / 10, int64(t) * 12 / 10 }
 	near := sim.Socket
 	if m.CoresPerL3 == m.CoresPerSocket {
 		near = sim.Cluster // all cores of a socket share the L3
@@ -154,9 +154,10 @@ func FitBench(ctx context.Context, m *sim.Machine, points []BenchPoint, rounds i
 		return err
 	}
 	rand := sim.NewPRNG(seed)
+	knobs := benchKnobs(m)
 	for round := range rounds {
 		trial := *m
-		perturb(&trial, &rand, int64(rounds-round), int64(rounds))
+		perturb(&trial, knobs, &rand, int64(rounds-round), int64(rounds))
 		cost, err := benchCost(ctx, &trial, contended, seed)
 		if err != nil {
 			return err
@@ -174,9 +175,9 @@ func FitBench(ctx context.Context, m *sim.Machine, points []BenchPoint, rounds i
 
 // perturb moves some knobs by up to a quarter of their range, less and less
 // towards the end of the search. The total of a hit's private cycles stays.
-func perturb(m *sim.Machine, rand *sim.PRNG, left, rounds int64) {
+func perturb(m *sim.Machine, knobs []knob, rand *sim.PRNG, left, rounds int64) {
 	total := m.Hit.EntryCycles + m.Hit.LookupCycles + m.Hit.ExitCycles
-	for _, k := range benchKnobs(m) {
+	for _, k := range knobs {
 		if !rand.Permille(350) {
 			continue
 		}

@@ -55,11 +55,14 @@ func (m *MM) seqLine() *line {
 	return &m.owner
 }
 
-func (m *MM) leaf(i int) *line {
-	l := at(&m.leaves, i)
+func (m *MM) leaf(i int) *line { return lineAt(&m.leaves, i, TreeLeaf) }
+
+// lineAt returns line i, making it if need be.
+func lineAt(lines *[]*line, i int, role Role) *line {
+	l := at(lines, i)
 	if *l == nil {
 		*l = new(line)
-		**l = newLine(TreeLeaf)
+		**l = newLine(role)
 	}
 	return *l
 }
@@ -84,30 +87,16 @@ func (m *MM) vma(id uint32) *vmaLines {
 type globalLines struct {
 	tree     line
 	treeLock line
-	files    []*line       // by mm.FileID
-	nodes    []*probeLines // by mm.ProbeID, from NoProbe on
+	files    []*line // by mm.FileID
+	nodes    []*line // by mm.ProbeID, from NoProbe on
 }
-
-// probeLines are the lines of one struct uprobe.
-type probeLines struct{ node, ref, register line }
 
 func (g *globalLines) init() {
 	g.tree, g.treeLock = newLine(UprobeTree), newLine(TreeLock)
 }
 
-func (g *globalLines) file(id mm.FileID) *line {
-	l := at(&g.files, int(id))
-	if *l == nil {
-		*l = new(line)
-		**l = newLine(FileLine)
-	}
-	return *l
-}
+func (g *globalLines) file(id mm.FileID) *line { return lineAt(&g.files, int(id), FileLine) }
 
-func (g *globalLines) probe(id mm.ProbeID) *probeLines {
-	p := at(&g.nodes, int(id-mm.NoProbe))
-	if *p == nil {
-		*p = &probeLines{newLine(UprobeNode), newLine(UprobeRef), newLine(RegisterLock)}
-	}
-	return *p
+func (g *globalLines) probe(id mm.ProbeID) *line {
+	return lineAt(&g.nodes, int(id-mm.NoProbe), UprobeNode)
 }

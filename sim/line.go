@@ -8,25 +8,23 @@ type Role uint8
 
 // The lines that a hit or a write section touches (kernel.md b.3, e.7).
 const (
-	CountLine    Role = iota // mmap_lock.count
-	OwnerLine                // mmap_lock.owner, wait list; with CountApart also mm_lock_seq
-	SeqLine                  // mm_lock_seq, when it has a line of its own
-	TreeRoot                 // root node of the maple tree
-	TreeLeaf                 // its leaf nodes
-	VMAHead                  // vm_area_struct line 0: vm_start, vm_lock_seq
-	VMATail                  // vm_area_struct lines 1 and 2: vm_pgoff, vm_file
-	FileLine                 // struct file
-	UprobeTree               // root of uprobes_tree, uprobes_seqcount
-	UprobeNode               // struct uprobe
-	TreeLock                 // uprobes_treelock, before 6.12
-	UprobeRef                // uprobe.ref, before 6.12
-	RegisterLock             // uprobe.register_rwsem, before 6.12
+	CountLine  Role = iota // mmap_lock.count
+	OwnerLine              // mmap_lock.owner, wait list; with CountApart also mm_lock_seq
+	SeqLine                // mm_lock_seq, when it has a line of its own
+	TreeRoot               // root node of the maple tree
+	TreeLeaf               // its leaf nodes
+	VMAHead                // vm_area_struct line 0: vm_start, vm_lock_seq
+	VMATail                // vm_area_struct lines 1 and 2: vm_pgoff, vm_file
+	FileLine               // struct file
+	UprobeTree             // root of uprobes_tree, uprobes_seqcount
+	UprobeNode             // struct uprobe line 0: rb_node, and ref and register_rwsem
+	TreeLock               // uprobes_treelock, before 6.12
 	NumRoles
 )
 
 var roleNames = [NumRoles]string{
 	"mmap_lock.count", "mmap_lock.owner+mm_lock_seq", "mm_lock_seq", "maple root", "maple leaf", "vma line 0",
-	"vma lines 1-2", "struct file", "uprobes_tree", "struct uprobe", "uprobes_treelock", "uprobe.ref", "register_rwsem",
+	"vma lines 1-2", "struct file", "uprobes_tree", "struct uprobe", "uprobes_treelock",
 }
 
 // String returns the role's name in reports.

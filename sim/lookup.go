@@ -52,10 +52,10 @@ func init() {
 		srcuLeave:       {block: srcuBarrier},
 		treeLock:        {touches: []touchSpec{{TreeLock, rmw}}, check: pass},
 		treeUnlock:      {touches: []touchSpec{{TreeLock, rmw}}, check: pass},
-		getUprobe:       {touches: []touchSpec{{UprobeRef, rmw}}, check: pass},
-		putUprobe:       {touches: []touchSpec{{UprobeRef, rmw}}, check: pass},
-		lockConsumers:   {touches: []touchSpec{{RegisterLock, rmw}}, check: pass},
-		unlockConsumers: {touches: []touchSpec{{RegisterLock, rmw}}, check: pass},
+		getUprobe:       {touches: []touchSpec{{UprobeNode, rmw}}, check: pass},
+		putUprobe:       {touches: []touchSpec{{UprobeNode, rmw}}, check: pass},
+		lockConsumers:   {touches: []touchSpec{{UprobeNode, rmw}}, check: pass},
+		unlockConsumers: {touches: []touchSpec{{UprobeNode, rmw}}, check: pass},
 	}
 }
 
@@ -188,14 +188,7 @@ func (s *System) lineOf(t *Task, role Role) *line {
 	case TreeLock:
 		return &s.global.treeLock
 	}
-	p := s.global.probe(w.probe)
-	switch role {
-	case UprobeRef:
-		return &p.ref
-	case RegisterLock:
-		return &p.register
-	}
-	return &p.node
+	return s.global.probe(w.probe)
 }
 
 func pass(*System, *Task) Outcome { return Lockless }

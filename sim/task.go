@@ -20,7 +20,8 @@ type Task struct {
 	cpu int32
 
 	state taskState
-	ops   []Op // issued, not started; the first one may run
+	ops   []Op // issued, in order; those before head have started
+	head  int
 	last  Time // end of the operation before
 	op    Op   // the one that runs
 	until Time // no further operation is due after it
@@ -47,6 +48,9 @@ type Task struct {
 	transfers int64
 	account   bool // stalls count for hit.Parts
 }
+
+// waiting is how many operations are issued and have not started.
+func (t *Task) waiting() int { return len(t.ops) - t.head }
 
 func (t *Task) addStall(d Time) {
 	if t.account {
@@ -191,7 +195,7 @@ func (s *System) issue(op Op) {
 	t := op.Task
 	t.ops = append(t.ops, op)
 	t.until = max(t.until, op.Until)
-	if t.state == idle && len(t.ops) == 1 {
+	if t.state == idle && t.waiting() == 1 {
 		s.hungry = removeTask(s.hungry, t)
 		s.arm(t)
 	}
@@ -199,7 +203,7 @@ func (s *System) issue(op Op) {
 
 // arm schedules the first queued operation of an idle task.
 func (s *System) arm(t *Task) {
-	op := &t.ops[0]
+	op := &t.ops[t.head]
 	if op.CPU >= 0 {
 		t.cpu = op.CPU
 	}
@@ -208,9 +212,12 @@ func (s *System) arm(t *Task) {
 
 // start begins the first queued operation of a task that has its CPU.
 func start(s *System, t *Task) {
-	t.op = t.ops[0]
-	copy(t.ops, t.ops[1:])
-	t.ops = t.ops[:len(t.ops)-1]
+	t.op = t.ops[t.head]
+	t.ops[t.head] = Op{}
+	if t.head++; t.head*2 >= len(t.ops) {
+		t.ops = append(t.ops[:0], t.ops[t.head:]...)
+		t.head = 0
+	}
 	s.begin(t)
 }
 
@@ -222,8 +229,8 @@ func (s *System) finish(t *Task) {
 		t.ops = append(t.ops, t.op)
 		s.queued++
 	}
-	if len(t.ops) > 0 {
-		op := &t.ops[0]
+	if t.waiting() > 0 {
+		op := &t.ops[t.head]
 		waiting := len(s.cpus[t.cpu].queue) > 0 && s.now-t.ranAt >= s.machine.Lock.TimeSlice
 		if max(op.At, t.last+op.Gap) <= s.now && (op.CPU < 0 || op.CPU == t.cpu) && !waiting {
 			t.next = start
@@ -233,7 +240,7 @@ func (s *System) finish(t *Task) {
 	}
 	s.leave(t, idle)
 	t.next = start
-	if len(t.ops) > 0 {
+	if t.waiting() > 0 {
 		s.arm(t)
 	} else if s.closed && t.until >= s.due {
 		s.hungry = append(s.hungry, t)

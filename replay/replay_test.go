@@ -1,0 +1,381 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/replay/replay/sim"
+	"github.com/replay/replay/traces"
+)
+
+// stored is a trace of the corpus, perhaps changed on the way.
+type stored struct {
+	*traces.File
+	path   string
+	change func(*traces.Event) bool // false: the row is left out
+}
+
+func (s *stored) Path() string   { return s.path }
+func (s *stored) SHA256() string { return "" }
+
+func (s *stored) Stream(c traces.Columns) (traces.Stream, error) {
+	r, err := s.Events(c)
+	if err != nil || s.change == nil {
+		return r, err
+	}
+	// What is changed may depend on columns that were not asked for.
+	r.Close()
+	r, err = s.Events(traces.AllColumns)
+	return &changed{r, s.change}, err
+}
+
+type changed struct {
+	traces.Stream
+	change func(*traces.Event) bool
+}
+
+func (c *changed) Next(ev *traces.Event) error {
+	for {
+		if err := c.Stream.Next(ev); err != nil || c.change(ev) {
+			return err
+		}
+	}
+}
+
+func corpus(t testing.TB, name string) *stored {
+	t.Helper()
+	path := "../traces/corpus/" + name + ".parquet"
+	f, err := traces.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return &stored{File: f, path: path}
+}
+
+// profile is a machine as machines.Load("generic") gives it, so far as these
+// tests need one.
+func profile() *Profile {
+	return &Profile{
+		Machine: sim.Machine{
+			Name: "test", Sockets: 2, CoresPerSocket: 64, CoresPerL3: 64, SMT: 2, SMTPermille: 1360, Turbo: []sim.TurboStep{{ActiveCores: 64, KHz: 3_000_000}},
+			Line: sim.LineCosts{
+				LoadCycles: 4, StoreCycles: 1, RMWCycles: 18, Sibling: 7 * sim.Nanosecond,
+				Transfer:       [sim.NumDistances]sim.Time{0, 50 * sim.Nanosecond, 50 * sim.Nanosecond, 135 * sim.Nanosecond},
+				QueuedPermille: 760, Waiter: 2200, WaiterCap: 22, LocalPermille: 530,
+			},
+			Lock: sim.LockCosts{SleepCycles: 3000, WakeCycles: 1000, WakeLatency: 2 * sim.Microsecond, SpinCycles: 50, TimeSlice: 3 * sim.Millisecond},
+			Hit:  sim.HitCosts{EntryCycles: 450, LookupCycles: 100, ExitCycles: 490, SRCUCycles: 49},
+		},
+		Recorder: Recorder{HitLag: 350, FailLag: 380, Window: 250, AcquireLead: 200, ExitLag: 280, WakeLatency: 17_000},
+		Sections: SectionModel{
+			"mmap": {425, 0}, "munmap": {605, 1700}, "mprotect": {450, 0}, "mremap": {605, 0}, "brk": {605, 0}, "brk_shrink": {605, 2100},
+			"madvise": {450, 0}, "fork": {20_000, 100_000},
+		},
+	}
+}
+
+func play(t testing.TB, trace Trace, change func(*Options)) *Result {
+	t.Helper()
+	o := DefaultOptions()
+	if change != nil {
+		change(&o)
+	}
+	res, err := Play(context.Background(), trace, profile(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res
+}
+
+// The main job on real recordings: every hit is in the ledger once, what the
+// parts add up to is what the totals say, and the reasons are there.
+func TestPlay(t *testing.T) {
+	for _, name := range []string{"churn-1x1", "javac", "stress-malloc-z"} {
+		t.Run(name, func(t *testing.T) {
+			res := play(t, corpus(t, name), nil)
+			for i := range res.Runs {
+				checkRun(t, res, &res.Runs[i])
+			}
+			locked, spec := &res.Runs[0], &res.Runs[1]
+			if spec.Fallbacks() == 0 || spec.Outcomes[sim.WriterActive] == 0 {
+				t.Errorf("outcomes %v: a recording with failed lookups has fallbacks", spec.Outcomes)
+			}
+			if locked.Outcomes[sim.Unconfigured] != locked.Hits {
+				t.Errorf("locked: outcomes %v", locked.Outcomes)
+			}
+			if locked.Resolve.Total <= spec.Resolve.Total {
+				t.Errorf("locked resolves in %v, speculative in %v", locked.Resolve.Total, spec.Resolve.Total)
+			}
+		})
+	}
+}
+
+func checkRun(t *testing.T, res *Result, r *Run) {
+	t.Helper()
+	var outcomes, samples, probes, blamed int64
+	var parts sim.Parts
+	for _, n := range r.Outcomes {
+		outcomes += n
+	}
+	for i := range r.Samples {
+		samples += r.Samples[i].Hits
+		parts.Add(r.Samples[i].Parts)
+	}
+	for i := range r.Probes {
+		probes += r.Probes[i].Hits
+	}
+	for i := range r.Blame {
+		blamed += r.Blame[i].Fallbacks
+	}
+	if r.Hits != res.Trace.Hits || outcomes != r.Hits || samples != r.Hits || probes != r.Hits {
+		t.Errorf("%s: %d hits in the trace, %d replayed, %d outcomes, %d in samples, %d in probes", r.Resolver, res.Trace.Hits, r.Hits, outcomes, samples, probes)
+	}
+	if parts != r.Parts {
+		t.Errorf("%s: samples add up to %+v, the run to %+v", r.Resolver, parts, r.Parts)
+	}
+	if want := r.Outcomes[sim.WriterActive] + r.Outcomes[sim.SeqChanged]; blamed != want {
+		t.Errorf("%s: %d fallbacks have someone to blame, want %d", r.Resolver, blamed, want)
+	}
+	if r.Resolve.Total != r.Parts.Resolve() || r.Resolve.Count != r.Hits {
+		t.Errorf("%s: distribution %+v of parts %+v", r.Resolver, r.Resolve, r.Parts)
+	}
+}
+
+// More threads mean more of everything; speed, timing and placement do what they
+// say.
+func TestOptionsMatter(t *testing.T) {
+	trace := corpus(t, "churn-1x1")
+	base := play(t, trace, nil).Runs[1]
+	cloned := play(t, trace, func(o *Options) { o.Clone = 4; o.CPUs = 8 }).Runs[1]
+	if cloned.Hits != 4*base.Hits {
+		t.Errorf("4 clones make %d of %d hits", cloned.Hits, base.Hits)
+	}
+	fast := play(t, trace, func(o *Options) { o.SpeedPPM = 2_000_000 }).Runs[1]
+	if ratio := float64(base.Makespan) / float64(fast.Makespan); ratio < 1.5 || ratio > 2.02 {
+		t.Errorf("at twice the speed the run is %.3f times shorter; sections keep their length", ratio)
+	}
+	for _, timing := range []Timing{Think, ASAP} {
+		r := play(t, trace, func(o *Options) { o.Timing = timing }).Runs[1]
+		if r.Hits != base.Hits {
+			t.Errorf("%v: %d hits, want %d", timing, r.Hits, base.Hits)
+		}
+		if timing == ASAP && r.Makespan > base.Makespan*3/4 {
+			t.Errorf("without gaps it takes %v of %v", r.Makespan, base.Makespan)
+		}
+	}
+	for _, p := range []Placement{Pack, Spread, RoundRobin} {
+		if r := play(t, trace, func(o *Options) { o.Placement = p; o.CPUs = 16 }).Runs[1]; r.Hits != base.Hits {
+			t.Errorf("%v: %d hits, want %d", p, r.Hits, base.Hits)
+		}
+	}
+}
+
+// Equal inputs give equal runs, each decision of them.
+func TestDeterministic(t *testing.T) {
+	trace := corpus(t, "stress-malloc-z")
+	for range 2 {
+		a, b := play(t, trace, nil), play(t, trace, nil)
+		for i := range a.Runs {
+			if a.Runs[i].Digest != b.Runs[i].Digest {
+				t.Errorf("%s: digests %x and %x", a.Runs[i].Resolver, a.Runs[i].Digest, b.Runs[i].Digest)
+			}
+		}
+	}
+}
+
+// How well a real kernel is predicted, held against getting worse. The figures
+// themselves are in the README.
+func TestValidate(t *testing.T) {
+	tests := []struct {
+		name   string
+		using  Using
+		f1     float64
+		number float64 // greatest relative error of the number of fallbacks
+		wait   float64 // of the lock wait; 0: not held to any
+	}{
+		{"churn-1x1", Locks, 0.985, 0.05, 0.2},
+		{"stress-malloc-z", Locks, 0.97, 0.05, 0.2},
+		{"javac", Locks, 0.94, 0.1, 0},
+		{"churn-1x1", Syscalls, 0.92, 0.15, 0},
+		{"stress-malloc-z", Syscalls, 0.6, 0.35, 0},
+		{"javac", Syscalls, 0.45, 0.35, 0},
+	}
+	for _, test := range tests {
+		t.Run(fmt.Sprintf("%s/%v", test.name, test.using), func(t *testing.T) {
+			v, err := Validate(context.Background(), corpus(t, test.name), profile(), test.using, 5)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v.F1() < test.f1 {
+				t.Errorf("F1 %.4f, want %.4f", v.F1(), test.f1)
+			}
+			if e := math.Abs(v.Expected/float64(v.Observed) - 1); e > test.number {
+				t.Errorf("%.1f fallbacks predicted of %d", v.Expected, v.Observed)
+			}
+			if e := math.Abs(float64(v.Waits.Predicted.Total)/float64(v.Waits.Observed.Total) - 1); test.wait > 0 && e > test.wait {
+				t.Errorf("waits of %v predicted, %v observed", v.Waits.Predicted.Total, v.Waits.Observed.Total)
+			}
+		})
+	}
+}
+
+// decisions are what was predicted of each hit.
+func decisions(t *testing.T, trace Trace, using Using) []bool {
+	t.Helper()
+	var fell []bool
+	ctx := context.Background()
+	s, err := takeSurvey(ctx, trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := profile()
+	in, err := inferenceFor(ctx, trace, p, s, using)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := DefaultOptions()
+	topo, err := topology(p, &o, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pl, err := newPlayer(trace, p, topo, &o, s, resolverOfKernel, using, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byRow := map[int64]bool{}
+	pl.gather.each = func(h *sim.HitRecord) { byRow[h.Op.Tag.(*Origin).Time] = h.Outcome != sim.Lockless }
+	if _, err := pl.play(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var times []int64
+	for at := range byRow {
+		times = append(times, at)
+	}
+	slices.Sort(times)
+	for _, at := range times {
+		fell = append(fell, byRow[at])
+	}
+	return fell
+}
+
+// No prediction looks at what it predicts. With lock events, how long a lookup
+// waited is taken out of the trace; without, who took any lock, and when, is
+// scrambled. The predictions are the same.
+func TestOutcomesAreHidden(t *testing.T) {
+	inLookup := map[int32]bool{}
+	hideWaits := func(ev *traces.Event) bool {
+		switch {
+		case ev.Kind == traces.LockStart:
+			inLookup[ev.TID] = ev.InUprobe
+		case ev.Kind.IsLock() && inLookup[ev.TID]:
+			if ev.Kind == traces.LockReleased {
+				inLookup[ev.TID] = false
+			}
+			return false
+		}
+		return true
+	}
+	rand := sim.NewPRNG(7)
+	scramble := func(ev *traces.Event) bool {
+		if !ev.Kind.IsLock() {
+			return true
+		}
+		ev.InUprobe, ev.Write = rand.Permille(500), rand.Permille(500)
+		ev.Kind = traces.LockStart + traces.Kind(rand.Uint64()>>33%3)
+		return rand.Permille(700)
+	}
+	for _, test := range []struct {
+		using  Using
+		change func(*traces.Event) bool
+	}{{Locks, hideWaits}, {Syscalls, scramble}} {
+		for _, name := range []string{"churn-1x1", "stress-malloc-z"} {
+			trace := corpus(t, name)
+			want := decisions(t, trace, test.using)
+			trace.change = test.change
+			clear(inLookup)
+			got := decisions(t, trace, test.using)
+			if !slices.Equal(want, got) {
+				t.Errorf("%s using %v: the predictions changed with what is hidden", name, test.using)
+			}
+			if !slices.Contains(want, true) {
+				t.Errorf("%s using %v: vacuous, nothing is predicted to fall back", name, test.using)
+			}
+		}
+	}
+}
+
+// The fit of machine profiles goes down, and the shape of the benchmark is right.
+func TestBenchShape(t *testing.T) {
+	m := profile().Machine
+	m.Sockets, m.CoresPerSocket, m.CoresPerL3 = 2, 20, 20
+	m.Turbo = []sim.TurboStep{{ActiveCores: 20, KHz: 2_700_000}}
+	m.Hit.JitterPermille = 400
+	rate := map[string]map[int]int64{}
+	for _, resolver := range []string{"locked", "speculative", "refcount", "srcu"} {
+		rate[resolver] = map[int]int64{}
+		for _, n := range []int{1, 5, 24, 48, 80} {
+			row, err := Bench(context.Background(), &m, resolver, n, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rate[resolver][n] = row.PerSecond()
+		}
+	}
+	locked, spec := rate["locked"], rate["speculative"]
+	if !(locked[5] > locked[1] && locked[24] < locked[5]*7/10 && locked[80] > locked[48]) {
+		t.Errorf("locked: %v; it should peak near 5 CPUs, fall by 24, and rise from 48 to 80", locked)
+	}
+	if spec[80] < 30*spec[1] {
+		t.Errorf("speculative: %v; it should scale", spec)
+	}
+	if rate["refcount"][24] >= locked[24] {
+		t.Errorf("refcount makes %d hits on 24 CPUs, locked %d", rate["refcount"][24], locked[24])
+	}
+}
+
+func TestReadBenchTable(t *testing.T) {
+	f, err := os.Open("testdata/uprobe-nop-80cpu.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	points, err := ReadBenchTable(f, "table")
+	if err != nil || len(points) != 17 || points[0] != (BenchPoint{"locked", 1, 3.384}) {
+		t.Errorf("%d points, %v", len(points), err)
+	}
+}
+
+func TestNoHits(t *testing.T) {
+	trace := corpus(t, "churn-1x1")
+	trace.change = func(ev *traces.Event) bool { return ev.Kind != traces.Hit }
+	if _, err := Play(context.Background(), trace, profile(), DefaultOptions()); !errors.Is(err, ErrNoHits) {
+		t.Errorf("%v, want ErrNoHits", err)
+	}
+}
+
+func TestCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := Play(ctx, corpus(t, "churn-1x1"), profile(), DefaultOptions()); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want %v", err, context.Canceled)
+	}
+}
+
+func BenchmarkPlay(b *testing.B) {
+	trace := corpus(b, "javac")
+	var hits int64
+	for b.Loop() {
+		res := play(b, trace, nil)
+		hits += res.Runs[0].Hits + res.Runs[1].Hits
+	}
+	b.ReportMetric(float64(hits)/b.Elapsed().Seconds(), "hits/s")
+}
+
+var _ io.Closer = (*traces.File)(nil)
