@@ -29,9 +29,9 @@ type perfStream struct {
 	lastOn        map[int32]int64
 	records       int64
 
-	hits, unknown, guests, bad int64
-	firstBad                   error
-	unused                     map[string]int64 // samples of events that make no rows
+	hits, guests, bad int64
+	firstBad          error
+	unused            map[string]int64 // samples of events that make no rows
 }
 
 func openPerfData(ctx context.Context, in *input) (Stream, error) {

@@ -109,7 +109,6 @@ type hold struct {
 	start, acquired, downgrade int64 // ns
 	stacked                    bool
 	stack                      []string
-	cpu                        int32
 	seq                        int64
 }
 

@@ -11,7 +11,6 @@ type walk struct {
 
 	seq    uint64
 	vma    mm.VMA
-	leaf   int
 	offset uint64
 	probe  mm.ProbeID
 	found  bool

@@ -55,10 +55,9 @@ const (
 // rig is a system under test with one address space.
 type rig struct {
 	*System
-	rec  *recorder
-	mm   *MM
-	ops  list
-	runs int
+	rec *recorder
+	mm  *MM
+	ops list
 }
 
 func newRig(t testing.TB, m *Machine, resolver string) *rig {
