@@ -10,10 +10,10 @@ import (
 // event will tell.
 func (r *reconstructor) takeSyscall(t *thread, ev *traces.Event) {
 	c := r.changeOf(ev)
-	t.call = syscallRow{kind: ev.Kind.String(), from: ev.Time, to: ev.Time + ev.Dur, change: c, stack: ev.Stack}
+	kind := callKind(ev, r.breaks)
+	t.call = syscallRow{kind: ev.Kind.String(), model: kind, from: ev.Time, to: ev.Time + ev.Dur, change: c, stack: ev.Stack}
 	p := r.process(t.pid, ev.Comm)
 	if r.using == Syscalls {
-		kind := callKind(ev, r.breaks)
 		if section, ok := r.inference.section(r.profile.Sections, ev, kind, r.profile.Recorder.ExitLag); ok {
 			recentOf(r.sections, t.pid).add(odd{section.start, section.end(), t.tid, ev.Seq})
 			r.emitModelled(t, ev, p, section, c)

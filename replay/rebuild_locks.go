@@ -84,6 +84,9 @@ func (r *reconstructor) endLock(t *thread, ev *traces.Event) {
 		t.section = o
 		odd := l.acquired - r.profile.Recorder.AcquireLead
 		even := r.evenAt(t, &l, released)
+		if r.sectionSeen != nil {
+			r.sectionSeen(t, odd, even, l.downgrade != 0)
+		}
 		// Issued when it was granted: a wait before was the recorded kernel's, and
 		// the simulated lock makes its own.
 		a.kind, a.at = sim.OpWrite, odd

@@ -80,7 +80,8 @@ type thread struct {
 // syscallRow is a syscall: its rows of lock events lie between the times.
 type syscallRow struct {
 	kind     string
-	from, to int64 // ns
+	model    string // its kind in the section model
+	from, to int64  // ns
 	change   *change
 	stack    []string
 }
@@ -134,6 +135,10 @@ type reconstructor struct {
 	ended     bool
 	err       error
 	ev        traces.Event
+
+	// sectionSeen is told of write sections from lock events, where somebody wants
+	// to know.
+	sectionSeen func(t *thread, odd, even int64, downgraded bool)
 
 	notes notes
 	all   []*process // in order of first appearance
@@ -301,6 +306,7 @@ func (r *reconstructor) takeHit(t *thread, ev *traces.Event) {
 	o := r.origin(t, ev, "hit", ev.Stack)
 	o.Observed = observed
 	if t.truth.start != 0 {
+		o.LockStart = t.truth.start
 		o.Truth = &Truth{FellBack: true, WaitNs: max(t.truth.acquired-t.truth.start, 0)}
 	}
 	if observed {

@@ -17,17 +17,18 @@ const replayColumns = traces.AllColumns &^ (traces.ColSrc | traces.ColSrcPos | t
 // Origin is where an operation came from. It travels through the simulator as
 // the operation's tag, and comes back as blame.
 type Origin struct {
-	Seq      int64 // of the trace row
-	Time     int64 // ns, the row's
-	PID, TID int32
-	Comm     string
-	Kind     string // "hit", or what took mmap_lock: "munmap", "fork", "fault", "other"
-	Probe    string
-	Stack    []string // leaf first
-	Clone    int      // 0 for the recorded thread itself
-	Observed bool     // arrival or section from lock events
-	Lossy    bool     // a lost event may have changed it
-	Truth    *Truth   // what the recorded kernel did, where known; for validation only
+	Seq       int64 // of the trace row
+	Time      int64 // ns, the row's
+	PID, TID  int32
+	Comm      string
+	Kind      string // "hit", or what took mmap_lock: "munmap", "fork", "fault", "other"
+	Probe     string
+	Stack     []string // leaf first
+	Clone     int      // 0 for the recorded thread itself
+	Observed  bool     // arrival or section from lock events
+	Lossy     bool     // a lost event may have changed it
+	LockStart int64    // ns: a failed lookup's lock_start, as recorded, or 0
+	Truth     *Truth   // what the recorded kernel did, where known; for validation only
 }
 
 // Truth is what the recording shows of a hit's lookup. Nothing that decides an

@@ -181,6 +181,15 @@ func (v *validator) finish() *Validation {
 	return &v.v
 }
 
+// WaitError is the relative error of the predicted total of lock waits, 0 when none
+// was observed.
+func (v *Validation) WaitError() float64 {
+	if v.Waits.Observed.Total == 0 {
+		return 0
+	}
+	return float64(v.Waits.Predicted.Total)/float64(v.Waits.Observed.Total) - 1
+}
+
 // Precision is the share of the predicted fallbacks that the kernel made; 1 when
 // none was predicted.
 func (v *Validation) Precision() float64 { return share(v.TP, v.TP+v.FP) }

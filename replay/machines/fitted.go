@@ -2,9 +2,11 @@ package machines
 
 import (
 	"io"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/replay/replay/replay"
-	"github.com/replay/replay/sim"
 )
 
 // Write writes the profile out in full.
@@ -13,15 +15,19 @@ func (p *Profile) Write(w io.Writer) error {
 	return err
 }
 
-// CiteFitted gives every figure that differs from the machine before the source
+// CiteFitted gives every figure that differs from the profile before the source
 // named: how they were fitted.
-func (p *Profile) CiteFitted(before *sim.Machine, source string) {
-	old := &replay.Profile{Machine: *before, Recorder: p.Recorder, Sections: p.Sections}
+func (p *Profile) CiteFitted(before *replay.Profile, source string) {
 	for i := range figures {
 		f := &figures[i]
-		was, is := f.codec.format(old), f.codec.format(&p.Profile)
-		if was != nil && is != nil && was.Value != is.Value {
+		was, is := f.codec.format(before), f.codec.format(&p.Profile)
+		if is != nil && (was == nil || !equal(was, is)) {
 			p.SetCite(f.path(), Cite{Key: "fitted", Source: source})
 		}
 	}
+}
+
+// equal reports whether two values are written alike.
+func equal(a, b *yaml.Node) bool {
+	return a.Value == b.Value && slices.EqualFunc(a.Content, b.Content, equal)
 }

@@ -1,0 +1,206 @@
+package replay
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// ErrNoLocks is returned for a trace that cannot be fitted to.
+var ErrNoLocks = errors.New("the trace has no mmap_lock events: record with replay capture, or see the README")
+
+// SectionFit is what a fit measured of one kind of write section.
+type SectionFit struct {
+	Kind     string
+	Sections int
+	Model    KindModel
+	// Start and Hold are the tenth, half and nine tenths of what was measured, ns.
+	Start, Hold [3]int64
+}
+
+// TraceFit is the outcome of FitTraces.
+type TraceFit struct {
+	Sections    []SectionFit // by kind
+	Validations []*Validation
+}
+
+// sectionsMin is how many sections of a kind are needed to fit it.
+const sectionsMin = 10
+
+// FitTraces fits the profile's recorder and write sections to traces with lock
+// events. Where sections lie in their syscalls is measured; the lags of stamps are
+// searched for, so that the fewest lookups are predicted wrongly over all traces.
+// Progress is told after each round.
+func FitTraces(ctx context.Context, list []Trace, profile *Profile, progress func(round, rounds int)) (*TraceFit, error) {
+	m := &measurer{by: map[string]*measured{}}
+	for _, trace := range list {
+		if err := m.read(ctx, trace, profile); err != nil {
+			return nil, fmt.Errorf("%s: %w", trace.Path(), err)
+		}
+	}
+	fit := &TraceFit{Sections: m.fits(profile.Sections)}
+	if profile.Sections == nil {
+		profile.Sections = SectionModel{}
+	}
+	for _, s := range fit.Sections {
+		profile.Sections[s.Kind] = s.Model
+	}
+	if m.wake.settle(); m.wake.count >= sectionsMin {
+		profile.Recorder.WakeLatency = m.wake.median
+	}
+	if err := fitLags(ctx, list, profile, progress); err != nil {
+		return nil, err
+	}
+	for _, trace := range list {
+		v, err := Validate(ctx, trace, profile, Locks, 0)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", trace.Path(), err)
+		}
+		fit.Validations = append(fit.Validations, v)
+	}
+	return fit, nil
+}
+
+// measured gathers the sections of one kind.
+type measured struct{ start, hold []int64 }
+
+// measurer reads traces for where their sections lie.
+type measurer struct {
+	by   map[string]*measured
+	wake gap // ns from a section's end to a sleeping lookup's lock_acquired
+}
+
+func (m *measurer) read(ctx context.Context, trace Trace, profile *Profile) error {
+	s, err := takeSurvey(ctx, trace)
+	if err != nil {
+		return err
+	}
+	if !s.lockRows {
+		return ErrNoLocks
+	}
+	stream, err := trace.Stream(replayColumns)
+	if err != nil {
+		return err
+	}
+	defer closeStream(stream)
+	r := newReconstructor(stream, Locks, profile, s, nil)
+	recording := s.gaps.start[1].median
+	lastEven := map[int32]int64{}
+	r.sectionSeen = func(t *thread, odd, even int64, downgraded bool) {
+		lastEven[t.pid] = even
+		if t.call.model != "" && odd >= t.call.from && odd <= t.call.to {
+			m.add(t.call.model, odd-t.call.from-recording, even-odd)
+		}
+	}
+	for n := 0; ; n++ {
+		a, ok := r.next()
+		if !ok {
+			return r.err
+		}
+		m.addWake(&a, lastEven[a.proc.pid], recording)
+		if n%65536 == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (m *measurer) add(kind string, start, hold int64) {
+	k := m.by[kind]
+	if k == nil {
+		k = &measured{}
+		m.by[kind] = k
+	}
+	if len(k.start) < gapSamples {
+		k.start, k.hold = append(k.start, start), append(k.hold, hold)
+	}
+}
+
+// addWake notes how late a lookup got the lock that slept for it: it waited for
+// longer than recording its lock_start takes.
+func (m *measurer) addWake(a *action, even, recording int64) {
+	truth := a.origin.Truth
+	if truth == nil || even == 0 {
+		return
+	}
+	got := a.origin.LockStart + truth.WaitNs
+	if late := got - even; truth.WaitNs > 2*recording && late > 0 && late < nearby {
+		m.wake.add(late)
+	}
+}
+
+// fits turns what was measured into models. Kinds that hold the lock to their end
+// keep Hold 0.
+func (m *measurer) fits(old SectionModel) []SectionFit {
+	var fits []SectionFit
+	for kind, k := range m.by {
+		if len(k.start) < sectionsMin {
+			continue
+		}
+		slices.Sort(k.start)
+		slices.Sort(k.hold)
+		f := SectionFit{Kind: kind, Sections: len(k.start), Start: deciles(k.start), Hold: deciles(k.hold)}
+		f.Model = KindModel{Start: max(f.Start[1], 0)}
+		if kind == "munmap" || kind == brkShrink {
+			f.Model.Hold = f.Hold[1]
+		}
+		fits = append(fits, f)
+	}
+	slices.SortFunc(fits, func(a, b SectionFit) int { return cmp.Compare(a.Kind, b.Kind) })
+	return fits
+}
+
+func deciles(sorted []int64) [3]int64 {
+	n := len(sorted) - 1
+	return [3]int64{sorted[n/10], sorted[n/2], sorted[n*9/10]}
+}
+
+// Steps of the search for the lags, in ns, and how often it goes over them.
+var lagSteps = []int64{-200, -100, -50, 50, 100, 200}
+
+const lagRounds = 2
+
+// fitLags searches for the lags of stamps, one after the other.
+func fitLags(ctx context.Context, list []Trace, profile *Profile, progress func(round, rounds int)) error {
+	best, err := misses(ctx, list, profile)
+	if err != nil {
+		return err
+	}
+	lags := []*int64{&profile.Recorder.HitLag, &profile.Recorder.FailLag, &profile.Recorder.Window, &profile.Recorder.ExitLag}
+	done, rounds := 0, lagRounds*len(lags)*len(lagSteps)
+	for range lagRounds {
+		for _, lag := range lags {
+			start, chosen := *lag, *lag
+			for _, step := range lagSteps {
+				*lag = max(start+step, 50)
+				n, err := misses(ctx, list, profile)
+				if err != nil {
+					return err
+				}
+				if n < best {
+					best, chosen = n, *lag
+				}
+				if done++; progress != nil {
+					progress(done, rounds)
+				}
+			}
+			*lag = chosen
+		}
+	}
+	return nil
+}
+
+// misses is how many lookups are predicted wrongly, as a share of the fallbacks of
+// each trace: no trace outweighs the others by its size.
+func misses(ctx context.Context, list []Trace, profile *Profile) (float64, error) {
+	sum := 0.0
+	for _, trace := range list {
+		v, err := Validate(ctx, trace, profile, Locks, 0)
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", trace.Path(), err)
+		}
+		sum += 1 - v.F1()
+	}
+	return sum, nil
+}
