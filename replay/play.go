@@ -19,8 +19,9 @@ func DefaultOptions() Options {
 	return Options{Resolvers: []string{"locked", "speculative"}, SpeedPPM: 1_000_000, Clone: 1, Seed: 1}
 }
 
-// Play replays the trace on the machine, once for each resolver.
-func Play(ctx context.Context, trace Trace, profile *Profile, options Options) (*Result, error) {
+// Play replays the trace on the machine, once for each resolver. progress, which
+// may be nil, is told how many of the trace's rows the first of them has behind it.
+func Play(ctx context.Context, trace Trace, profile *Profile, options Options, progress func(done, total int64)) (*Result, error) {
 	s, err := takeSurvey(ctx, trace)
 	if err != nil {
 		return nil, err
@@ -47,6 +48,9 @@ func Play(ctx context.Context, trace Trace, profile *Profile, options Options) (
 			return nil, err
 		}
 		players[i] = p
+		if i == 0 && progress != nil {
+			p.rec.progress = func(rows int64) { progress(rows, s.events) }
+		}
 		wg.Go(func() { res.Runs[i], errs[i] = p.play(ctx) })
 	}
 	wg.Wait()

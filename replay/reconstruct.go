@@ -138,6 +138,8 @@ type reconstructor struct {
 
 	// sectionSeen is told of write sections from lock events, where somebody wants
 	// to know.
+	progress    func(rows int64) // told now and then, where somebody wants to know
+	rows        int64
 	sectionSeen func(t *thread, odd, even int64, downgraded bool)
 
 	notes notes
@@ -207,6 +209,9 @@ func (r *reconstructor) horizon() int64 {
 	return h
 }
 
+// progressEvery is how many rows pass between reports of progress.
+const progressEvery = 1 << 15
+
 // read takes in one row.
 func (r *reconstructor) read() {
 	err := r.stream.Next(&r.ev)
@@ -224,6 +229,9 @@ func (r *reconstructor) read() {
 	}
 	ev := &r.ev
 	r.now = ev.Time
+	if r.rows++; r.rows%progressEvery == 0 && r.progress != nil {
+		r.progress(r.rows)
+	}
 	r.take(ev)
 	if t := r.threads[ev.TID]; t != nil {
 		t.lastRow = ev.Time

@@ -87,7 +87,7 @@ func play(t testing.TB, trace Trace, change func(*Options)) *Result {
 	if change != nil {
 		change(&o)
 	}
-	res, err := Play(context.Background(), trace, profile(), o)
+	res, err := Play(context.Background(), trace, profile(), o, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -355,7 +355,7 @@ func TestReadBenchTable(t *testing.T) {
 func TestNoHits(t *testing.T) {
 	trace := corpus(t, "churn-1x1")
 	trace.change = func(ev *traces.Event) bool { return ev.Kind != traces.Hit }
-	if _, err := Play(context.Background(), trace, profile(), DefaultOptions()); !errors.Is(err, ErrNoHits) {
+	if _, err := Play(context.Background(), trace, profile(), DefaultOptions(), nil); !errors.Is(err, ErrNoHits) {
 		t.Errorf("%v, want ErrNoHits", err)
 	}
 }
@@ -363,7 +363,7 @@ func TestNoHits(t *testing.T) {
 func TestCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Play(ctx, corpus(t, "churn-1x1"), profile(), DefaultOptions()); !errors.Is(err, context.Canceled) {
+	if _, err := Play(ctx, corpus(t, "churn-1x1"), profile(), DefaultOptions(), nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, want %v", err, context.Canceled)
 	}
 }

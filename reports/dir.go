@@ -22,6 +22,9 @@ func CheckDir(dir string, force bool) error {
 	entries, err := os.ReadDir(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if _, err := os.Stat(filepath.Dir(filepath.Clean(dir))); err != nil {
+			return fmt.Errorf("output folder: %w", err)
+		}
 		return nil
 	case err != nil:
 		return fmt.Errorf("output folder: %w", err)
@@ -48,6 +51,7 @@ func files(res *replay.Result) []file {
 	out := []file{
 		{"report.json", func(w io.Writer) error { return JSON(w, res) }},
 		{"report.txt", func(w io.Writer) error { return Text(w, res, TextOptions{}) }},
+		{"benchfmt.txt", func(w io.Writer) error { return Benchfmt(w, res) }},
 	}
 	for i := range res.Runs {
 		r := &res.Runs[i]

@@ -13,15 +13,18 @@ type bar struct {
 	p *progressbar.ProgressBar
 }
 
+// reading is the task whose progress is in bytes.
+const reading = "reading"
+
 // progress shows how far a task is, when standard error is a terminal. It
-// returns a function to call with what is done, of a total of bytes.
+// returns a function to call with what is done, of a total.
 func (e *env) progress(c *cli.Context, what string) func(done, total int64) {
 	if c.Bool("quiet") || !isTerminal(e.stderr) {
 		return func(int64, int64) {}
 	}
 	e.endProgress()
 	e.bar = &bar{progressbar.NewOptions64(-1,
-		progressbar.OptionSetWriter(e.stderr), progressbar.OptionSetDescription(what), progressbar.OptionShowBytes(true),
+		progressbar.OptionSetWriter(e.stderr), progressbar.OptionSetDescription(what), progressbar.OptionShowBytes(what == reading),
 		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(), progressbar.OptionSetWidth(30),
 	)}
 	p := e.bar.p

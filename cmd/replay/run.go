@@ -74,7 +74,7 @@ func (e *env) run(c *cli.Context) error {
 		return err
 	}
 	defer trace.Close()
-	result, err := replay.Play(c.Context, trace, &profile.Profile, options)
+	result, err := replay.Play(c.Context, trace, &profile.Profile, options, e.progress(c, "replaying"))
 	if err != nil {
 		return badInput(err)
 	}

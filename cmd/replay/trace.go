@@ -59,7 +59,7 @@ var ingestFlags = []cli.Flag{
 func (e *env) ingestOptions(c *cli.Context) (ingest.Options, error) {
 	o := ingest.Options{
 		Format: c.String("format"), StderrFile: c.String("stderr"), Kallsyms: c.String("kallsyms"),
-		BpftraceFormat: c.String("bpftrace-format"), Stdin: e.stdin, Progress: e.progress(c, "reading"),
+		BpftraceFormat: c.String("bpftrace-format"), Stdin: e.stdin, Progress: e.progress(c, reading),
 	}
 	if names := strings.Split(ingest.FormatList(), ", "); !slices.Contains(names, o.Format) {
 		return o, usage("--format %q: want one of %s", o.Format, ingest.FormatList())
