@@ -23,7 +23,10 @@ type Validation struct {
 	TP               int64 // both
 	FP, FN           int64 // only the model; only the kernel
 	Waits            struct{ Observed, Predicted Dist }
-	Misses           []Miss // the worst first
+	// ArrivalError is how far inferred arrivals lie from those that lock events show,
+	// of the lookups that failed.
+	ArrivalError Dist
+	Misses       []Miss // the worst first
 }
 
 // Miss is a hit whose outcome was predicted wrongly.
@@ -68,7 +71,7 @@ func Validate(ctx context.Context, trace Trace, profile *Profile, using Using, m
 		return nil, err
 	}
 	p.src.lockDelay = lockDelay(s, in)
-	v := &validator{start: s.start, keep: misses, v: Validation{Using: using}, observed: newSketch(), predicted: newSketch()}
+	v := &validator{start: s.start, keep: misses, v: Validation{Using: using}, observed: newSketch(), predicted: newSketch(), arrival: newSketch(), recorder: &recorded.Recorder}
 	p.gather.each = v.hit
 	if _, err := p.play(ctx); err != nil {
 		return nil, err
@@ -112,6 +115,8 @@ type validator struct {
 	keep                int
 	v                   Validation
 	observed, predicted *sketch
+	arrival             *sketch
+	recorder            *Recorder
 }
 
 func (v *validator) hit(h *sim.HitRecord) {
@@ -126,6 +131,7 @@ func (v *validator) hit(h *sim.HitRecord) {
 	if truth.FellBack {
 		v.v.Observed++
 		v.observed.add(sim.Time(truth.WaitNs) * sim.Nanosecond)
+		v.addArrival(h, o)
 	}
 	if fell {
 		v.v.Predicted++
@@ -141,6 +147,13 @@ func (v *validator) hit(h *sim.HitRecord) {
 		v.v.FN++
 		v.miss(h, o, truth.WaitNs)
 	}
+}
+
+// addArrival compares where a lookup was placed with where its lock_start shows it.
+func (v *validator) addArrival(h *sim.HitRecord, o *Origin) {
+	shown := o.LockStart - v.recorder.FailLag - v.recorder.Window
+	off := v.start + h.Op.At.Nanos() - shown
+	v.arrival.add(sim.Time(max(off, -off)) * sim.Nanosecond)
 }
 
 func (v *validator) miss(h *sim.HitRecord, o *Origin, wait int64) {
@@ -177,6 +190,7 @@ func (v *validator) expect(n *notes, in *inference) {
 
 func (v *validator) finish() *Validation {
 	v.trim()
+	v.v.ArrivalError = v.arrival.dist()
 	v.v.Waits.Observed, v.v.Waits.Predicted = v.observed.dist(), v.predicted.dist()
 	return &v.v
 }

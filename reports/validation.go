@@ -34,6 +34,9 @@ type Validation struct {
 		Observed  Wait `json:"observed"`
 		Predicted Wait `json:"predicted"`
 	} `json:"wait_ns"`
+	// ArrivalError is how far the arrivals of the failed lookups were from those
+	// that their lock events show.
+	ArrivalError Wait `json:"arrival_error_ns"`
 }
 
 // Wait is a distribution of waits in ns.
@@ -55,6 +58,7 @@ func ValidationJSON(w io.Writer, v *replay.Validation) error {
 		Expected: v.Expected, Spread: v.Spread, TP: v.TP, FP: v.FP, FN: v.FN, Precision: v.Precision(), Recall: v.Recall(), F1: v.F1(),
 	}
 	doc.Wait.Observed, doc.Wait.Predicted = newWait(v.Waits.Observed), newWait(v.Waits.Predicted)
+	doc.ArrivalError = newWait(v.ArrivalError)
 	return writeJSON(w, doc)
 }
 
@@ -78,6 +82,9 @@ func ValidationText(w io.Writer, v *replay.Validation) error {
 	row("predicted", v.Predicted, v.Waits.Predicted)
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	if e := v.ArrivalError; e.Count > 0 {
+		fmt.Fprintf(w, "\narrivals of the %d failed lookups are off by %v (half within), %v (90 %% within)\n", e.Count, e.P50, e.P90)
 	}
 	if v.Spread > 0 {
 		fmt.Fprintf(w, "\narrivals are inferred: %.1f ± %.1f fallbacks are expected, %d are decided\n", v.Expected, v.Spread, v.Predicted)

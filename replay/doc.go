@@ -1,0 +1,49 @@
+// Package replay turns a trace into simulated work, drives the machine of package
+// sim with it, and gathers what happened.
+//
+//  1. takeSurvey reads the trace once: counts, the pace of each thread, and what
+//     recording an event costs (recorder.go), measured between rows that have
+//     nothing else between them.
+//  2. A reconstructor turns rows into actions on the recording's clock: lookups of
+//     hits, write sections, changes of address spaces.
+//  3. A source turns actions into operations of simulated threads: it places them
+//     on CPUs, scales time and makes clones.
+//  4. sim executes them through one resolver; a gatherer adds up a [Run].
+//
+// [Play] is the main job. [Validate] does the same with the resolver of the
+// recorded kernel and compares outcomes, hit by hit. [Bench] is the kernel's
+// benchmark. [FitTraces] and [FitBench] fit a [Profile].
+//
+// # Arrivals
+//
+// A hit's row is stamped when its handler runs, after its lookup and after any
+// wait. So the lookup is placed before it:
+//
+//   - with an arrive row, where that says;
+//   - with a lock_start of the lookup itself (it failed): it ended FailLag before,
+//     and as much more as a lock_start is late whose code is out of the caches;
+//   - else HitLag before the hit's own stamp.
+//
+// Each lookup takes Window: its own time and the spread of those lags, the same for
+// all. Where a trace has no lock events, or they may not be used, a hit that fell
+// back does not say so. Then each hit has two explanations, on time or late because
+// of a section, and the likelier is taken: see inference.go. What the recorder
+// itself adds to a late hit is found on the trace.
+//
+// # Write sections
+//
+// With lock events a section is odd from AcquireLead before its lock_acquired to
+// some time after the row that ends it. That row comes before the sequence is
+// bumped (mmap_write_unlock, mmap_write_downgrade), and recording it takes time:
+// what the thread took from there to the end of its syscall, less ExitLag; where it
+// did not return at once, what it usually takes. Without lock events a section lies
+// in its syscall as the profile's [SectionModel] says, but for what a recorder of
+// lock events spent before the lock; a lookup on time inside it cuts it short.
+//
+// # What a prediction may see
+//
+// [Validate] hides outcomes: with lock events ([Locks]) only the position of a
+// lookup comes from its own lock_start, never its length or its outcome, and how
+// long it waited is not read; without ([Syscalls]) no lock event is. A test takes
+// out or scrambles what is hidden and gets the same predictions.
+package replay
