@@ -1,0 +1,284 @@
+package assemble
+
+import (
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/replay/replay/traces"
+)
+
+// record makes a record of a thread of process 10 on a CPU.
+func record(a *Assembler, kind traces.Kind, at int64, cpu, tid int32) *Record {
+	r := a.Record()
+	r.Kind, r.Time, r.CPU, r.PID, r.TID = kind, at, cpu, 10, tid
+	r.Has = traces.ColCPU | traces.ColPID | traces.ColTID
+	return r
+}
+
+func phase(a *Assembler, p Phase, kind traces.Kind, at int64, cpu, tid int32) *Record {
+	r := record(a, kind, at, cpu, tid)
+	r.Phase = p
+	return r
+}
+
+// rows ends the input and returns what comes out.
+func rows(a *Assembler) []traces.Event {
+	a.Flush()
+	var out []traces.Event
+	var ev traces.Event
+	for a.Next(&ev) {
+		out = append(out, ev)
+	}
+	return out
+}
+
+func TestSyscallsAreJoined(t *testing.T) {
+	a := New(Options{})
+	in := phase(a, Enter, traces.Mmap, 100, 0, 11)
+	setLen(in, 4096)
+	a.Add(in)
+	a.Add(record(a, traces.Exec, 150, 1, 12))
+	out := phase(a, Leave, traces.Mmap, 300, 0, 11)
+	setRet(out, 0x7000)
+	a.Add(out)
+	failed := phase(a, Enter, traces.Munmap, 400, 0, 11)
+	a.Add(failed)
+	bad := phase(a, Leave, traces.Munmap, 450, 0, 11)
+	setRet(bad, ^uint64(21)) // -EINVAL
+	a.Add(bad)
+	got := rows(a)
+	if len(got) != 3 {
+		t.Fatalf("%d rows, want 3", len(got))
+	}
+	m := got[0]
+	if m.Kind != traces.Mmap || m.Time != 100 || m.Dur != 200 || m.Addr != 0x7000 || m.Len != 4096 {
+		t.Errorf("mmap %+v", m)
+	}
+	if u := got[2]; u.Ret != -22 || u.Dur != 50 || u.Got(traces.ColAddr) {
+		t.Errorf("failed munmap %+v", u)
+	}
+	if c := a.Counts(); c.UnpairedEnters+c.UnpairedExits+c.Late != 0 {
+		t.Errorf("counts %+v", c)
+	}
+}
+
+func TestUnpaired(t *testing.T) {
+	a := New(Options{})
+	a.Add(phase(a, Leave, traces.Brk, 10, 0, 11))  // its entry was before the recording
+	a.Add(phase(a, Enter, traces.Mmap, 20, 0, 11)) // its exit was lost
+	a.Add(phase(a, Enter, traces.Mmap, 30, 0, 11)) // still running at the end
+	got := rows(a)
+	if len(got) != 3 || got[1].Got(traces.ColDur) || got[2].Got(traces.ColDur) {
+		t.Errorf("rows %+v", got)
+	}
+	if c := a.Counts(); c.UnpairedExits != 1 || c.UnpairedEnters != 2 || len(c.Warnings()) != 2 {
+		t.Errorf("counts %+v", c)
+	}
+}
+
+// Who took the lock is told by where the trap was, or by the kernel's symbols.
+func TestInUprobe(t *testing.T) {
+	tests := []struct {
+		name    string
+		start   func(*Record)
+		in      bool
+		decided bool
+	}{
+		{"trap at the probe", func(r *Record) { r.UserIP = 0x401001 }, true, true},
+		{"where the saved address is the probe's", func(r *Record) { r.UserIP = 0x401000 }, true, true},
+		{"elsewhere", func(r *Record) { r.UserIP = 0x402345 }, false, true},
+		{"relative to the module", func(r *Record) { r.UserIP, r.UserIPPage = 0x1, true }, true, true},
+		{"for write", func(r *Record) { r.UserIP, r.Write = 0x401001, true }, false, true},
+		{"named", func(r *Record) {
+			r.Stack = []string{"x+0x1 ([kernel.kallsyms])", "find_active_uprobe_rcu+0x1 ([kernel.kallsyms])"}
+		}, true, true},
+		{"named otherwise", func(r *Record) {
+			r.Stack = []string{"lock_mm_and_find_vma+0x1 ([kernel.kallsyms])"}
+			r.UserIP = 0x401001
+		}, false, true},
+		{"without a callchain", func(r *Record) {}, false, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			a := New(Options{})
+			start := record(a, traces.LockStart, 100, 0, 11)
+			test.start(start)
+			a.Add(start)
+			a.Add(record(a, traces.LockAcquired, 200, 0, 11))
+			hit := record(a, traces.Hit, 300, 0, 11)
+			setAddr(hit, 0x401000)
+			a.Add(hit)
+			got := rows(a)
+			if got[0].InUprobe != test.in || got[0].Got(traces.ColInUprobe) != test.decided {
+				t.Errorf("in_uprobe %v, decided %v", got[0].InUprobe, got[0].Got(traces.ColInUprobe))
+			}
+		})
+	}
+}
+
+// A page fault's lock is not the next hit's, though the thread hits soon.
+func TestFaultIsNoLookup(t *testing.T) {
+	a := New(Options{})
+	fault := record(a, traces.LockStart, 100, 0, 11)
+	fault.UserIP = 0x401001
+	a.Add(fault)
+	own := record(a, traces.LockStart, 200, 0, 11)
+	own.UserIP = 0x401001
+	a.Add(own)
+	hit := record(a, traces.Hit, 300, 0, 11)
+	setAddr(hit, 0x401000)
+	a.Add(hit)
+	got := rows(a)
+	if got[0].InUprobe || !got[1].InUprobe {
+		t.Errorf("in_uprobe %v and %v: only the lock before the hit is its lookup's", got[0].InUprobe, got[1].InUprobe)
+	}
+}
+
+func TestTasks(t *testing.T) {
+	a := New(Options{Fork: true, Exec: true, Exit: true})
+	name := record(a, traces.Exec, 1, 0, 10)
+	name.Phase, name.Comm, name.Has = Naming, "parent", name.Has|traces.ColComm
+	a.Add(name)
+	task := record(a, traces.Fork, 10, 0, 10) // PERF_RECORD_FORK: no row, but it knows
+	task.Task = true
+	setChild(task, 12)
+	setFlags(task, CloneThread)
+	a.Add(task)
+	fork := record(a, traces.Fork, 11, 0, 10)
+	setChild(fork, 12)
+	a.Add(fork)
+	child := record(a, traces.Hit, 12, 1, 12)
+	setAddr(child, 0x401000)
+	a.Add(child)
+	begin := record(a, traces.Exec, 20, 0, 10)
+	begin.Task, begin.Comm = true, "new"
+	begin.Has |= traces.ColComm
+	a.Add(begin)
+	end := record(a, traces.Exec, 30, 0, 10)
+	end.Path = "/bin/new"
+	end.Has |= traces.ColPath
+	a.Add(end)
+	got := rows(a)
+	if len(got) != 3 {
+		t.Fatalf("%d rows: %+v", len(got), got)
+	}
+	if f := got[0]; f.Kind != traces.Fork || f.Ret != 12 || f.Flags != CloneThread {
+		t.Errorf("fork %+v", f)
+	}
+	if h := got[1]; h.Comm != "parent" {
+		t.Errorf("the child is called %q, want its parent's name", h.Comm)
+	}
+	if e := got[2]; e.Time != 20 || e.Dur != 10 || e.Path != "/bin/new" || e.Comm != "new" {
+		t.Errorf("exec %+v", e)
+	}
+}
+
+// A hit has the file that is mapped at its address, the newest one.
+func TestFiles(t *testing.T) {
+	a := New(Options{})
+	for i, path := range []string{"/old", "/new"} {
+		m := record(a, traces.Map, int64(i), 0, 10)
+		setAddr(m, 0x400000)
+		setLen(m, 0x2000)
+		setProt(m, 5)
+		m.Path, m.Inode, m.Has = path, uint64(i+7), m.Has|traces.ColPath|traces.ColInode
+		a.Add(m)
+	}
+	hit := record(a, traces.Hit, 10, 0, 11)
+	setAddr(hit, 0x401000)
+	hit.Chain, hit.ChainUser = append(hit.Chain, 0xffffffff81000010, 0x401000), 1
+	a.Add(hit)
+	got := rows(a)[2]
+	if got.Path != "/new" || got.Inode != 8 {
+		t.Errorf("hit in %s, inode %d", got.Path, got.Inode)
+	}
+	if s := strings.Join(got.Stack, "|"); s != "0xffffffff81000010 ([kernel.kallsyms])|0x401000 (/new)" {
+		t.Errorf("stack %s", s)
+	}
+}
+
+// Whatever order the buffers of CPUs come in, rows come out in total order, and
+// every record is in exactly one.
+func TestOrder(t *testing.T) {
+	unordered := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		a := New(Options{})
+		var got []traces.Event
+		take := func() {
+			var ev traces.Event
+			for a.Next(&ev) {
+				got = append(got, ev)
+			}
+		}
+		want := 0
+		round := int64(0)
+		for range rapid.IntRange(1, 6).Draw(rt, "rounds") {
+			for cpu := range int32(rapid.IntRange(1, 4).Draw(rt, "cpus")) {
+				at := round
+				for range rapid.IntRange(0, 20).Draw(rt, "records") {
+					at += int64(rapid.IntRange(0, 40).Draw(rt, "gap"))
+					r := record(a, traces.Hit, at, cpu, 20+cpu)
+					setAddr(r, 0x401000)
+					a.Add(r)
+					want++
+				}
+			}
+			a.Advance(round)
+			take()
+			round += 1000
+		}
+		got = append(got, rows(a)...)
+		if len(got) != want {
+			rt.Fatalf("%d rows of %d records", len(got), want)
+		}
+		for i := range got {
+			if got[i].Seq != int64(i) || i > 0 && traces.Compare(&got[i-1], &got[i]) >= 0 {
+				rt.Fatalf("row %d is out of order", i)
+			}
+		}
+		if a.Counts().Unordered > 0 {
+			unordered++
+		}
+		if a.Counts().Late > 0 {
+			rt.Fatalf("%d records were late", a.Counts().Late)
+		}
+	})
+	if unordered == 0 {
+		t.Error("vacuous: the input was always in order")
+	}
+}
+
+func TestLateRecordsAreCounted(t *testing.T) {
+	a := New(Options{})
+	a.Add(record(a, traces.Hit, 1000, 0, 11))
+	a.Advance(2000)
+	a.Add(record(a, traces.Hit, 400, 1, 12))
+	if got := rows(a); len(got) != 2 || got[1].Time != 1000 {
+		t.Errorf("rows %+v", got)
+	}
+	if c := a.Counts(); c.Late != 1 || c.LatestNs != 600 {
+		t.Errorf("counts %+v", c)
+	}
+}
+
+func TestLookup(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		fields []string
+		kind   traces.Kind
+	}{
+		{"probe_libc:malloc", []string{"common_type", FieldIP}, traces.Hit},
+		{"sdt_postgresql:lwlock__acquire", []string{FieldIP, "arg1"}, traces.Hit},
+		{"my_group:f__return", []string{FieldFunc, FieldRetIP}, traces.Ret},
+		{"probe:uprobe_notify_resume", []string{FieldIP}, traces.Arrive},
+		{"syscalls:sys_enter_brk", nil, traces.Brk},
+		{"sched:sched_switch", []string{"prev_pid"}, traces.NoKind},
+	} {
+		p, ok := Lookup(test.name, test.fields)
+		if ok != (test.kind != traces.NoKind) || ok && p.Kind != test.kind {
+			t.Errorf("%s: %+v, %v; want %v", test.name, p, ok, test.kind)
+		}
+	}
+}

@@ -1,0 +1,139 @@
+package symbols
+
+import (
+	"debug/elf"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/replay/replay/traces"
+)
+
+const kallsyms = `ffffffff81000000 T _stext
+ffffffff81000040 t first
+ffffffff81000040 T alias_of_first
+ffffffff81000080 D data
+ffffffff81000100 T last
+ffffffffc0000000 t in_module	[ext4]
+`
+
+func TestKernel(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kallsyms")
+	if err := os.WriteFile(path, []byte(kallsyms), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := New(Options{Kallsyms: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for addr, want := range map[uint64]string{
+		0xffffffff80ffffff: "",
+		0xffffffff81000000: "_stext+0x0 ([kernel.kallsyms])",
+		0xffffffff81000041: "first+0x1 ([kernel.kallsyms])",  // the first of two at one address
+		0xffffffff81000090: "first+0x50 ([kernel.kallsyms])", // data is no function
+		0xffffffff81000110: "last+0x10 ([kernel.kallsyms])",
+	} {
+		if got := r.Kernel(addr); got != want {
+			t.Errorf("%x is %q, want %q", addr, got, want)
+		}
+	}
+}
+
+func TestBadKallsyms(t *testing.T) {
+	for _, content := range []string{"x\n", "zz T name\n", "ffff T\n"} {
+		if _, err := parseKallsyms(strings.NewReader(content), "file"); err == nil || !strings.Contains(err.Error(), "file:1") {
+			t.Errorf("%q: %v", content, err)
+		}
+	}
+	if table, err := parseKallsyms(strings.NewReader("0000000000000000 T hidden\n"), "file"); table != nil || err != nil {
+		t.Errorf("hidden addresses: %v, %v", table, err)
+	}
+	if _, err := New(Options{Kallsyms: "/no/such/file"}); err == nil {
+		t.Error("a missing file that was asked for is no error")
+	}
+}
+
+// The functions of this very program, found through its program headers.
+func TestUser(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := elf.Open(exe)
+	if err != nil {
+		t.Skipf("the test is no ELF file: %v", err)
+	}
+	defer f.Close()
+	syms, err := f.Symbols()
+	if err != nil {
+		t.Skipf("the test is stripped: %v", err)
+	}
+	r, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := &traces.Event{Path: exe}
+	found := 0
+	for _, s := range syms {
+		if elf.ST_TYPE(s.Info) != elf.STT_FUNC || s.Size < 8 || !strings.HasPrefix(s.Name, "strings.") {
+			continue
+		}
+		offset, ok := fileOffset(f, s.Value)
+		if !ok {
+			continue
+		}
+		found++
+		if got := r.User(1, 0, file, offset+4); !strings.Contains(got, "+0x4 ("+exe+")") {
+			t.Fatalf("%s+4 is %q", s.Name, got)
+		}
+	}
+	if found == 0 {
+		t.Error("vacuous: no function of package strings in this program")
+	}
+	if got := r.User(1, 0, &traces.Event{Path: exe, BuildID: "00ff"}, 0x1000); elfBuildID(f) != "" && got != "" {
+		t.Errorf("a file with another build id names %q", got)
+	}
+}
+
+func fileOffset(f *elf.File, addr uint64) (uint64, bool) {
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_LOAD && addr >= p.Vaddr && addr < p.Vaddr+p.Filesz {
+			return addr - p.Vaddr + p.Off, true
+		}
+	}
+	return 0, false
+}
+
+func TestPerfMap(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "perf-1.map")
+	content := "7f00 20 Interpreter\n7f20 10 Lcom/foo;::bar with spaces\nhalf a lin"
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := readPerfMap(path)
+	for addr, want := range map[uint64]string{0x7f00: "Interpreter", 0x7f1f: "Interpreter", 0x7f2f: "Lcom/foo;::bar with spaces"} {
+		if got, _, ok := m.find(addr); !ok || got != want {
+			t.Errorf("%x is %q", addr, got)
+		}
+	}
+	if _, _, ok := m.find(0x7f30); ok {
+		t.Error("found something beyond the last")
+	}
+}
+
+func FuzzKallsyms(f *testing.F) {
+	f.Add([]byte(kallsyms))
+	f.Add([]byte("x"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		table, err := parseKallsyms(strings.NewReader(string(data)), "fuzz")
+		if table != nil && err != nil {
+			t.Fatal("a table and an error")
+		}
+	})
+}
+
+func FuzzNotes(f *testing.F) {
+	f.Add([]byte("\x04\x00\x00\x00\x02\x00\x00\x00\x03\x00\x00\x00GNU\x00\xab\xcd"))
+	f.Fuzz(func(t *testing.T, data []byte) { buildIDNote(data) })
+}
