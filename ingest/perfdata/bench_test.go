@@ -92,7 +92,7 @@ func TestAllocations(t *testing.T) {
 				}
 			}
 		}
-		next(5000) // what is allocated once is allocated by now
+		next(5000)                                                          // what is allocated once is allocated by now
 		if n := testing.AllocsPerRun(2, func() { next(10_000) }); n > 500 { // the race detector adds some
 			t.Errorf("%s: %v allocations for 10000 records", name, n)
 		}
