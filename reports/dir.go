@@ -51,6 +51,7 @@ func files(res *replay.Result) []file {
 	out := []file{
 		{"report.json", func(w io.Writer) error { return JSON(w, res) }},
 		{"report.txt", func(w io.Writer) error { return Text(w, res, TextOptions{}) }},
+		{"report.html", func(w io.Writer) error { return HTML(w, res) }},
 		{"benchfmt.txt", func(w io.Writer) error { return Benchfmt(w, res) }},
 	}
 	for i := range res.Runs {

@@ -124,20 +124,31 @@ func clip(s string, width int) string {
 }
 
 func (t *textReport) headline(res *replay.Result) {
-	tr, m, o := &res.Trace, &res.Machine, &res.Options
-	t.para(strong, "", clip(printable(tr.Path), t.width))
-	t.para(plain, "", fmt.Sprintf("%s in %s, %s of %s; %s",
-		plural(tr.Hits, "hit"), span(sim.Time(tr.DurationNs)*sim.Nanosecond), plural(tr.Threads, "thread"),
-		plural(tr.Mms, "address space"), plural(tr.Writers, "write section")))
-	t.para(plain, "", fmt.Sprintf("on %s (%s, SMT %d); timing %s, speed %gx, clone %d, placement %s, seed %d",
-		printable(m.Name), plural(int64(m.CPUs), "CPU"), m.SMT, o.Timing, float64(o.SpeedPPM)/1e6, o.Clone, o.Placement, o.Seed))
+	t.para(strong, "", clip(printable(res.Trace.Path), t.width))
+	t.para(plain, "", traceSentence(res))
+	t.para(plain, "", setupSentence(res))
 	t.b.WriteByte('\n')
 	for _, s := range findings(res) {
 		t.para(s.emphasis, "  ", s.text)
 	}
 }
 
-// finding is one sentence of the headline.
+// traceSentence says what was replayed.
+func traceSentence(res *replay.Result) string {
+	t := &res.Trace
+	return fmt.Sprintf("%s in %s, %s of %s; %s",
+		plural(t.Hits, "hit"), span(sim.Time(t.DurationNs)*sim.Nanosecond), plural(t.Threads, "thread"),
+		plural(t.Mms, "address space"), plural(t.Writers, "write section"))
+}
+
+// setupSentence says how.
+func setupSentence(res *replay.Result) string {
+	m, o := &res.Machine, &res.Options
+	return fmt.Sprintf("on %s (%s, SMT %d); timing %s, speed %gx, clone %d, placement %s, seed %d",
+		printable(m.Name), plural(int64(m.CPUs), "CPU"), m.SMT, o.Timing, float64(o.SpeedPPM)/1e6, o.Clone, o.Placement, o.Seed)
+}
+
+// finding is one sentence of a report.
 type finding struct {
 	emphasis emphasis
 	text     string
@@ -213,29 +224,42 @@ func blameSentence(r *replay.Run) string {
 	return s + fmt.Sprintf(" and made hits wait %s.", span(b.Wait))
 }
 
-// provenance says what the figures rest on.
 func (t *textReport) provenance(res *replay.Result) {
-	tr := &res.Trace
 	t.title("What the figures rest on")
-	t.para(plain, "  ", fmt.Sprintf("arrivals of hits: %s observed, %s inferred", count(tr.Arrivals.Observed), count(tr.Arrivals.Modelled)))
-	t.para(plain, "  ", fmt.Sprintf("write sections: %s observed, %s modelled", count(tr.Sections.Observed), count(tr.Sections.Modelled)))
-	e, loss := plain, fmt.Sprintf("lost events: none of %s", count(tr.Events))
-	if tr.Lost > 0 {
-		e, loss = caution, fmt.Sprintf("lost events: %s of %s (%s)", count(tr.Lost), count(tr.Lost+tr.Events), share(tr.Lost, tr.Lost+tr.Events))
-	}
-	t.para(e, "  ", loss)
-	for i := range res.Runs {
-		if r := &res.Runs[i]; r.Undecided > 0 {
-			t.para(caution, "  ", fmt.Sprintf("%s: a lost event may have changed %s", r.Resolver, plural(r.Undecided, "hit")))
-		}
-	}
-	if tr.SHA256 != "" {
-		t.para(plain, "  ", "trace sha256 "+tr.SHA256)
-	}
-	for i := range res.Runs {
-		t.para(plain, "  ", fmt.Sprintf("digest %016x %s", res.Runs[i].Digest, res.Runs[i].Resolver))
+	for _, f := range provenance(res) {
+		t.para(f.emphasis, "  ", f.text)
 	}
 	for _, w := range res.Warnings {
 		t.para(caution, "  ", "warning: "+printable(w))
 	}
+}
+
+// provenance says what the figures rest on.
+func provenance(res *replay.Result) []finding {
+	tr := &res.Trace
+	all := []finding{
+		{plain, fmt.Sprintf("arrivals of hits: %s observed, %s inferred", count(tr.Arrivals.Observed), count(tr.Arrivals.Modelled))},
+		{plain, fmt.Sprintf("write sections: %s observed, %s modelled", count(tr.Sections.Observed), count(tr.Sections.Modelled))},
+		lossFinding(tr),
+	}
+	for i := range res.Runs {
+		if r := &res.Runs[i]; r.Undecided > 0 {
+			all = append(all, finding{caution, fmt.Sprintf("%s: a lost event may have changed %s", r.Resolver, plural(r.Undecided, "hit"))})
+		}
+	}
+	if tr.SHA256 != "" {
+		all = append(all, finding{plain, "trace sha256 " + tr.SHA256})
+	}
+	for i := range res.Runs {
+		all = append(all, finding{plain, fmt.Sprintf("digest %016x %s", res.Runs[i].Digest, res.Runs[i].Resolver)})
+	}
+	return all
+}
+
+func lossFinding(t *replay.TraceSummary) finding {
+	if t.Lost == 0 {
+		return finding{plain, fmt.Sprintf("lost events: none of %s", count(t.Events))}
+	}
+	total := t.Lost + t.Events
+	return finding{caution, fmt.Sprintf("lost events: %s of %s (%s)", count(t.Lost), count(total), share(t.Lost, total))}
 }

@@ -1,0 +1,178 @@
+package reports
+
+import (
+	_ "embed" // the page's parts
+	"fmt"
+	"html/template"
+	"io"
+	"path"
+
+	"github.com/replay/replay/replay"
+	"github.com/replay/replay/sim"
+)
+
+// The page's template, style and script, and the charting library that draws its
+// curves (uPlot, MIT; see page/uplot.LICENSE). All go into the file itself.
+var (
+	//go:embed page/page.html
+	pageHTML string
+	//go:embed page/page.css
+	pageCSS string
+	//go:embed page/page.js
+	pageJS string
+	//go:embed page/uplot.js
+	uplotJS string
+	//go:embed page/uplot.css
+	uplotCSS string
+)
+
+var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
+
+// HTML writes the report as one page that needs nothing else, no network either.
+func HTML(w io.Writer, res *replay.Result) error {
+	return pageTemplate.Execute(w, newPage(res))
+}
+
+// page is what the template shows.
+type page struct {
+	Title, Subtitle, Setup string
+	UplotCSS, CSS          template.CSS
+	UplotJS, JS            template.JS
+
+	Warnings   []string
+	Cards      []card
+	Findings   []string
+	Bars       []barChart
+	Charts     []chart
+	Tables     []pageTable
+	Provenance []string
+	Data       []chart // for the script
+	Span       int     // columns of the widest table
+}
+
+// card is one large figure.
+type card struct {
+	Name, Value, Note string
+	Bad               bool
+}
+
+// maxSpan is wide enough for a cell across any table.
+const maxSpan = 12
+
+func newPage(res *replay.Result) *page {
+	p := &page{
+		Title: path.Base(res.Trace.Path), Subtitle: traceSentence(res), Setup: setupSentence(res),
+		UplotCSS: template.CSS(uplotCSS), CSS: template.CSS(pageCSS), UplotJS: template.JS(uplotJS), JS: template.JS(pageJS),
+		Cards: cards(res), Bars: barCharts(res.Runs), Charts: charts(res.Runs), Tables: pageTables(res), Span: maxSpan,
+	}
+	p.Data = p.Charts
+	for _, w := range res.Warnings {
+		p.Warnings = append(p.Warnings, printable(w))
+	}
+	for _, f := range findings(res) {
+		p.Findings = append(p.Findings, f.text)
+	}
+	for _, f := range provenance(res) {
+		p.Provenance = append(p.Provenance, f.text)
+	}
+	return p
+}
+
+// cards are the figures that one looks for first.
+func cards(res *replay.Result) []card {
+	r := mainRun(res)
+	if r == nil || r.Hits == 0 {
+		return nil
+	}
+	all := []card{
+		{Name: "resolved without mmap_lock", Value: share(r.Lockless(), r.Hits), Note: count(r.Lockless()) + " of " + plural(r.Hits, "hit")},
+		{Name: "fell back to the lock", Value: count(r.Fallbacks()), Note: share(r.Fallbacks(), r.Hits) + " of hits", Bad: r.Fallbacks() > 0},
+		{Name: "hits waited for the lock", Value: span(r.LockWait.Total), Note: "at worst " + span(r.LockWait.Max), Bad: r.LockWait.Total > 0},
+		{Name: "resolving took", Value: span(r.Resolve.Total), Note: span(r.Resolve.Mean()) + " a hit"},
+	}
+	if base := baseRun(res); base != nil && base != r {
+		all[2].Note += "; " + base.Resolver + " " + span(base.LockWait.Total)
+		all[3].Note = base.Resolver + " " + span(base.Resolve.Total) + change(base.Resolve.Total, r.Resolve.Total)
+	}
+	return all
+}
+
+// barChart is one stacked bar for each run.
+type barChart struct {
+	Title, Hint string
+	Legend      []legendEntry
+	Rows        []bar
+}
+
+type legendEntry struct{ Name, Class string }
+
+type bar struct {
+	Name, Total, Text string
+	Parts             []barPart
+}
+
+type barPart struct {
+	Class, Text string
+	Percent     string
+}
+
+func barCharts(runs []replay.Run) []barChart {
+	if len(runs) == 0 {
+		return nil
+	}
+	return []barChart{outcomeBars(runs), timeBars(runs)}
+}
+
+func outcomeBars(runs []replay.Run) barChart {
+	c := barChart{Title: "How hits ended", Hint: "Every hit is in exactly one part: resolved without mmap_lock, or the reason why it took the lock."}
+	for o := range sim.NumOutcomes {
+		for i := range runs {
+			if runs[i].Outcomes[o] > 0 {
+				c.Legend = append(c.Legend, legendEntry{reasonNames[o], o.String()})
+				break
+			}
+		}
+	}
+	for i := range runs {
+		r := &runs[i]
+		b := bar{Name: r.Resolver, Total: share(r.Lockless(), r.Hits) + " without lock", Text: r.Resolver + ":"}
+		for o := range sim.NumOutcomes {
+			text := fmt.Sprintf("%s: %s (%s)", reasonNames[o], count(r.Outcomes[o]), share(r.Outcomes[o], r.Hits))
+			b.add(o.String(), text, r.Outcomes[o], r.Hits)
+		}
+		c.Rows = append(c.Rows, b)
+	}
+	return c
+}
+
+// timeBars are to one scale, so that runs compare at a glance.
+func timeBars(runs []replay.Run) barChart {
+	c := barChart{
+		Title: "Where hits spend their time",
+		Hint:  "Summed over all hits, all runs to one scale. The handler part is the trap itself and the probe's handlers, which no resolver changes.",
+		Legend: []legendEntry{
+			{"walking to the uprobe", "lookup"}, {"waiting for cache lines", "stall"}, {"waiting for mmap_lock", "lock_wait"}, {"trap and handlers", "handler"},
+		},
+	}
+	var longest sim.Time
+	for i := range runs {
+		longest = max(longest, runs[i].Parts.Resolve()+runs[i].Parts.Handler)
+	}
+	for i := range runs {
+		p := &runs[i].Parts
+		b := bar{Name: runs[i].Resolver, Total: span(p.Resolve()) + " resolving", Text: runs[i].Resolver + ":"}
+		for j, t := range []sim.Time{p.Lookup, p.Stall, p.LockWait, p.Handler} {
+			b.add(c.Legend[j].Class, c.Legend[j].Name+": "+span(t), int64(t), int64(longest))
+		}
+		c.Rows = append(c.Rows, b)
+	}
+	return c
+}
+
+func (b *bar) add(class, text string, part, whole int64) {
+	if part <= 0 || whole <= 0 {
+		return
+	}
+	b.Parts = append(b.Parts, barPart{class, text, fmt.Sprintf("%.4f", 100*float64(part)/float64(whole))})
+	b.Text += " " + text + ";"
+}

@@ -1,0 +1,154 @@
+package reports
+
+import (
+	"fmt"
+
+	"github.com/replay/replay/replay"
+	"github.com/replay/replay/sim"
+)
+
+// pageRows is how many rows a table of the page has at most; report.json has
+// all.
+const pageRows = 25
+
+// pageTable is one table of the page.
+type pageTable struct {
+	Title, Hint, More string
+	Columns           []pageColumn
+	Rows              []pageRow
+}
+
+type pageColumn struct {
+	Name   string
+	Figure bool
+}
+
+type pageRow struct {
+	Cells []pageCell
+	Stack []string
+}
+
+type pageCell struct {
+	Text   string
+	Figure bool
+}
+
+// words and figures make columns: text to the left, figures to the right.
+func words(name string) pageColumn   { return pageColumn{name, false} }
+func figures(name string) pageColumn { return pageColumn{name, true} }
+
+func (t *pageTable) add(stack []string, cells ...string) {
+	row := pageRow{}
+	for _, s := range stack {
+		row.Stack = append(row.Stack, printable(s))
+	}
+	for i, c := range cells {
+		row.Cells = append(row.Cells, pageCell{printable(c), t.Columns[i].Figure})
+	}
+	t.Rows = append(t.Rows, row)
+}
+
+// cut leaves out the rows beyond pageRows, and says so.
+func (t *pageTable) cut() *pageTable {
+	if left := len(t.Rows) - pageRows; left > 0 {
+		t.Rows = t.Rows[:pageRows]
+		t.More = fmt.Sprintf("%s more in report.json", count(int64(left)))
+	}
+	return t
+}
+
+func pageTables(res *replay.Result) []pageTable {
+	tables := []*pageTable{figureTable(res.Runs)}
+	for i := range res.Runs {
+		tables = append(tables, blameTable(&res.Runs[i]).cut())
+	}
+	if r := mainRun(res); r != nil {
+		tables = append(tables, probeTable(r).cut(), mmTable(r).cut())
+	}
+	tables = append(tables, lineTable(res.Runs))
+	var out []pageTable
+	for _, t := range tables {
+		if len(t.Rows) > 0 {
+			out = append(out, *t)
+		}
+	}
+	return out
+}
+
+// figureTable is the comparison of the text report.
+func figureTable(runs []replay.Run) *pageTable {
+	t := &pageTable{Title: "Side by side", Columns: []pageColumn{words("")}}
+	for i := range runs {
+		t.Columns = append(t.Columns, figures(runs[i].Resolver))
+	}
+	for _, f := range comparisonFigures {
+		row := []string{f.name}
+		skip := f.optional || len(runs) == 0
+		for i := range runs {
+			cell := f.cell(&runs[i])
+			skip = skip && cell == "0"
+			row = append(row, cell)
+		}
+		if !skip {
+			t.add(nil, row...)
+		}
+	}
+	return t
+}
+
+func blameTable(r *replay.Run) *pageTable {
+	t := &pageTable{
+		Title: "Who is to blame, " + r.Resolver,
+		Hint:  "Threads whose changes of the address space made hits fall back or wait, dearest first.",
+		Columns: []pageColumn{
+			words("thread"), figures("tid"), words("operation"), figures("sections"), figures("held"), figures("hits spoiled"), figures("hits waited"), figures("wasted"),
+		},
+	}
+	for i := range r.Blame {
+		b := &r.Blame[i]
+		t.add(b.Stack, b.Comm, fmt.Sprint(b.TID), b.Kind, count(b.Sections), span(b.Hold), count(b.Fallbacks), span(b.Wait), span(b.Wasted))
+	}
+	return t
+}
+
+func probeTable(r *replay.Run) *pageTable {
+	t := &pageTable{
+		Title:   "Probes, " + r.Resolver,
+		Columns: []pageColumn{words("probe"), figures("hits"), figures("fell back"), figures("share"), figures("resolving"), figures("lock wait")},
+	}
+	for i := range r.Probes {
+		p := &r.Probes[i]
+		fell := p.Hits - p.Outcomes[sim.Lockless]
+		t.add(nil, p.Probe, count(p.Hits), count(fell), share(fell, p.Hits), span(p.Parts.Resolve()), span(p.Parts.LockWait))
+	}
+	return t
+}
+
+func mmTable(r *replay.Run) *pageTable {
+	t := &pageTable{
+		Title:   "Processes, " + r.Resolver,
+		Columns: []pageColumn{words("process"), figures("pid"), figures("hits"), figures("fell back"), figures("share"), figures("write sections"), figures("lock wait")},
+	}
+	for i := range r.Mms {
+		m := &r.Mms[i]
+		fell := m.Hits - m.Outcomes[sim.Lockless]
+		t.add(nil, m.Comm, fmt.Sprint(m.PID), count(m.Hits), count(fell), share(fell, m.Hits), count(m.Writers), span(m.Wait))
+	}
+	return t
+}
+
+func lineTable(runs []replay.Run) *pageTable {
+	t := &pageTable{
+		Title:   "Hottest cache lines",
+		Hint:    "A transfer is a line that had to come from another core.",
+		Columns: []pageColumn{words("resolver"), words("line"), figures("accesses"), figures("transfers"), figures("stall")},
+	}
+	for i := range runs {
+		for _, l := range runs[i].Lines[:min(len(runs[i].Lines), lineRows)] {
+			if l.Transfers > 0 {
+				t.add(nil, runs[i].Resolver, l.Line, count(l.Accesses), count(l.Transfers), span(l.Stall))
+			}
+		}
+	}
+	return t
+}

@@ -1,0 +1,97 @@
+"use strict";
+// Draws the charts from the page's data, again when the width or the colour
+// scheme changes. Times in the data are nanoseconds.
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const css = name => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+  const units = [["s", 1e9], ["ms", 1e6], ["µs", 1e3], ["ns", 1]];
+  const time = ns => {
+    if (ns == null) return "–";
+    if (ns === 0) return "0";
+    const [name, size] = units.find(u => ns >= u[1]) || units[3];
+    return Number((ns / size).toPrecision(3)) + " " + name;
+  };
+  const percent = p => p == null ? "–" : Number(p.toPrecision(4)) + " %";
+  const number = n => n == null ? "–" : n.toLocaleString("en-US");
+
+  const axis = extra => Object.assign({
+    stroke: css("muted"), grid: { stroke: css("grid"), width: 1 }, ticks: { stroke: css("grid"), width: 1 },
+    font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif", labelSize: 18,
+  }, extra);
+
+  // overTime stacks fallbacks per slice of time by reason, with the share of
+  // time that a writer held the lock as a line.
+  function overTime(chart, width) {
+    const x = chart.held.map((_, i) => (i + 0.5) * chart.step_ns);
+    const sums = x.map(() => 0);
+    const stacked = chart.reasons.map(r => r.counts.map((n, i) => sums[i] += n));
+    const series = [{ label: "time", value: (u, v) => time(v) }];
+    const columns = [x];
+    for (let i = chart.reasons.length - 1; i >= 0; i--) { // tallest first, so that the others cover it
+      const reason = chart.reasons[i];
+      series.push({
+        label: reason.name, scale: "y", fill: css(reason.class), stroke: css(reason.class), width: 0,
+        paths: uPlot.paths.bars({ size: [0.95, 40], align: 0 }), points: { show: false },
+        value: (u, v, s, idx) => idx == null ? "–" : number(reason.counts[idx]),
+      });
+      columns.push(stacked[i]);
+    }
+    series.push({
+      label: "mmap_lock held for write", scale: "held", stroke: css("held"), width: 1.5, points: { show: false },
+      value: (u, v) => percent(v),
+    });
+    columns.push(chart.held);
+    return [{
+      width, height: 280, series,
+      scales: {
+        x: { time: false, range: () => [0, chart.step_ns * chart.held.length] },
+        y: { range: (u, min, max) => [0, Math.max(1, max * 1.05)] },
+        held: { range: (u, min, max) => [0, Math.max(1, max * 1.15)] },
+      },
+      axes: [
+        axis({ values: (u, v) => v.map(time), label: "time in the run" }),
+        axis({ label: "fallbacks per " + time(chart.step_ns), size: 64, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 1e4, 2e4, 5e4, 1e5, 1e6, 1e7] }),
+        axis({ scale: "held", side: 1, label: "held for write, % of time", size: 56, grid: { show: false }, values: (u, v) => v.map(n => n + " %") }),
+      ],
+      cursor: { drag: { x: true, y: false } },
+    }, columns];
+  }
+
+  // latency draws, for each run, the share of hits resolved within a time.
+  function latency(chart, width) {
+    const palette = ["unconfigured", "lockless", "writer_active", "seq_changed", "no_vma", "no_uprobe", "no_file", "handler"];
+    const series = [{ label: "resolved within", value: (u, v) => time(v) }];
+    chart.runs.forEach((run, i) => series.push({
+      label: run.name, stroke: css(palette[i % palette.length]), width: 2, dash: i % 2 ? [] : [6, 4], points: { show: false },
+      value: (u, v) => percent(v), paths: uPlot.paths.stepped({ align: 1 }),
+    }));
+    return [{
+      width, height: 280, series,
+      scales: { x: { time: false, distr: 3 }, y: { range: [0, 100] } },
+      axes: [
+        axis({ label: "time to resolve a hit", values: (u, v) => v.map(n => n == null ? "" : /^[125]/.test(n.toExponential()) ? time(n) : "") }),
+        axis({ label: "share of hits", size: 56, values: (u, v) => v.map(n => n + " %") }),
+      ],
+      cursor: { drag: { x: true, y: false } },
+    }, [chart.x].concat(chart.runs.map(r => r.share))];
+  }
+
+  const kinds = { over_time: overTime, latency };
+  let drawn = [];
+  function draw() {
+    drawn.forEach(p => p.destroy());
+    drawn = (data || []).map(chart => {
+      const place = document.getElementById(chart.id);
+      const [options, columns] = kinds[chart.kind](chart, place.clientWidth);
+      return new uPlot(options, columns, place);
+    });
+  }
+  let width = 0, timer;
+  new ResizeObserver(() => {
+    if (document.body.clientWidth === width) return;
+    width = document.body.clientWidth;
+    clearTimeout(timer);
+    timer = setTimeout(draw, 60);
+  }).observe(document.body);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+})();
