@@ -10,10 +10,16 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 )
 
+// gcPercent trades memory for time: what a command holds is bounded anyway, and
+// most of it lives as long as the command.
+const gcPercent = 300
+
 func main() {
+	debug.SetGCPercent(gcPercent)
 	// A reader that has seen enough, such as head, is an error of the write, so
 	// that temporary files go away. Notify, unlike Ignore, is not inherited.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
