@@ -38,14 +38,12 @@ func (e *env) ingest(c *cli.Context) error {
 	if name == "" {
 		name = traceName(c.Args().First())
 	}
-	meta, err := e.store(c.Context, c.Args().Slice(), o, name, c.Bool("force"))
+	count := newCounter()
+	meta, err := e.store(c.Context, c.Args().Slice(), o, name, c.Bool("force"), count)
 	if err != nil {
 		return err
 	}
-	info, err := e.inspect(c, name)
-	if err != nil {
-		return err
-	}
+	info := count.report(meta)
 	if c.Bool("json") {
 		err = writeJSON(e, info)
 	} else {

@@ -99,7 +99,7 @@ func (e *env) openInto(c *cli.Context, t *openTrace) error {
 			return err
 		}
 		name = filepath.Join(t.aside, "trace.parquet")
-		if _, err := e.store(c.Context, []string{t.path}, o, name, false); err != nil {
+		if _, err := e.store(c.Context, []string{t.path}, o, name, false, nil); err != nil {
 			return err
 		}
 	}
@@ -130,8 +130,9 @@ func isStored(path string) (bool, error) {
 	return traces.IsParquet(prefix[:n]), nil
 }
 
-// store writes what the inputs hold into a trace, aside and then in its place.
-func (e *env) store(ctx context.Context, inputs []string, o ingest.Options, name string, force bool) (traces.Meta, error) {
+// store writes what the inputs hold into a trace, aside and then in its place. It
+// counts the events, unless count is nil.
+func (e *env) store(ctx context.Context, inputs []string, o ingest.Options, name string, force bool, count *counter) (traces.Meta, error) {
 	stream, err := ingest.Open(ctx, inputs, o)
 	if err != nil {
 		return traces.Meta{}, badInput(err)
@@ -142,7 +143,15 @@ func (e *env) store(ctx context.Context, inputs []string, o ingest.Options, name
 		return traces.Meta{}, err
 	}
 	defer w.Abort()
-	if err := each(ctx, stream, w.Write); err != nil {
+	write := func(ev *traces.Event) error {
+		if count != nil {
+			if err := count.add(ev); err != nil {
+				return err
+			}
+		}
+		return w.Write(ev)
+	}
+	if err := each(ctx, stream, write); err != nil {
 		return traces.Meta{}, err
 	}
 	meta := stream.Meta()
