@@ -20,6 +20,7 @@ type gatherer struct {
 	probes  map[string]*ProbeRow
 	mms     map[int32]*MmRow
 	stacks  map[string]int
+	times   *chronicle
 	each    func(*sim.HitRecord) // told of every hit, where somebody wants to know
 	end     sim.Time
 
@@ -47,7 +48,7 @@ func newGatherer(resolver string) *gatherer {
 	return &gatherer{
 		run: &Run{Resolver: resolver}, resolve: newSketch(), lockWait: newSketch(), writerWait: newSketch(),
 		samples: map[sampleKey]*Sample{}, blame: map[blameKey]*Blame{}, probes: map[string]*ProbeRow{},
-		mms: map[int32]*MmRow{}, stacks: map[string]int{"": 0},
+		mms: map[int32]*MmRow{}, stacks: map[string]int{"": 0}, times: newChronicle(),
 	}
 }
 
@@ -86,6 +87,7 @@ func (g *gatherer) Hit(h *sim.HitRecord) {
 	}
 	g.addSample(h, o)
 	g.addRows(h, o)
+	g.times.hit(h, o)
 	if blamed, ok := h.Blame.(*Origin); ok {
 		b := g.blameOf(blamed)
 		b.Fallbacks++
@@ -144,6 +146,7 @@ func (g *gatherer) Section(s *sim.Section) {
 	b := g.blameOf(o)
 	b.Sections++
 	b.Hold += s.Even - s.Acquired
+	g.times.section(s, o)
 	g.mm(s.Op.MM.ID, o).Writers++
 }
 
@@ -163,6 +166,8 @@ func (g *gatherer) finish(sys *sim.System) Run {
 	r.Digest = sys.Digest()
 	r.Makespan = g.end
 	r.Resolve, r.LockWait, r.WriterWait = g.resolve.dist(), g.lockWait.dist(), g.writerWait.dist()
+	r.ResolveHist = g.resolve.bins()
+	g.times.finish(r)
 	r.Samples = sorted(g.samples, compareSamples)
 	r.Blame = sorted(g.blame, compareBlame)
 	r.Probes = sorted(g.probes, func(a, b *ProbeRow) int { return cmp.Or(-cmp.Compare(a.Hits, b.Hits), cmp.Compare(a.Probe, b.Probe)) })

@@ -169,7 +169,6 @@ type Slice struct {
 	Outcomes [sim.NumOutcomes]int64 // sums to the slice's hits
 	LockWait sim.Time               // of these hits
 	Held     sim.Time               // mmap_lock held for write, summed over address spaces
-	Lost     int64                  // events that the recorder may have lost here
 }
 
 // SpanKind says what a Span shows.
@@ -197,4 +196,4 @@ type Span struct {
 
 // MaxSpans is how many spans a Run keeps, the first ones: about what a timeline
 // viewer loads without delay.
-const MaxSpans = 100_000
+const MaxSpans = 20_000

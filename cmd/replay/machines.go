@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"io"
 
 	"github.com/urfave/cli/v2"
 
@@ -13,8 +15,9 @@ var machineFlag = &cli.StringFlag{Name: "machine", Aliases: []string{"m"}, Value
 func machinesCommand(e *env) *cli.Command {
 	return &cli.Command{
 		Name: "machines", Usage: "list the built-in machine profiles and their sources", ArgsUsage: "[NAME|FILE]...",
-		Description: "Prints every figure of a profile with where it comes from; with -v also those\n" +
-			"taken over from the profile that it is based on.\n\n" +
+		Description: "Lists the profiles and where their figures come from. One profile by name is\n" +
+			"printed as a file, to change and give to --machine; with -v as a table of every\n" +
+			"figure with its meaning, its source and what is to be known about it.\n\n" +
 			"Example:\n\n   replay machines xeon-6138x2 > mine.yaml",
 		Flags: commonFlags(),
 		Action: func(c *cli.Context) error {
@@ -33,12 +36,27 @@ func machinesCommand(e *env) *cli.Command {
 			switch {
 			case c.Bool("json"):
 				return machines.WriteJSON(e.stdout, profiles)
+			case c.Bool("verbose"):
+				return writeTables(e.stdout, profiles)
 			case c.NArg() == 1:
 				return profiles[0].Write(e.stdout)
 			}
 			return machines.WriteList(e.stdout, profiles)
 		},
 	}
+}
+
+// writeTables prints the profiles in full, one after the other.
+func writeTables(w io.Writer, profiles []*machines.Profile) error {
+	for i, p := range profiles {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		if err := p.WriteTable(w); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // loadMachine reads a profile, built in or a file.

@@ -65,7 +65,7 @@ func document(name string, data []byte) (*yaml.Node, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, more yaml.Node
 	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%s: empty: want a machine profile (see replay machines --print generic)", name)
+		return nil, fmt.Errorf("%s: empty: want a machine profile (see replay machines generic)", name)
 	} else if err != nil {
 		return nil, fmt.Errorf("%s:%s", name, yamlMessage(err))
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -77,14 +78,33 @@ func recordNode(keysAndValues ...any) *yaml.Node {
 	return n
 }
 
-// WriteList prints one line for each profile.
+// WriteList prints one line for each profile, and then where their figures come
+// from.
 func WriteList(w io.Writer, profiles []*Profile) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tab, "MACHINE\tCPUS\tSOCKETS\tCORES\tSMT\tABOUT")
 	for _, p := range profiles {
 		fmt.Fprintf(tab, "%s\t%d\t%d\t%d\t%d\t%s\n", p.Name, p.CPUs(), p.Sockets, p.Sockets*p.CoresPerSocket, p.SMT, p.About)
 	}
-	return tab.Flush()
+	if err := tab.Flush(); err != nil {
+		return err
+	}
+	return writeSources(w, profiles...)
+}
+
+// writeSources prints each source once, in the order of profiles and figures.
+func writeSources(w io.Writer, profiles ...*Profile) error {
+	text := []string{"\nSources\n"}
+	for _, p := range profiles {
+		sources := p.sourcesNode().Content
+		for i := 0; i < len(sources); i += 2 {
+			if line := fmt.Sprintf("  [%s] %s\n", sources[i].Value, sources[i+1].Value); !slices.Contains(text, line) {
+				text = append(text, line)
+			}
+		}
+	}
+	_, err := io.WriteString(w, strings.Join(text, ""))
+	return err
 }
 
 // WriteTable prints every figure of a profile with its meaning and its source,
@@ -108,17 +128,12 @@ func (p *Profile) WriteTable(w io.Writer) error {
 	if err := tab.Flush(); err != nil {
 		return err
 	}
-	var text strings.Builder
-	text.WriteString("\nSources\n")
-	sources := p.sourcesNode().Content
-	for i := 0; i < len(sources); i += 2 {
-		fmt.Fprintf(&text, "  [%s] %s\n", sources[i].Value, sources[i+1].Value)
-	}
 	if len(notes) > 0 {
-		text.WriteString("\nNotes\n" + strings.Join(notes, ""))
+		if _, err := io.WriteString(w, "\nNotes\n"+strings.Join(notes, "")); err != nil {
+			return err
+		}
 	}
-	_, err := io.WriteString(w, text.String())
-	return err
+	return writeSources(w, p)
 }
 
 // compact writes a value for a table: steps and shares without their keys.

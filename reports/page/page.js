@@ -63,7 +63,7 @@
     const series = [{ label: "resolved within", value: (u, v) => time(v) }];
     chart.runs.forEach((run, i) => series.push({
       label: run.name, stroke: css(palette[i % palette.length]), width: 2, dash: i % 2 ? [] : [6, 4], points: { show: false },
-      value: (u, v) => percent(v), paths: uPlot.paths.stepped({ align: 1 }),
+      value: (u, v) => percent(v),
     }));
     return [{
       width, height: 280, series,

@@ -1,0 +1,142 @@
+package replay
+
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+
+	"github.com/replay/replay/sim"
+)
+
+// chronicle keeps when things happened, in bounded memory: the run in slices of
+// time, which double in length as it goes on, and the first spans.
+type chronicle struct {
+	series   Series
+	spans    []Span
+	origins  []*Origin       // of each span: a section's own, or whom a hit blames
+	sections map[*Origin]int // spans of sections
+	dropped  int64
+}
+
+func newChronicle() *chronicle {
+	return &chronicle{series: Series{Step: sim.Microsecond}, sections: map[*Origin]int{}}
+}
+
+// slice is where time t belongs.
+func (c *chronicle) slice(t sim.Time) *Slice {
+	s := &c.series
+	for t/s.Step >= MaxSlices {
+		s.double()
+	}
+	for int(t/s.Step) >= len(s.Slices) {
+		s.Slices = append(s.Slices, Slice{})
+	}
+	return &s.Slices[t/s.Step]
+}
+
+// double joins slices in pairs.
+func (s *Series) double() {
+	s.Step *= 2
+	for i := range s.Slices {
+		if i == 0 {
+			continue
+		}
+		from := s.Slices[i]
+		s.Slices[i] = Slice{}
+		to := &s.Slices[i/2]
+		for o, n := range from.Outcomes {
+			to.Outcomes[o] += n
+		}
+		to.LockWait += from.LockWait
+		to.Held += from.Held
+	}
+	s.Slices = s.Slices[:(len(s.Slices)+1)/2]
+}
+
+func (c *chronicle) hit(h *sim.HitRecord, o *Origin) {
+	s := c.slice(h.Trap)
+	s.Outcomes[h.Outcome]++
+	s.LockWait += h.Parts.LockWait
+	if h.Outcome == sim.Lockless || h.Outcome == sim.Unconfigured || !c.room() {
+		return
+	}
+	blamed, _ := h.Blame.(*Origin)
+	c.origins = append(c.origins, blamed)
+	c.spans = append(c.spans, Span{
+		Kind: FallbackSpan, PID: o.PID, TID: o.TID, Comm: o.Comm, CPU: int(h.CPU),
+		Start: h.Start, LockedAt: h.Acquired, End: h.Answered, Probe: o.Probe, Outcome: h.Outcome, Blame: -1,
+	})
+}
+
+func (c *chronicle) section(x *sim.Section, o *Origin) {
+	for at := x.Acquired; at < x.Even; {
+		s := c.slice(at)
+		next := min((at/c.series.Step+1)*c.series.Step, x.Even)
+		s.Held += next - at
+		at = next
+	}
+	if !c.room() {
+		return
+	}
+	c.sections[o] = len(c.spans)
+	c.origins = append(c.origins, o)
+	c.spans = append(c.spans, Span{
+		Kind: SectionSpan, PID: o.PID, TID: o.TID, Comm: o.Comm, CPU: int(x.CPU),
+		Start: x.Requested, LockedAt: x.Acquired, End: x.Released, Op: o.Kind, Blame: -1,
+	})
+}
+
+func (c *chronicle) room() bool {
+	if len(c.spans) < MaxSpans {
+		return true
+	}
+	c.dropped++
+	return false
+}
+
+// finish puts all of it into the run, spans in their order.
+func (c *chronicle) finish(r *Run) {
+	order := make([]int, len(c.spans))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int {
+		a, b := &c.spans[i], &c.spans[j]
+		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.CPU, b.CPU), cmp.Compare(a.TID, b.TID), cmp.Compare(i, j))
+	})
+	place := make([]int, len(order))
+	for to, from := range order {
+		place[from] = to
+	}
+	r.Series, r.SpansDropped = c.series, c.dropped
+	for _, from := range order {
+		s := c.spans[from]
+		if s.Kind == FallbackSpan {
+			if at, ok := c.sections[c.origins[from]]; ok {
+				s.Blame = place[at]
+			}
+		}
+		r.Spans = append(r.Spans, s)
+	}
+}
+
+// binBits is how many bins of a histogram an octave has, as a power of two.
+const binBits = 4
+
+// bins is the distribution as a histogram: sixteen bins to an octave.
+func (s *sketch) bins() []Bin {
+	var out []Bin
+	for _, bar := range s.hist.Distribution() {
+		if bar.Count == 0 {
+			continue
+		}
+		shift := max(bits.Len64(uint64(bar.From))-1-binBits, 0)
+		low := sim.Time(bar.From>>shift<<shift) * sim.Nanosecond
+		if n := len(out); n > 0 && out[n-1].Low == low {
+			out[n-1].Count += bar.Count
+			continue
+		}
+		out = append(out, Bin{Low: low, High: low + sim.Time(1<<shift)*sim.Nanosecond, Count: bar.Count})
+	}
+	return out
+}

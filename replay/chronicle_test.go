@@ -1,0 +1,66 @@
+package replay
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/replay/replay/sim"
+)
+
+// TestChronicle holds that nothing is lost when slices double, and that a hit's
+// span points at the section that it blames.
+func TestChronicle(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := newChronicle()
+		var hits int64
+		var held, at sim.Time
+		for range rapid.IntRange(1, 60).Draw(t, "operations") {
+			at += sim.Time(rapid.Int64Range(0, int64(3*sim.Millisecond)).Draw(t, "gap"))
+			o := &Origin{Kind: "munmap", TID: int32(at % 1000)}
+			length := sim.Time(rapid.Int64Range(0, int64(sim.Millisecond)).Draw(t, "hold"))
+			c.section(&sim.Section{Requested: at, Acquired: at, Even: at + length, Released: at + length}, o)
+			held += length
+			c.hit(&sim.HitRecord{Outcome: sim.WriterActive, Trap: at, Start: at, Blame: o}, &Origin{TID: -1})
+			hits++
+		}
+		var r Run
+		c.finish(&r)
+		var gotHits int64
+		var gotHeld sim.Time
+		for _, s := range r.Series.Slices {
+			gotHits += s.Outcomes[sim.WriterActive]
+			gotHeld += s.Held
+		}
+		if gotHits != hits || gotHeld != held || len(r.Series.Slices) > MaxSlices {
+			t.Fatalf("%d hits, %v held in %d slices; want %d and %v", gotHits, gotHeld, len(r.Series.Slices), hits, held)
+		}
+		for _, s := range r.Spans {
+			if s.Kind == FallbackSpan && (s.Blame < 0 || r.Spans[s.Blame].Kind != SectionSpan || r.Spans[s.Blame].Start != s.Start) {
+				t.Fatalf("span %+v blames the wrong section", s)
+			}
+		}
+	})
+}
+
+func TestSketchBins(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := newSketch()
+		values := rapid.SliceOfN(rapid.Int64Range(0, 1<<40), 1, 50).Draw(t, "ps")
+		for _, v := range values {
+			s.add(sim.Time(v))
+		}
+		var total int64
+		last := sim.Time(-1)
+		for _, b := range s.bins() {
+			if b.Low <= last || b.High <= b.Low {
+				t.Fatalf("bins out of order: %+v", b)
+			}
+			last = b.Low
+			total += b.Count
+		}
+		if total != int64(len(values)) {
+			t.Fatalf("%d of %d values", total, len(values))
+		}
+	})
+}
