@@ -19,12 +19,13 @@ const (
 	UprobeTree             // root of uprobes_tree, uprobes_seqcount
 	UprobeNode             // struct uprobe line 0: rb_node, and ref and register_rwsem
 	TreeLock               // uprobes_treelock, before 6.12
+	HitCounter             // trace_uprobe.nhit, shared by all CPUs until 10cdb82aa77f
 	NumRoles
 )
 
 var roleNames = [NumRoles]string{
 	"mmap_lock.count", "mmap_lock.owner+mm_lock_seq", "mm_lock_seq", "maple root", "maple leaf", "vma line 0",
-	"vma lines 1-2", "struct file", "uprobes_tree", "struct uprobe", "uprobes_treelock",
+	"vma lines 1-2", "struct file", "uprobes_tree", "struct uprobe", "uprobes_treelock", "trace_uprobe.nhit",
 }
 
 // String returns the role's name in reports.

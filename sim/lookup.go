@@ -55,6 +55,7 @@ func init() {
 		putUprobe:       {touches: []touchSpec{{UprobeNode, rmw}}, check: pass},
 		lockConsumers:   {touches: []touchSpec{{UprobeNode, rmw}}, check: pass},
 		unlockConsumers: {touches: []touchSpec{{UprobeNode, rmw}}, check: pass},
+		countHit:        {touches: []touchSpec{{HitCounter, load}, {HitCounter, store}}, check: pass},
 	}
 }
 
@@ -186,6 +187,8 @@ func (s *System) lineOf(t *Task, role Role) *line {
 		return &s.global.tree
 	case TreeLock:
 		return &s.global.treeLock
+	case HitCounter:
+		return &s.global.hits
 	}
 	return s.global.probe(w.probe)
 }

@@ -25,6 +25,7 @@ const (
 	putUprobe       // atomic decrement
 	lockConsumers   // down_read(&uprobe->register_rwsem)
 	unlockConsumers // up_read
+	countHit        // tu->nhit++, a plain increment of a shared word
 	numActions
 )
 
@@ -97,12 +98,13 @@ var resolvers = []Resolver{
 	{
 		Name: "refcount", Doc: "up to 6.11: tree lock, uprobe refcount, register_rwsem and mmap_lock",
 		Locked: refcountSteps,
-		Before: []Step{{"down_read", lockConsumers}},
+		Before: []Step{{"down_read", lockConsumers}, {"uprobe_dispatcher", countHit}},
 		After:  []Step{{"up_read", unlockConsumers}, {"put_uprobe", putUprobe}},
 	},
 	{
 		Name: "srcu", Doc: "6.12: SRCU and a lockless tree; mmap_lock remains",
 		Locked: enclose(Step{"__srcu_read_lock", srcuEnter}, lockedSteps, Step{"find_active_uprobe_rcu", srcuLeave}),
+		Before: []Step{{"uprobe_dispatcher", countHit}},
 	},
 	{
 		Name: "locked", Doc: "6.13: RCU Tasks Trace; the lookup takes mmap_lock for read",
