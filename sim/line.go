@@ -178,6 +178,17 @@ func (s *System) touch(t *Task, l *line, kind access, next resume) {
 	}
 }
 
+// drainStores continues t with next once its buffered stores are done.
+func (s *System) drainStores(t *Task, next resume) {
+	if t.stores == 0 {
+		next(s, t)
+		return
+	}
+	t.next = next
+	t.drain = request{task: t, since: s.now}
+	t.drainLine, t.draining = nil, true
+}
+
 // request starts the transfer for r, or queues it.
 func (s *System) request(l *line, r request) {
 	if r.kind == load && !l.busy && (l.shared || l.holder < 0) {

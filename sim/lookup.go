@@ -268,7 +268,11 @@ func dropMmapLock(s *System, t *Task) {
 	s.upRead(t, t.op.MM, nextAction)
 }
 
-func srcuBarrier(s *System, t *Task) {
+// srcuBarrier is the full barrier of srcu_read_lock and unlock: it waits for the
+// stores before it.
+func srcuBarrier(s *System, t *Task) { s.drainStores(t, passBarrier) }
+
+func passBarrier(s *System, t *Task) {
 	s.work(t, s.machine.Hit.SRCUCycles/2, nextAction)
 }
 

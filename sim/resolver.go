@@ -103,8 +103,9 @@ var resolvers = []Resolver{
 	},
 	{
 		Name: "srcu", Doc: "6.12: SRCU and a lockless tree; mmap_lock remains",
-		Locked: enclose(Step{"__srcu_read_lock", srcuEnter}, lockedSteps, Step{"find_active_uprobe_rcu", srcuLeave}),
+		Locked: append([]Step{{"__srcu_read_lock", srcuEnter}}, lockedSteps...),
 		Before: []Step{{"uprobe_dispatcher", countHit}},
+		After:  []Step{{"__srcu_read_unlock", srcuLeave}},
 	},
 	{
 		Name: "locked", Doc: "6.13: RCU Tasks Trace; the lookup takes mmap_lock for read",

@@ -229,6 +229,10 @@ func (s *System) storeDone(t *Task, l *line) {
 	t.draining = false
 	waited := s.now - t.drain.since
 	t.addStall(waited)
+	if t.drainLine == nil {
+		s.runAt(t, s.now)
+		return
+	}
 	s.stats[t.drainLine.role].Accesses--
 	s.touch(t, t.drainLine, t.drain.kind, t.next)
 }
