@@ -64,6 +64,7 @@ var formats = []format{
 	{"perf-data", isPerfData, openPerfData},
 	{"parquet", traces.IsParquet, openStored},
 	{"text", traces.IsText, openText},
+	{"perf-script", isPerfScript, openPerfScript},
 }
 
 // FormatList names the formats for help texts.

@@ -1,6 +1,9 @@
 package replay
 
-import "github.com/replay/replay/traces"
+import (
+	"github.com/replay/replay/sim/mm"
+	"github.com/replay/replay/traces"
+)
 
 // SectionModel says when a syscall holds mmap_lock for write, for traces without
 // lock events. Kinds that are absent take no write lock.
@@ -47,22 +50,8 @@ func (m SectionModel) of(ev *traces.Event, kind string, exitLag, recording int64
 	return s, true
 }
 
-// takesWriteLock reports whether a syscall gets as far as the write lock.
+// takesWriteLock reports whether a syscall gets as far as the write lock. madvise
+// takes it to change vm_flags (mm/madvise.c, get_lock_mode).
 func takesWriteLock(ev *traces.Event) bool {
-	return ev.Kind != traces.Madvise || writeAdvice(ev.Advice)
-}
-
-// writeAdvice reports whether madvise takes the lock for write, since it changes
-// vm_flags (mm/madvise.c: madvise_need_mmap_write, later get_lock_mode).
-func writeAdvice(advice int32) bool {
-	switch advice {
-	case 0, 1, 2, // NORMAL, RANDOM, SEQUENTIAL
-		10, 11, // DONTFORK, DOFORK
-		12, 13, // MERGEABLE, UNMERGEABLE
-		14, 15, // HUGEPAGE, NOHUGEPAGE
-		16, 17, // DONTDUMP, DODUMP
-		18, 19: // WIPEONFORK, KEEPONFORK
-		return true
-	}
-	return false
+	return ev.Kind != traces.Madvise || mm.ChangesFlags(ev.Advice)
 }

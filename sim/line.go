@@ -6,7 +6,7 @@ import "math/bits"
 // together.
 type Role uint8
 
-// The lines that a hit or a write section touches (kernel.md b.3, e.7).
+// The lines that a hit or a write section touches (mm_types.h).
 const (
 	CountLine  Role = iota // mmap_lock.count
 	OwnerLine              // mmap_lock.owner, wait list; with CountApart also mm_lock_seq

@@ -126,7 +126,7 @@ type Layout uint8
 
 const (
 	// CountApart puts mmap_lock.count last on one line, and mmap_lock.owner with
-	// mm_lock_seq on the next (mm_types.h since 6.3, kernel.md e.7).
+	// mm_lock_seq on the next (mm_types.h since 6.3).
 	CountApart Layout = iota
 	// SeqApart puts count and owner on one line, mm_lock_seq on its own.
 	SeqApart

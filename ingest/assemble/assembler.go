@@ -59,6 +59,7 @@ type Assembler struct {
 	rows   []*Record // in order; a prefix is given out
 	head   int
 	seq    int64
+	hits   int64
 	past   int64 // time of the latest record that became a row
 
 	threads      map[int32]*thread
@@ -243,6 +244,7 @@ func (a *Assembler) row(r *Record, t *thread) {
 	a.nameStack(r)
 	switch r.Kind {
 	case traces.Hit, traces.Ret:
+		a.hits++
 		a.hit(r, t)
 	case traces.LockStart:
 		a.lockStart(r, t)
@@ -349,14 +351,14 @@ func (a *Assembler) giveUp(r *Record) {
 	r.pending = false
 }
 
-// lockStart waits for what the lock turns out to have been taken for, unless the
-// source knows from a symbol on the stack.
+// lockStart waits for what the lock turns out to have been taken for, unless a
+// symbol on the stack tells.
 func (a *Assembler) lockStart(r *Record, t *thread) {
 	if r.Got(traces.ColInUprobe) || t == nil {
 		return
 	}
-	if named, in := a.lookupOnStack(r); named {
-		r.InUprobe = in
+	if lookupOnStack(r) {
+		r.InUprobe = true
 		r.Has |= traces.ColInUprobe
 		return
 	}
@@ -377,18 +379,11 @@ func (a *Assembler) lockStart(r *Record, t *thread) {
 // order of their history.
 const lookupFrames = "find_active_uprobe"
 
-// lookupOnStack reports whether the kernel part of the stack has names, and
-// whether the uprobe lookup is among them.
-func (a *Assembler) lookupOnStack(r *Record) (named, in bool) {
-	for _, frame := range r.Stack {
-		if strings.HasPrefix(frame, lookupFrames) {
-			return true, true
-		}
-		if !strings.HasPrefix(frame, "0x") && strings.Contains(frame, kernelModule) {
-			named = true
-		}
-	}
-	return named, false
+// lookupOnStack reports whether the uprobe lookup is on the stack by name. That it
+// is not says nothing: perf names kernel frames after another kernel when a
+// recording does not tell its own.
+func lookupOnStack(r *Record) bool {
+	return slices.ContainsFunc(r.Stack, func(f string) bool { return strings.HasPrefix(f, lookupFrames) })
 }
 
 // notLookup decides that the thread's lock_start was no uprobe lookup's.
@@ -582,6 +577,12 @@ func (a *Assembler) chainKey(pid int32, r *Record) uint64 {
 	a.scratch = b
 	return maphash.Bytes(a.seed, b)
 }
+
+// Release gives back a record that is not to be added.
+func (a *Assembler) Release(r *Record) { a.recycle(r) }
+
+// Hits is how many hits and returns became rows.
+func (a *Assembler) Hits() int64 { return a.hits }
 
 func (a *Assembler) recycle(r *Record) { a.free = append(a.free, r) }
 

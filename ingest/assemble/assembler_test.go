@@ -94,9 +94,10 @@ func TestInUprobe(t *testing.T) {
 		{"named", func(r *Record) {
 			r.Stack = []string{"x+0x1 ([kernel.kallsyms])", "find_active_uprobe_rcu+0x1 ([kernel.kallsyms])"}
 		}, true, true},
-		{"named otherwise", func(r *Record) {
+		{"misnamed, trap at the probe", func(r *Record) { r.Stack = []string{"ri_timer+0x5 ([kernel.kallsyms])"}; r.UserIP = 0x401001 }, true, true},
+		{"named otherwise, trap elsewhere", func(r *Record) {
 			r.Stack = []string{"lock_mm_and_find_vma+0x1 ([kernel.kallsyms])"}
-			r.UserIP = 0x401001
+			r.UserIP = 0x402000
 		}, false, true},
 		{"without a callchain", func(r *Record) {}, false, false},
 	}

@@ -1,0 +1,10 @@
+// Package perfscript reads the text of perf script.
+//
+// An event is a line: thread name, ids, CPU, time, event and its fields. A
+// callchain follows it, one frame to a line, and ends at an empty line. The name
+// of a thread may hold anything, spaces, brackets and colons too, so that a line
+// is taken apart from its time stamp, not from its start.
+//
+// [Parser.Next] yields records for the assembler in the order of the text. A line
+// that makes no sense is an [Error] with its number; the parser goes on after it.
+package perfscript

@@ -1,0 +1,123 @@
+package perfscript
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/replay/replay/ingest/assemble"
+	"github.com/replay/replay/traces"
+)
+
+const sample = `java: [C1] x 16299/16301 [001]  1064.354772554:    mmap_lock:mmap_lock_start_locking: mm=0xffff88810006be80 memcg_id=4985 write=false
+	ffffffff815f426b [unknown] ([kernel.kallsyms])
+	           98931 malloc+0x1 (/usr/lib/libc.so.6)
+
+           javac 16299 [000]  1064.165590178:     1                probe_libc:malloc: (7f7b9138c930)     7f7b9138c930 malloc+0x0 (/usr/lib/libc.so.6)
+           javac 16299/16299  1064.165590:   syscalls:sys_enter_mmap: addr: 0x00000000, len: 0x00010000, prot: 0x00000003, flags: 0x00000022, fd: 0xffffffff, off: 0x00000000
+           javac 16299/16299 [000]  1064.2:   syscalls:sys_exit_mmap: 0x7f00
+           javac 16299/16299 [000]  1064.3:   syscalls:sys_exit_munmap: -22
+           javac 16299/16299 [000]  1064.4:   my_group:f__return: (401010 <- 401000)
+           churn 16283/16283 [001]  1060.697704431:             sched:sched_process_exec: filename=./a b pid=16283 old_pid=16283
+           churn 16283/16283 [001]  1060.697704431:             sched:sched_switch: prev_comm=x
+           churn 16283 [001]  1060.697233987: PERF_RECORD_MMAP2 16283/16283: [0x55f2e761b000(0x5000) @ 0x2000 fe:00 827395 1087206221]: r-xp /srv/a b
+           churn 16283 [001]  1060.7: PERF_RECORD_COMM exec: a: b:16283/16283
+           churn 16283 [001]  1060.8: PERF_RECORD_FORK(16283:16285):(16283:16283)
+           churn 16283 [001]  1060.9: PERF_RECORD_LOST lost 12
+`
+
+func TestLines(t *testing.T) {
+	p := New(bufio.NewReader(strings.NewReader(sample)), "sample")
+	var got []string
+	for {
+		r := assemble.New(assemble.Options{}).Record()
+		used, err := p.Next(r)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if used {
+			r.Has &^= traces.ColSrcPos
+			got = append(got, traces.FormatText(&r.Event))
+		}
+	}
+	want := []string{
+		`1064354772554 lock_start seq=0 cpu=1 pid=16299 tid=16301 comm="java: [C1] x" mm=0xffff88810006be80 write=false stack=["0xffffffff815f426b ([kernel.kallsyms])","malloc+0x1 (/usr/lib/libc.so.6)"]`,
+		`1064165590178 hit seq=0 cpu=0 tid=16299 comm=javac addr=0x7f7b9138c930 probe=probe_libc:malloc`,
+		`1064165590000 mmap seq=0 pid=16299 tid=16299 comm=javac addr=0x0 len=0x10000 pgoff=0x0 prot=3 flags=34`,
+		`1064200000000 mmap seq=0 cpu=0 pid=16299 tid=16299 comm=javac ret=32512`,
+		`1064300000000 munmap seq=0 cpu=0 pid=16299 tid=16299 comm=javac ret=-22`,
+		`1064400000000 ret seq=0 cpu=0 pid=16299 tid=16299 comm=javac addr=0x401000 probe=my_group:f__return`,
+		`1060697704431 exec seq=0 cpu=1 pid=16283 tid=16283 comm=churn path="./a b"`,
+		`1060697233987 map seq=0 cpu=1 pid=16283 tid=16283 addr=0x55f2e761b000 len=0x5000 pgoff=0x2000 prot=5 flags=2 dev_major=254 dev_minor=0 inode=827395 inode_gen=1087206221 path="/srv/a b"`,
+		`1060700000000 exec seq=0 cpu=1 pid=16283 tid=16283 comm="a: b"`,
+		`1060800000000 fork seq=0 cpu=1 pid=16283 tid=16283 flags=65536 ret=16285`,
+		`1060900000000 lost seq=0 cpu=1 ret=12`,
+	}
+	for i := range max(len(want), len(got)) {
+		g, w := "", ""
+		if i < len(got) {
+			g = got[i]
+		}
+		if i < len(want) {
+			w = want[i]
+		}
+		if stripSeq(g) != stripSeq(w) {
+			t.Errorf("row %d:\n got %s\nwant %s", i, g, w)
+		}
+	}
+	if p.Unused["sched:sched_switch"] != 1 || !p.Micro {
+		t.Errorf("unused %v, micro %v", p.Unused, p.Micro)
+	}
+}
+
+func stripSeq(s string) string { return strings.Replace(s, " seq=0", "", 1) }
+
+func FuzzParser(f *testing.F) {
+	for line := range strings.SplitSeq(sample, "\n") {
+		f.Add([]byte(line))
+	}
+	f.Add([]byte(sample))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p := New(bufio.NewReader(bytes.NewReader(data)), "fuzz")
+		a := assemble.New(assemble.Options{})
+		for range len(data) + 1 {
+			used, err := p.Next(a.Record())
+			if used && errors.Is(err, io.EOF) {
+				t.Fatal("a record and the end")
+			}
+			var bad *Error
+			if errors.As(err, &bad) && bad.Line < 1 {
+				t.Fatalf("no position: %v", err)
+			}
+			if err != nil && bad == nil {
+				return
+			}
+		}
+		t.Fatal("no end")
+	})
+}
+
+func BenchmarkNext(b *testing.B) {
+	text := strings.Repeat(sample, 200)
+	a := assemble.New(assemble.Options{})
+	lines := 0
+	for b.Loop() {
+		p := New(bufio.NewReaderSize(strings.NewReader(text), 64<<10), "bench")
+		for {
+			r := a.Record()
+			_, err := p.Next(r)
+			a.Release(r)
+			if err != nil {
+				break
+			}
+		}
+		lines += int(p.Line())
+	}
+	b.ReportMetric(float64(lines)/b.Elapsed().Seconds(), "lines/s")
+}
