@@ -45,6 +45,9 @@ func openPerfScript(ctx context.Context, in *input) (Stream, error) {
 // Next is part of traces.Stream.
 func (s *scriptStream) Next(ev *traces.Event) error {
 	for !s.asm.Next(ev) {
+		if s.ended && s.asm.Hits() == 0 {
+			return fmt.Errorf("%s: %w: print it with perf script --ns of a recording that has one", s.in.path, ErrNoProbe)
+		}
 		if s.ended {
 			return io.EOF
 		}
@@ -94,9 +97,6 @@ func (s *scriptStream) end() error {
 	s.ended = true
 	s.asm.Flush()
 	s.in.progress(s.p.Position())
-	if s.asm.Hits() == 0 {
-		return fmt.Errorf("%s: %w: print it with perf script --ns of a recording that has one", s.in.path, ErrNoProbe)
-	}
 	return nil
 }
 

@@ -51,16 +51,17 @@ type Assembler struct {
 	symbols Symbolizer
 	counts  Counts
 
-	free   []*Record
-	input  uint64
-	latest int64     // time of the latest record added
-	unsort []*Record // added, not in order yet
-	merge  []*Record
-	rows   []*Record // in order; a prefix is given out
-	head   int
-	seq    int64
-	hits   int64
-	past   int64 // time of the latest record that became a row
+	free     []*Record
+	input    uint64
+	latest   int64     // time of the latest record added
+	unsort   []*Record // added, not in order yet
+	merge    []*Record
+	rows     []*Record // in order; a prefix is given out
+	head     int
+	seq      int64
+	hits     int64
+	flushing bool  // the input is at its end
+	past     int64 // time of the latest record that became a row
 
 	threads      map[int32]*thread
 	processes    map[int32]*process
@@ -150,13 +151,28 @@ func (a *Assembler) Advance(t int64) {
 	a.unsort = append(a.unsort[:0], a.unsort[n:]...)
 }
 
-// Flush says that the input is at its end. What is incomplete stays so.
+// Flush says that the input is at its end. Next gives out what is left, and what
+// is incomplete stays so.
 func (a *Assembler) Flush() {
 	a.unsort = a.sortRuns(a.unsort)
-	for _, r := range a.unsort {
+	a.flushing = true
+}
+
+// flushStep is how many records Next places at once after Flush: whoever takes the
+// rows works at the same time.
+const flushStep = 4096
+
+// flush places some of what is left, and at its end gives up on what is incomplete.
+func (a *Assembler) flush() {
+	n := min(flushStep, len(a.unsort))
+	for _, r := range a.unsort[:n] {
 		a.place(r)
 	}
-	a.unsort = a.unsort[:0]
+	a.unsort = a.unsort[n:]
+	if n > 0 {
+		return
+	}
+	a.flushing = false
 	for _, r := range a.rows[a.head:] {
 		if r.pending {
 			a.giveUp(r)
@@ -589,6 +605,9 @@ func (a *Assembler) recycle(r *Record) { a.free = append(a.free, r) }
 // Next fills ev with the next row and returns true, or returns false when none is
 // complete yet.
 func (a *Assembler) Next(ev *traces.Event) bool {
+	for a.flushing && (a.head == len(a.rows) || a.rows[a.head].pending) {
+		a.flush()
+	}
 	if a.head == len(a.rows) {
 		a.rows = a.rows[:0]
 		a.head = 0
