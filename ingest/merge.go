@@ -24,7 +24,7 @@ func merge(paths []string, streams []Stream) (Stream, error) {
 	for i, s := range streams {
 		if clock := s.Meta().Clock; clock != first {
 			m.Close()
-			return nil, fmt.Errorf("%s and %s: %w: %s and %s; record all with perf record -k mono, or bpftrace's nsecs(monotonic)", paths[0], paths[i], ErrClock, first, clock)
+			return nil, fmt.Errorf("%s and %s: %w: %s and %s; record all with perf record -k mono", paths[0], paths[i], ErrClock, first, clock)
 		}
 	}
 	return m, nil

@@ -25,14 +25,12 @@ var (
 
 // Options of Open. The zero value is usable.
 type Options struct {
-	Format         string // "auto" or "", or one of FormatList
-	SkipBad        bool   // count bad records instead of failing at the first
-	StderrFile     string // what bpftrace wrote on standard error
-	Kallsyms       string // a file like /proc/kallsyms of the recorded kernel
-	Inlines        bool   // name inlined functions in user stacks, from DWARF
-	BpftraceFormat string // the line pattern of another bpftrace script
-	Stdin          io.Reader
-	Progress       func(done, total int64) // bytes read; total is 0 where unknown
+	Format   string // "auto" or "", or one of FormatList
+	SkipBad  bool   // count bad records instead of failing at the first
+	Kallsyms string // a file like /proc/kallsyms of the recorded kernel
+	Inlines  bool   // name inlined functions in user stacks, from DWARF
+	Stdin    io.Reader
+	Progress func(done, total int64) // bytes read; total is 0 where unknown
 }
 
 // Stream is an opened input, or several merged.
@@ -155,7 +153,7 @@ func (in *input) format() (*format, error) {
 		}
 	}
 	shown := in.prefix[:min(16, len(in.prefix))]
-	return nil, fmt.Errorf("%s:@0: %w: it begins with %q; want perf.data, perf script text, or the output of replay's bpftrace script (name it with --format)", in.path, ErrFormat, shown)
+	return nil, fmt.Errorf("%s:@0: %w: it begins with %q; want perf.data, the text of perf script, or a trace of replay (name it with --format)", in.path, ErrFormat, shown)
 }
 
 func (in *input) close() {

@@ -84,7 +84,7 @@ func (s *perfStream) start() error {
 		}
 	}
 	if probes == 0 {
-		return fmt.Errorf("%s: %w: it records %s; record one with perf record -e PROBE, or replay capture --probe PATH:FUNCTION", s.in.path, ErrNoProbe, shorten(names))
+		return fmt.Errorf("%s: %w: it records %s; add one with perf probe -x PROGRAM FUNCTION and record it with perf record -e", s.in.path, ErrNoProbe, shorten(names))
 	}
 	symbols, err := symbols.New(symbols.Options{KernelID: s.r.Info().KernelID, Kallsyms: s.in.opts.Kallsyms, Inlines: s.in.opts.Inlines})
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 )
 
 // ErrNoLocks is returned for a trace that cannot be fitted to.
-var ErrNoLocks = errors.New("the trace has no mmap_lock events: record with replay capture, or see the README")
+var ErrNoLocks = errors.New("the trace has no mmap_lock events: record as the README says")
 
 // SectionFit is what a fit measured of one kind of write section.
 type SectionFit struct {

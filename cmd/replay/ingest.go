@@ -10,10 +10,10 @@ import (
 
 func ingestCommand(e *env) *cli.Command {
 	return &cli.Command{
-		Name: "ingest", Usage: "make a trace of what perf or bpftrace recorded", ArgsUsage: "INPUT...",
-		Description: "INPUT is a perf.data file, the text of perf script, the output of replay's bpftrace\n" +
-			"script, or - for standard input; several are merged on their clock. The trace is\n" +
-			"a Parquet file, by default named after the first input, in the current folder.\n\n" +
+		Name: "ingest", Usage: "make a trace of what perf recorded", ArgsUsage: "INPUT...",
+		Description: "INPUT is a perf.data file, the text of perf script, a trace or its text, or - for\n" +
+			"standard input; several are merged on their clock. The trace is a Parquet file,\n" +
+			"by default named after the first input, in the current folder.\n\n" +
 			"Examples:\n\n   replay ingest perf.data\n   perf script --ns | replay ingest -o app.parquet -",
 		Flags: commonFlags(append([]cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE` to write"},

@@ -50,16 +50,15 @@ func (t *openTrace) Close() error {
 var ingestFlags = []cli.Flag{
 	&cli.StringFlag{Name: "format", Value: "auto", Usage: "`FORMAT` of the input: " + ingest.FormatList()},
 	&cli.StringFlag{Name: "on-bad-record", Value: "fail", Usage: "`WHAT` to do with a record that makes no sense: fail or skip"},
-	&cli.StringFlag{Name: "stderr", Usage: "`FILE` with what bpftrace wrote on standard error, for its lost events"},
+	&cli.BoolFlag{Name: "inlines", Usage: "name inlined functions in user stacks; reads all DWARF of the programs"},
 	&cli.StringFlag{Name: "kallsyms", Usage: "`FILE` like /proc/kallsyms of the recorded kernel, to name kernel frames"},
-	&cli.StringFlag{Name: "bpftrace-format", Usage: "`PATTERN` of the lines of another bpftrace script; see the README"},
 	&cli.StringFlag{Name: "max-loss", Usage: "exit 4 when more than `N` events were lost; 0.01 or 1% is a share of them"},
 }
 
 func (e *env) ingestOptions(c *cli.Context) (ingest.Options, error) {
 	o := ingest.Options{
-		Format: c.String("format"), StderrFile: c.String("stderr"), Kallsyms: c.String("kallsyms"),
-		BpftraceFormat: c.String("bpftrace-format"), Stdin: e.stdin, Progress: e.progress(c, reading),
+		Format: c.String("format"), Kallsyms: c.String("kallsyms"),
+		Inlines: c.Bool("inlines"), Stdin: e.stdin, Progress: e.progress(c, reading),
 	}
 	if names := strings.Split(ingest.FormatList(), ", "); !slices.Contains(names, o.Format) {
 		return o, usage("--format %q: want one of %s", o.Format, ingest.FormatList())
