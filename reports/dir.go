@@ -53,6 +53,7 @@ func files(res *replay.Result) []file {
 		{"report.txt", func(w io.Writer) error { return Text(w, res, TextOptions{}) }},
 		{"report.html", func(w io.Writer) error { return HTML(w, res) }},
 		{"benchfmt.txt", func(w io.Writer) error { return Benchfmt(w, res) }},
+		{"timeline.json.gz", func(w io.Writer) error { return Timeline(w, res) }},
 	}
 	for i := range res.Runs {
 		r := &res.Runs[i]
