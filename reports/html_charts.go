@@ -82,6 +82,9 @@ func latency(runs []replay.Run) chart {
 		Hint: "Share of hits resolved within a time, which includes waiting for the lock. Further left is faster.",
 	}
 	for i := range runs {
+		if bins := runs[i].ResolveHist; len(bins) > 0 && bins[0].Low > 0 { // a logarithmic axis has no 0
+			c.X = append(c.X, inNanos(bins[0].Low))
+		}
 		for _, b := range runs[i].ResolveHist {
 			c.X = append(c.X, inNanos(b.High))
 		}

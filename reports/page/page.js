@@ -86,7 +86,7 @@
       return new uPlot(options, columns, place);
     });
   }
-  let width = 0, timer;
+  let width = document.body.clientWidth, timer;
   new ResizeObserver(() => {
     if (document.body.clientWidth === width) return;
     width = document.body.clientWidth;
@@ -94,4 +94,5 @@
     timer = setTimeout(draw, 60);
   }).observe(document.body);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  draw();
 })();
