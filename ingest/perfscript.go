@@ -28,6 +28,7 @@ type scriptStream struct {
 	ended    bool
 	bad      int64
 	firstBad error
+	lastOn   []int64 // by CPU, the time of its last line, ns
 }
 
 func isPerfScript(prefix []byte) bool { return perfscript.Is(prefix) }
@@ -79,6 +80,7 @@ func (s *scriptStream) read() error {
 	}
 	if used && err == nil {
 		s.newest = max(s.newest, r.Time)
+		s.spanLoss(r)
 		s.asm.Add(r)
 	} else {
 		s.asm.Release(r)
@@ -91,6 +93,23 @@ func (s *scriptStream) read() error {
 		}
 	}
 	return nil
+}
+
+// spanLoss notes when each CPU was last heard of, and lets a loss reach back to
+// then: it happened since.
+func (s *scriptStream) spanLoss(r *assemble.Record) {
+	if r.Has&traces.ColCPU == 0 {
+		return
+	}
+	for int(r.CPU) >= len(s.lastOn) {
+		s.lastOn = append(s.lastOn, 0)
+	}
+	last := &s.lastOn[r.CPU]
+	if r.Kind == traces.Lost && *last > 0 && r.Time >= *last {
+		r.Dur = r.Time - *last
+		r.Has |= traces.ColDur
+	}
+	*last = r.Time
 }
 
 func (s *scriptStream) end() error {

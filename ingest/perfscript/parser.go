@@ -11,8 +11,9 @@ import (
 	"github.com/replay/replay/traces"
 )
 
-// LineMax is the length of the longest line that is read.
-const LineMax = 1 << 16
+// CPUMax is one more than the highest CPU that a line may name, far above
+// Linux's NR_CPUS.
+const CPUMax = 1 << 16
 
 // ErrLine is returned for a line that makes no sense.
 var ErrLine = errors.New("bad line")
@@ -25,10 +26,13 @@ type Error struct {
 	Want string
 }
 
+// maxShown is how many bytes of a bad line a message shows.
+const maxShown = 120
+
 func (e *Error) Error() string {
 	text := e.Text
-	if len(text) > 120 {
-		text = text[:120] + "..."
+	if len(text) > maxShown {
+		text = text[:maxShown] + "..."
 	}
 	return fmt.Sprintf("%s:%d: %v: want %s, not %q", e.File, e.Line, ErrLine, e.Want, text)
 }
@@ -44,6 +48,7 @@ type Parser struct {
 
 	next    []byte // a line that is read and not used
 	has     bool
+	failed  error // of a line that a callchain was looked for in, for the next Next
 	points  map[string]*point
 	strings map[string]string
 	stacks  map[string][]string
@@ -91,6 +96,10 @@ func (p *Parser) Line() int64 { return p.line }
 
 // readLine returns the next line without its end.
 func (p *Parser) readLine() ([]byte, error) {
+	if err := p.failed; err != nil {
+		p.failed = nil
+		return nil, err
+	}
 	if p.has {
 		p.has = false
 		return p.next, nil
@@ -100,15 +109,31 @@ func (p *Parser) readLine() ([]byte, error) {
 	p.read += int64(len(line))
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull):
-		return nil, fmt.Errorf("%s:%d: %w: it is longer than %d bytes", p.name, p.line, ErrLine, p.in.Size())
+		bad := p.bad(line[:maxShown], fmt.Sprintf("a line of at most %d bytes", p.in.Size()))
+		return nil, p.skipLine(bad)
 	case err != nil && len(line) == 0:
 		return nil, err
 	}
 	return bytes.TrimRight(line, "\r\n"), nil
 }
 
+// skipLine reads up to the end of a line that is too long, and returns bad.
+func (p *Parser) skipLine(bad error) error {
+	for {
+		part, err := p.in.ReadSlice('\n')
+		p.read += int64(len(part))
+		switch {
+		case err == nil || errors.Is(err, io.EOF):
+			return bad
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return err
+		}
+	}
+}
+
 // Next fills r with the next event and returns io.EOF after the last one. False
-// means that the event makes no row.
+// means that the event makes no row. After an [Error] it goes on behind the bad
+// line and the callchain that belongs to it.
 func (p *Parser) Next(r *assemble.Record) (bool, error) {
 	line, err := p.readLine()
 	if err != nil {
@@ -117,15 +142,25 @@ func (p *Parser) Next(r *assemble.Record) (bool, error) {
 	if len(bytes.TrimSpace(line)) == 0 || line[0] == '#' {
 		return false, nil
 	}
+	r.SrcPos = p.line
+	r.Has |= traces.ColSrcPos
+	used, bad := p.event(r, line)
+	p.chain(r)
+	return used, bad
+}
+
+// event makes a record of an event's line.
+func (p *Parser) event(r *assemble.Record, line []byte) (bool, error) {
 	h, ok := splitHeader(line)
 	if !ok {
 		return false, p.bad(line, "an event of perf script: name, ids, [cpu], time: event: fields")
 	}
 	p.Micro = p.Micro || h.digits <= 6
-	used := p.fill(r, &h)
-	r.SrcPos = p.line
-	r.Has |= traces.ColSrcPos
-	return used, p.chain(r)
+	used, want := p.fill(r, &h)
+	if want != "" {
+		return false, p.bad(line, want)
+	}
+	return used, nil
 }
 
 func (p *Parser) bad(line []byte, want string) error {
@@ -236,7 +271,7 @@ func (h *header) ids(b []byte) bool {
 			return false
 		}
 		cpu, ok := parseDec(b[open+1 : len(b)-1])
-		if !ok {
+		if !ok || cpu >= CPUMax {
 			return false
 		}
 		h.cpu = cpu
@@ -291,8 +326,8 @@ func (h *header) eventOf(b []byte) bool {
 	return !bytes.ContainsAny(h.event, " \t")
 }
 
-// fill makes a record of an event's line.
-func (p *Parser) fill(r *assemble.Record, h *header) bool {
+// fill makes a record of what an event's line holds, or says what it wanted there.
+func (p *Parser) fill(r *assemble.Record, h *header) (used bool, want string) {
 	r.Time = h.time
 	if h.cpu >= 0 {
 		r.CPU = int32(h.cpu)
@@ -319,11 +354,11 @@ func (p *Parser) fill(r *assemble.Record, h *header) bool {
 		return p.probeHit(r, h)
 	case pt.tp == nil:
 		p.Unused[string(h.event)]++
-		return false
+		return false, ""
 	}
 	r.Kind, r.Phase = pt.tp.Kind, pt.tp.Phase
-	p.fields(r, pt.tp, h.rest)
-	return true
+	want = p.fields(r, pt.tp, h.rest)
+	return want == "", want
 }
 
 // point looks an event up by its name. One that is no known tracepoint may be a
@@ -344,63 +379,73 @@ func (p *Parser) point(h *header) *point {
 }
 
 // probeHit reads a probe's address: (addr), or (return <- function).
-func (p *Parser) probeHit(r *assemble.Record, h *header) bool {
-	end := bytes.IndexByte(h.rest, ')')
-	if end < 2 {
-		return false
-	}
-	inside := h.rest[1:end]
+func (p *Parser) probeHit(r *assemble.Record, h *header) (used bool, want string) {
+	inside, _, ok := bytes.Cut(bytes.TrimPrefix(h.rest, []byte{'('}), []byte{')'})
 	fields := []string{assemble.FieldIP}
 	if _, function, isReturn := bytes.Cut(inside, []byte(" <- ")); isReturn {
 		inside, fields[0] = function, assemble.FieldFunc
 	}
-	addr, ok := parseHex(bytes.TrimPrefix(inside, []byte("0x")))
-	tp, found := assemble.Lookup(string(h.event), fields)
-	if !ok || !found || assemble.KernelAddress(addr) && tp.Kind != traces.Arrive {
-		p.Unused[string(h.event)]++
-		return false
+	addr, number := parseHex(bytes.TrimPrefix(inside, []byte("0x")))
+	if !ok || !number {
+		return false, "a probe's (address), or (return <- function)"
 	}
-	r.Kind = tp.Kind
-	if tp.Kind == traces.Arrive {
-		return true
+	tp, _ := assemble.Lookup(string(h.event), fields)
+	switch {
+	case tp.Kind == traces.Arrive:
+		r.Kind = tp.Kind
+		return true, ""
+	case assemble.KernelAddress(addr):
+		p.Unused[string(h.event)]++ // a kprobe
+		return false, ""
 	}
-	r.Addr, r.Probe = addr, p.intern(h.event)
+	r.Kind, r.Addr, r.Probe = tp.Kind, addr, p.intern(h.event)
 	r.Has |= traces.ColAddr | traces.ColProbe
-	return true
+	return true, ""
 }
 
-// fields reads "name: value, ..." and "name=value ..." as far as columns take it.
-func (p *Parser) fields(r *assemble.Record, tp *assemble.Tracepoint, b []byte) {
+// fields reads "name: value, ..." and "name=value ..." as far as columns take it,
+// or says what it wanted.
+func (p *Parser) fields(r *assemble.Record, tp *assemble.Tracepoint, b []byte) (want string) {
 	if tp.Phase == assemble.Leave {
 		value, _, _ := bytes.Cut(b, []byte{' '})
-		if n, ok := parseNumber(value); ok {
-			tp.Field("ret").Set(r, n)
+		n, ok := parseNumber(value)
+		if !ok {
+			return "the result of a syscall, a number"
 		}
-		return
+		tp.Field("ret").Set(r, n)
+		return ""
 	}
 	if tp.Kind == traces.Exec {
 		if path, ok := between(b, "filename=", " pid="); ok {
 			r.Path = p.intern(path)
 			r.Has |= traces.ColPath
 		}
-		return
+		return ""
 	}
 	for _, f := range tp.Fields() {
-		if value, ok := fieldValue(b, f.Name); ok {
-			if n, ok := parseNumber(value); ok {
-				f.Set(r, n)
-			} else if string(value) == "true" || string(value) == "false" {
-				f.Set(r, uint64(index(string(value) == "true")))
-			}
+		value, ok := fieldValue(b, f.Name)
+		if !ok {
+			return "a field " + f.Name
 		}
+		n, ok := parseValue(value)
+		if !ok {
+			return "a number in the field " + f.Name
+		}
+		f.Set(r, n)
 	}
+	return ""
 }
 
-func index(b bool) int {
-	if b {
-		return 1
+// parseValue reads a number, or one of the names that mmap_lock events print for
+// a bool.
+func parseValue(b []byte) (uint64, bool) {
+	switch string(b) {
+	case "true":
+		return 1, true
+	case "false":
+		return 0, true
 	}
-	return 0
+	return parseNumber(b)
 }
 
 func between(b []byte, from, to string) ([]byte, bool) {
@@ -444,16 +489,14 @@ func fieldValue(b []byte, name string) ([]byte, bool) {
 }
 
 // chain reads the callchain that follows an event, up to an empty line.
-func (p *Parser) chain(r *assemble.Record) error {
+func (p *Parser) chain(r *assemble.Record) {
 	p.frames, p.key = p.frames[:0], p.key[:0]
 	user := false
 	for {
 		line, err := p.readLine()
-		if errors.Is(err, io.EOF) {
-			break
-		}
 		if err != nil {
-			return err
+			p.failed = err
+			break
 		}
 		if len(line) == 0 || line[0] != '\t' && !bytes.HasPrefix(line, []byte("        ")) {
 			if len(line) > 0 {
@@ -477,7 +520,7 @@ func (p *Parser) chain(r *assemble.Record) error {
 		p.key = append(append(p.key, frame...), '\n')
 	}
 	if len(p.frames) == 0 {
-		return nil
+		return
 	}
 	stack, ok := p.stacks[string(p.key)]
 	if !ok {
@@ -489,7 +532,6 @@ func (p *Parser) chain(r *assemble.Record) error {
 	}
 	r.Stack = stack
 	r.Has |= traces.ColStack
-	return nil
 }
 
 // frame is a line of a callchain as the store has it.

@@ -78,6 +78,49 @@ func TestLines(t *testing.T) {
 
 func stripSeq(s string) string { return strings.Replace(s, " seq=0", "", 1) }
 
+// Each bad line is one error with its line, and what follows it is read. Its
+// callchain goes with it.
+func TestBad(t *testing.T) {
+	good := "a 1/2 [000] 5.000000001: probe_x:y: (401000)\n"
+	for _, c := range []struct{ line, want string }{
+		{"nonsense\n\t 401000 f+0x1 (/a)\n\t 401010 g+0x1 (/a)\n\n", "an event of perf script"},
+		{"a 1/2 [70000] 5.000000001: probe_x:y: (401000)\n", "an event of perf script"},
+		{"a 1/2 [000] 5.0000000001: probe_x:y: (401000)\n", "an event of perf script"},
+		{"a 1/2 [000] 5.000000001: probe_x:y: (40zz00)\n", "(address)"},
+		{"a 1/2 [000] 5.000000001: probe_x:y: (401000\n", "(address)"},
+		{"a 1/2 [000] 5.000000001: syscalls:sys_exit_mmap: \n", "the result of a syscall"},
+		{"a 1/2 [000] 5.000000001: syscalls:sys_enter_munmap: addr: 0x1000, len: x\n", "a number in the field len"},
+		{"a 1/2 [000] 5.000000001: syscalls:sys_enter_munmap: addr: 0x1000\n", "a field len"},
+		{"a 1/2 [000] 5.000000001: PERF_RECORD_MMAP2 1/2: [0x1000(0x1000\n", "pid/tid: [address"},
+		{"a 1/2 [000] 5.000000001: PERF_RECORD_COMM x\n", "name:pid/tid"},
+		{"a 1/2 [000] 5.000000001: PERF_RECORD_FORK(1:2)\n", "PERF_RECORD_FORK(pid"},
+		{"a 1/2 [000] 5.000000001: PERF_RECORD_LOST lost many\n", "lost and a number"},
+		{strings.Repeat("x", 10000) + "\n", "at most 4096 bytes"},
+	} {
+		p := New(bufio.NewReader(strings.NewReader(good+c.line+good)), "file")
+		a := assemble.New(assemble.Options{})
+		rows, errs := 0, []error{}
+		for {
+			used, err := p.Next(a.Record())
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				errs = append(errs, err)
+			}
+			if used {
+				rows++
+			}
+		}
+		if len(errs) != 1 || !errors.Is(errs[0], ErrLine) || !strings.HasPrefix(errs[0].Error(), "file:2: ") || !strings.Contains(errs[0].Error(), c.want) {
+			t.Errorf("%.60q: errors %v, want one of line 2 about %q", c.line, errs, c.want)
+		}
+		if rows != 2 {
+			t.Errorf("%.60q: %d rows, want 2", c.line, rows)
+		}
+	}
+}
+
 func FuzzParser(f *testing.F) {
 	for line := range strings.SplitSeq(sample, "\n") {
 		f.Add([]byte(line))

@@ -7,29 +7,38 @@ import (
 	"github.com/replay/replay/traces"
 )
 
-// sideBand reads a PERF_RECORD_* line (perf_event__fprintf and what it calls).
-func (p *Parser) sideBand(r *assemble.Record, b []byte) bool {
+// sideBand reads a PERF_RECORD_* line (perf_event__fprintf and what it calls), or
+// says what it wanted there.
+func (p *Parser) sideBand(r *assemble.Record, b []byte) (used bool, want string) {
 	name, rest, _ := bytes.Cut(b, []byte{' '})
 	switch {
 	case bytes.HasPrefix(name, []byte("PERF_RECORD_MMAP")):
-		return p.mapping(r, rest)
-	case bytes.HasPrefix(name, []byte("PERF_RECORD_COMM")):
-		return p.comm(r, rest)
-	case bytes.HasPrefix(name, []byte("PERF_RECORD_FORK(")):
-		return p.task(r, traces.Fork, name)
-	case bytes.HasPrefix(name, []byte("PERF_RECORD_EXIT(")):
-		return p.task(r, traces.Exit, name)
-	case bytes.HasPrefix(name, []byte("PERF_RECORD_LOST")):
-		fields := bytes.Fields(rest)
-		if len(fields) == 0 {
-			return false
+		if bytes.HasPrefix(rest, []byte("-1/")) {
+			return false, "" // the kernel's own
 		}
-		n, ok := parseNumber(fields[len(fields)-1])
-		r.Kind, r.Ret = traces.Lost, int64(n)
-		r.Has = r.Has&traces.ColCPU | traces.ColRet
-		return ok
+		used, want = p.mapping(r, rest), "pid/tid: [address(length) @ offset ...]: rights path"
+	case bytes.HasPrefix(name, []byte("PERF_RECORD_COMM")):
+		used, want = p.comm(r, rest), "name:pid/tid"
+	case bytes.HasPrefix(name, []byte("PERF_RECORD_FORK(")):
+		used, want = p.task(r, traces.Fork, name), "PERF_RECORD_FORK(pid:tid):(parent's pid:tid)"
+	case bytes.HasPrefix(name, []byte("PERF_RECORD_EXIT(")):
+		used, want = p.task(r, traces.Exit, name), "PERF_RECORD_EXIT(pid:tid):(parent's pid:tid)"
+	case bytes.HasPrefix(name, []byte("PERF_RECORD_LOST")):
+		used, want = lost(r, rest), "lost and a number"
 	}
-	return false
+	if used {
+		want = ""
+	}
+	return used, want
+}
+
+// lost reads "lost 12".
+func lost(r *assemble.Record, b []byte) bool {
+	n, ok := parseDec(b[bytes.LastIndexByte(b, ' ')+1:])
+	r.Kind, r.Ret = traces.Lost, n
+	r.Has &= traces.ColCPU | traces.ColSrcPos
+	r.Has |= traces.ColRet
+	return ok
 }
 
 // mapping reads "pid/tid: [0xaddr(0xlen) @ pgoff maj:min ino gen]: r-xp path".
