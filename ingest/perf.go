@@ -27,6 +27,8 @@ type perfStream struct {
 
 	newest, flush int64 // ns: of this round, and of the round before
 	lastOn        map[int32]int64
+	lostSeen      uint64 // events, by LOST records
+	lostTotal     uint64 // and by the totals at the end
 	records       int64
 
 	hits, guests, bad int64
@@ -173,6 +175,7 @@ func (s *perfStream) end() error {
 			return err
 		}
 	}
+	s.lostRest()
 	s.asm.Flush()
 	s.in.progress(s.r.Position())
 	return nil
@@ -204,7 +207,14 @@ func (s *perfStream) take(rec *perfdata.Record) {
 		s.comm(rec)
 	case perfdata.Fork, perfdata.Exit:
 		s.task(rec)
-	case perfdata.Lost, perfdata.LostSamples:
+	case perfdata.Lost:
+		s.lostSeen += rec.Count
+		s.lost(rec)
+	case perfdata.LostSamples:
+		if rec.Time == 0 {
+			s.lostTotal += rec.Count // see lostRest
+			return
+		}
 		s.lost(rec)
 	}
 	if rec.CPU >= 0 && rec.Time > 0 {
@@ -399,6 +409,25 @@ func (s *perfStream) lost(rec *perfdata.Record) {
 		r.Dur = int64(rec.Time) - last
 		r.Has |= traces.ColDur
 	}
+	s.asm.Add(r)
+}
+
+// lostRest makes a row of losses that no record in place tells of. perf reads the
+// totals of its events at the end (record__read_lost_samples) and writes them
+// without a time. The kernel counts a lost record both there and in the next LOST
+// record of its buffer (__perf_output_begin), so that only what is beyond those is
+// new: it happened after the last record of some CPU.
+func (s *perfStream) lostRest() {
+	if s.lostTotal <= s.lostSeen {
+		return
+	}
+	since := s.newest
+	for _, last := range s.lastOn {
+		since = min(since, last)
+	}
+	r := s.asm.Record()
+	r.Kind, r.Time, r.Dur, r.Ret = traces.Lost, s.newest, s.newest-since, int64(s.lostTotal-s.lostSeen)
+	r.Has = traces.ColDur | traces.ColRet
 	s.asm.Add(r)
 }
 
