@@ -35,7 +35,7 @@ func newApp(e *env) *cli.App {
 	app := &cli.App{
 		Name:  "replay",
 		Usage: "what uprobe hits cost under mmap_lock, and without it, on your own workload",
-		Description: "Record with perf as the README says, then\n\n" +
+		Description: "Record with replay capture, or with perf as the README says, then\n\n" +
 			"   replay run TRACE\n\n" +
 			"replays it with its original timing and tells how many hits resolve without the\n" +
 			"lock, which fall back and why, and who is to blame.\n\n" +
@@ -57,7 +57,7 @@ func newApp(e *env) *cli.App {
 		},
 	}
 	app.Commands = []*cli.Command{
-		ingestCommand(e), infoCommand(e), dumpCommand(e), sliceCommand(e),
+		captureCommand(e), ingestCommand(e), infoCommand(e), dumpCommand(e), sliceCommand(e),
 		runCommand(e), benchCommand(e), validateCommand(e), calibrateCommand(e), machinesCommand(e), checkCommand(e), diffCommand(e),
 		completionCommand(e),
 	}

@@ -62,6 +62,7 @@ type Assembler struct {
 	hits     int64
 	flushing bool  // the input is at its end
 	past     int64 // time of the latest record that became a row
+	pastCPU  int32 // and its CPU
 
 	threads      map[int32]*thread
 	processes    map[int32]*process
@@ -69,6 +70,7 @@ type Assembler struct {
 	kernelFrames map[uint64]string
 	stacks       map[uint64]namedChain
 	seed         maphash.Seed
+	probes       map[string]string // names of probes, as recorded and as rows have them
 	scratch      []byte
 }
 
@@ -96,7 +98,7 @@ const (
 func New(o Options) *Assembler {
 	return &Assembler{
 		options: o, symbols: o.Symbols, threads: map[int32]*thread{}, processes: map[int32]*process{},
-		kernelFrames: map[uint64]string{}, stacks: map[uint64]namedChain{}, seed: maphash.MakeSeed(), past: minTime, latest: minTime,
+		kernelFrames: map[uint64]string{}, probes: map[string]string{}, stacks: map[uint64]namedChain{}, seed: maphash.MakeSeed(), past: minTime, latest: minTime,
 	}
 }
 
@@ -225,14 +227,17 @@ func mergeRuns(out, x, y []*Record) []*Record {
 
 // place puts the next record in order into the rows.
 func (a *Assembler) place(r *Record) {
-	if r.Time < a.past {
+	if r.Time < a.past || r.Time == a.past && r.cpu() < a.pastCPU {
 		// Too late to be put where it belongs; it keeps its columns, and the
 		// earliest place that is left.
 		a.counts.Late++
 		a.counts.LatestNs = max(a.counts.LatestNs, a.past-r.Time)
 		r.Time = a.past
+		if r.cpu() < a.pastCPU {
+			r.Time++
+		}
 	}
-	a.past = r.Time
+	a.past, a.pastCPU = r.Time, r.cpu()
 	t := a.thread(r)
 	a.name(r, t)
 	switch {
@@ -261,6 +266,7 @@ func (a *Assembler) row(r *Record, t *thread) {
 	switch r.Kind {
 	case traces.Hit, traces.Ret:
 		a.hits++
+		r.Probe = a.probeName(r.Probe)
 		a.hit(r, t)
 	case traces.LockStart:
 		a.lockStart(r, t)

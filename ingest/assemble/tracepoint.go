@@ -1,6 +1,7 @@
 package assemble
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/replay/replay/traces"
@@ -136,3 +137,18 @@ func probePoint(name string) *Tracepoint {
 
 // KernelAddress reports whether addr is in the kernel's half, where kprobes are.
 func KernelAddress(addr uint64) bool { return addr>>63 != 0 }
+
+// captureGroup is the group of the probes that replay capture adds, and the id of
+// its process.
+var captureGroup = regexp.MustCompile(`^replay_[0-9]+:`)
+
+// probeName leaves the process of a capture out of a probe's name, so that the
+// same probe has the same name in the next capture.
+func (a *Assembler) probeName(recorded string) string {
+	name, ok := a.probes[recorded]
+	if !ok {
+		name = captureGroup.ReplaceAllString(recorded, "replay:")
+		a.probes[recorded] = name
+	}
+	return name
+}

@@ -1,0 +1,257 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/replay/replay/ingest"
+	"github.com/replay/replay/ingest/capture"
+	"github.com/replay/replay/reports"
+)
+
+func captureCommand(e *env) *cli.Command {
+	return &cli.Command{
+		Name: "capture", Usage: "record a program's hits with perf, and make a trace of them", ArgsUsage: "[-- PROGRAM ARGUMENT...]",
+		Description: "A PROBE is path:function, path:function%return, path:0xoffset (in the file),\n" +
+			"sdt:provider:name (a marker of the program or its libraries; path:sdt:provider:name\n" +
+			"for that of a file), or the group:event of a probe that exists.\n\n" +
+			"It needs root. Probes that it adds are removed at the end, also after Ctrl-C,\n" +
+			"which ends the recording and keeps what it has.\n\n" +
+			"Examples:\n\n   replay capture --probe libc.so.6:malloc -- ./app\n   replay capture --probe /usr/bin/python3:sdt:python:gc__start -p 1234 -o gc.parquet",
+		Flags: commonFlags(
+			&cli.StringSliceFlag{Name: "probe", Usage: "`PROBE` to record the hits of; may be given several times"},
+			&cli.IntFlag{Name: "pid", Aliases: []string{"p"}, Usage: "record the process `PID` until it ends, or Ctrl-C"},
+			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "record all processes until the program ends, or Ctrl-C"},
+			&cli.BoolFlag{Name: "stacks", Usage: "record the callchain of each hit"},
+			&cli.BoolFlag{Name: "no-locks", Usage: "leave out mmap_lock events, the ground truth, where they cost too much"},
+			&cli.StringFlag{Name: "buffer", Aliases: []string{"m"}, Usage: "`SIZE` of the buffer of each CPU, such as 64M (default: up to 32M, 2G in all)"},
+			&cli.BoolFlag{Name: "print", Usage: "print the commands to record with, and run nothing"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE` to write"},
+			&cli.BoolFlag{Name: "inlines", Usage: "name inlined functions in user stacks; reads all DWARF of the programs"},
+			&cli.StringFlag{Name: "max-loss", Usage: "exit 4 when more than `N` events were lost; 0.01 or 1% is a share of them"},
+		),
+		Action: e.capture,
+	}
+}
+
+// recording is one run of the capture command.
+type recording struct {
+	*env
+	c       *cli.Context
+	machine capture.Machine
+	options capture.Options
+	trace   string
+}
+
+func (e *env) capture(c *cli.Context) error {
+	loss, err := parseLoss(c.String("max-loss"))
+	if err != nil {
+		return err
+	}
+	r := &recording{env: e, c: c, machine: capture.ThisMachine()}
+	if err := r.choose(); err != nil {
+		return err
+	}
+	if c.Bool("print") {
+		return r.print()
+	}
+	if missing := r.machine.Missing(r.options); len(missing) > 0 {
+		return usage("%s", strings.Join(missing, "\n"))
+	}
+	if c.NArg() > 0 {
+		if _, err := exec.LookPath(c.Args().First()); err != nil {
+			return usage("the program cannot be started: %w", err)
+		}
+	}
+	for _, name := range []string{r.trace, r.options.Output} {
+		if err := unused(name, c.Bool("force")); err != nil {
+			return err
+		}
+	}
+	if err := r.record(); err != nil {
+		return err
+	}
+	return r.ingest(loss)
+}
+
+// choose makes options of the flags.
+func (r *recording) choose() error {
+	c := r.c
+	r.trace = c.String("output")
+	if r.trace == "" {
+		r.trace = captureName(c)
+	}
+	r.options = capture.Options{
+		Command: c.Args().Slice(), PID: c.Int("pid"), All: c.Bool("all"),
+		Stacks: c.Bool("stacks"), NoLocks: c.Bool("no-locks"),
+		Buffer: c.String("buffer"), Output: strings.TrimSuffix(r.trace, ".parquet") + ".perf.data",
+		Group: capture.Group(os.Getpid()), Arrive: r.machine.HasKprobes(),
+	}
+	if r.options.Buffer == "" {
+		r.options.Buffer = capture.DefaultBuffer(runtime.NumCPU())
+	}
+	if c.Bool("print") {
+		// For any machine: what a process id and this kernel add is left out.
+		r.options.Group, r.options.Arrive = "replay", false
+	}
+	for _, s := range c.StringSlice("probe") {
+		p, err := capture.Parse(s, r.eventExists)
+		if err != nil {
+			return err
+		}
+		r.options.Probes = append(r.options.Probes, p)
+	}
+	return nil
+}
+
+// eventExists reports whether the kernel has an event. Commands for another
+// machine are printed without asking: what is no file is an event there.
+func (r *recording) eventExists(name string) bool {
+	if r.machine.HasTracefs && r.machine.Tracefs.HasEvent(name) {
+		return true
+	}
+	group, event, ok := strings.Cut(name, ":")
+	if !r.c.Bool("print") || !ok || group == "sdt" || strings.ContainsAny(name, "/.%") || strings.HasPrefix(event, "0x") {
+		return false
+	}
+	_, err := os.Stat(group)
+	return errors.Is(err, os.ErrNotExist)
+}
+
+// captureName is the default name of the trace.
+func captureName(c *cli.Context) string {
+	switch {
+	case c.NArg() > 0:
+		return filepath.Base(c.Args().First()) + ".parquet"
+	case c.Int("pid") != 0:
+		return fmt.Sprintf("pid-%d.parquet", c.Int("pid"))
+	}
+	return "system.parquet"
+}
+
+func (r *recording) print() error {
+	plan, err := capture.NewPlan(r.options)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(r.stdout, plan.Script(r.trace))
+	return err
+}
+
+// unused checks that a file can be written, before anything is recorded.
+func unused(name string, force bool) error {
+	if dir := filepath.Dir(name); !isFolder(dir) {
+		return usage("%s: there is no folder %s; make it, or choose another with -o", name, dir)
+	}
+	if _, err := os.Lstat(name); err == nil && !force {
+		return usage("%s %w", name, reports.ErrExists)
+	}
+	return nil
+}
+
+// record adds the probes, records, and removes them, whatever happens.
+func (r *recording) record() (err error) {
+	if err := os.Remove(r.options.Output); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err // perf would keep what is there under another name
+	}
+	tracefs := r.machine.Tracefs
+	cleaned, err := tracefs.Clean()
+	for _, name := range cleaned {
+		r.remark(r.c, "removed the probe %s, left by a capture that was killed", name)
+	}
+	if err != nil {
+		return err
+	}
+	plan, err := capture.NewPlan(r.options)
+	if err != nil {
+		return err
+	}
+	if err := tracefs.Add(plan.Definitions); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, tracefs.Remove(plan.Definitions)) }()
+	for i := range plan.Definitions {
+		r.remark(r.c, "added the probe %s until the end of the recording", plan.Definitions[i].String())
+	}
+	if r.c.Bool("verbose") {
+		r.remark(r.c, "%s", plan.Script(r.trace))
+	}
+	state, err := plan.Record(r.terminal(), r.programOutput(), r.stderr, r.stop())
+	if err == nil && !state.Success() && r.c.Context.Err() == nil {
+		r.remark(r.c, "the program ended with %v", state)
+	}
+	return err
+}
+
+// stop asks for the end of the recording when the command is interrupted.
+func (r *recording) stop() <-chan os.Signal {
+	stop := make(chan os.Signal, 1)
+	context.AfterFunc(r.c.Context, func() { stop <- os.Interrupt })
+	return stop
+}
+
+// terminal is standard input as the program gets it: itself where it is a file,
+// since a copy of it would be read ahead of the program.
+func (r *recording) terminal() io.Reader {
+	if u, ok := r.stdin.(*untilDone); ok {
+		if f, ok := u.r.(*os.File); ok {
+			return f
+		}
+	}
+	return nil
+}
+
+// programOutput is where the program prints to. With --json standard output is the
+// document's.
+func (r *recording) programOutput() io.Writer {
+	if r.c.Bool("json") {
+		return r.stderr
+	}
+	return r.stdout
+}
+
+// ingest makes the trace. The first Ctrl-C ended the recording; the next one ends
+// this, and leaves the recording there.
+func (r *recording) ingest(loss lossLimit) error {
+	ctx, cancel := signal.NotifyContext(context.WithoutCancel(r.c.Context), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	o := ingest.Options{Format: "perf-data", Inlines: r.c.Bool("inlines"), Progress: r.progress(r.c, reading)}
+	count := newCounter()
+	raw := r.options.Output
+	meta, err := r.store(ctx, []string{raw}, o, r.trace, r.c.Bool("force"), count)
+	if err != nil {
+		r.remark(r.c, "the recording is left as %s", raw)
+		return err
+	}
+	if err := os.Remove(raw); err != nil {
+		return err
+	}
+	info := count.report(meta)
+	for _, w := range meta.Warnings {
+		r.remark(r.c, "warning: %s", w)
+	}
+	if info.Lost > 0 {
+		r.remark(r.c, "warning: the buffers of %s for each CPU overflowed: give more with -m, or leave out events with --no-locks", r.options.Buffer)
+	}
+	if r.c.Bool("json") {
+		err = writeJSON(r.env, info)
+	} else {
+		_, err = fmt.Fprintf(r.stdout, "%s: %d events, %d hits, %d lost\nreplay run %s\n",
+			r.trace, info.Events, info.Kinds["hit"], info.Lost, capture.Quote(r.trace))
+	}
+	if err != nil {
+		return err
+	}
+	return loss.check(info.Lost, info.Events)
+}
