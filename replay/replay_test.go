@@ -335,8 +335,10 @@ func TestBenchShape(t *testing.T) {
 	if spec[80] < 30*spec[1] {
 		t.Errorf("speculative: %v; it should scale", spec)
 	}
-	if rate["refcount"][24] >= locked[24] {
-		t.Errorf("refcount makes %d hits on 24 CPUs, locked %d", rate["refcount"][24], locked[24])
+	for n, hits := range rate["refcount"] { // any order
+		if n >= 5 && hits*2 > locked[n] {
+			t.Errorf("refcount makes %d hits on %d CPUs, locked %d; it should be less than half", hits, n, locked[n])
+		}
 	}
 }
 

@@ -85,15 +85,14 @@ func (m *MM) vma(id uint32) *vmaLines {
 
 // globalLines are shared by all processes.
 type globalLines struct {
-	tree     line
-	treeLock line
-	hits     line    // of one probe: the benchmark has no more
-	files    []*line // by mm.FileID
-	nodes    []*line // by mm.ProbeID, from NoProbe on
+	tree  line
+	hits  line    // of one probe: the benchmark has no more
+	files []*line // by mm.FileID
+	nodes []*line // by mm.ProbeID, from NoProbe on
 }
 
 func (g *globalLines) init() {
-	g.tree, g.treeLock, g.hits = newLine(UprobeTree), newLine(TreeLock), newLine(HitCounter)
+	g.tree, g.hits = newLine(UprobeTree), newLine(HitCounter)
 }
 
 func (g *globalLines) file(id mm.FileID) *line { return lineAt(&g.files, int(id), FileLine) }

@@ -16,16 +16,15 @@ const (
 	VMAHead                // vm_area_struct line 0: vm_start, vm_lock_seq
 	VMATail                // vm_area_struct lines 1 and 2: vm_pgoff, vm_file
 	FileLine               // struct file
-	UprobeTree             // root of uprobes_tree, uprobes_seqcount
+	UprobeTree             // root of uprobes_tree, uprobes_seqcount and uprobes_treelock: neighbours in .bss
 	UprobeNode             // struct uprobe line 0: rb_node, and ref and register_rwsem
-	TreeLock               // uprobes_treelock, before 6.12
 	HitCounter             // trace_uprobe.nhit, shared by all CPUs until 10cdb82aa77f
 	NumRoles
 )
 
 var roleNames = [NumRoles]string{
 	"mmap_lock.count", "mmap_lock.owner+mm_lock_seq", "mm_lock_seq", "maple root", "maple leaf", "vma line 0",
-	"vma lines 1-2", "struct file", "uprobes_tree", "struct uprobe", "uprobes_treelock", "trace_uprobe.nhit",
+	"vma lines 1-2", "struct file", "uprobes_tree", "struct uprobe", "trace_uprobe.nhit",
 }
 
 // String returns the role's name in reports.
@@ -68,6 +67,7 @@ type line struct {
 	role    Role
 	shared  bool // several may read; no core holds it modified
 	busy    bool
+	served  bool  // the holder's core had it queued and got it again
 	holder  int32 // CPU that wrote or fetched it last; -1: only memory has it
 	writer  int32 // CPU whose store is the newest; -1: none
 	sharers coreSet
@@ -259,14 +259,16 @@ func (s *System) free(l *line) {
 }
 
 // takeRequest picks who gets l next: a thread of the core that has it, since
-// that needs no transfer; else, LocalPermille of the time, the longest waiting
-// of the same socket; else the longest waiting.
+// that needs no transfer, but once only, for then the snoop of the next core is
+// there; else, LocalPermille of the time, the longest waiting of the same socket;
+// else the longest waiting.
 func (s *System) takeRequest(l *line) request {
 	pick := 0
 	if len(l.queue) > 1 {
 		pick = s.pickRequest(l)
 	}
 	r := l.queue[pick]
+	l.served = s.topo.cpus[r.task.cpu].core == s.topo.cpus[l.holder].core
 	copy(l.queue[pick:], l.queue[pick+1:])
 	l.queue[len(l.queue)-1] = request{}
 	l.queue = l.queue[:len(l.queue)-1]
@@ -278,10 +280,10 @@ func (s *System) pickRequest(l *line) int {
 	local := -1
 	for i := range l.queue {
 		p := s.topo.cpus[l.queue[i].task.cpu]
-		if p.core == here.core {
+		switch {
+		case p.core == here.core && !l.served:
 			return i
-		}
-		if local < 0 && p.socket == here.socket {
+		case local < 0 && p.core != here.core && p.socket == here.socket:
 			local = i
 		}
 	}

@@ -49,11 +49,11 @@ func init() {
 		vmaReadUnlock:   {touches: []touchSpec{{VMAHead, rmw}}, check: pass},
 		srcuEnter:       {block: srcuBarrier},
 		srcuLeave:       {block: srcuBarrier},
-		treeLock:        {touches: []touchSpec{{TreeLock, rmw}}, check: pass},
-		treeUnlock:      {touches: []touchSpec{{TreeLock, rmw}}, check: pass},
+		treeLock:        {touches: []touchSpec{{UprobeTree, rmw}}, check: pass},
+		treeUnlock:      {touches: []touchSpec{{UprobeTree, rmw}}, check: pass},
 		getUprobe:       {touches: []touchSpec{{UprobeNode, rmw}}, check: pass},
 		putUprobe:       {touches: []touchSpec{{UprobeNode, rmw}}, check: pass},
-		lockConsumers:   {touches: []touchSpec{{UprobeNode, rmw}}, check: pass},
+		lockConsumers:   {touches: []touchSpec{{UprobeNode, rmw}, {UprobeNode, store}}, check: pass}, // count, then owner
 		unlockConsumers: {touches: []touchSpec{{UprobeNode, rmw}}, check: pass},
 		countHit:        {touches: []touchSpec{{HitCounter, load}, {HitCounter, store}}, check: pass},
 	}
@@ -185,8 +185,6 @@ func (s *System) lineOf(t *Task, role Role) *line {
 		return s.global.file(w.vma.File)
 	case UprobeTree:
 		return &s.global.tree
-	case TreeLock:
-		return &s.global.treeLock
 	case HitCounter:
 		return &s.global.hits
 	}
