@@ -28,7 +28,8 @@
 // all. Where a trace has no lock events, or they may not be used, a hit that fell
 // back does not say so. Then each hit has two explanations, on time or late because
 // of a section, and the likelier is taken: see inference.go. What the recorder
-// itself adds to a late hit is found on the trace.
+// itself adds to a late hit, and to a writer before its lock, is found on the trace:
+// it is what makes all stamps likeliest (infer_fit.go).
 //
 // # Write sections
 //

@@ -142,7 +142,7 @@ func (r *reconstructor) takeFork(t *thread, ev *traces.Event) {
 		o.Kind = "fork"
 	}
 	if r.using == Syscalls {
-		if section, ok := r.profile.Sections.of(ev, "fork", 0, 0); ok {
+		if section, ok := r.profile.Sections.fork(ev); ok {
 			r.emitModelled(t, ev, parent, section, c)
 			return
 		}

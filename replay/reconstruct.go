@@ -123,6 +123,7 @@ type reconstructor struct {
 	// For Syscalls: how to tell late hits, and what they may be late for.
 	inference *inference
 	sections  map[int32]*recent
+	near      []*odd // scratch
 	breaks    map[int32]uint64
 
 	files     mm.Files
@@ -350,11 +351,21 @@ func (r *reconstructor) arrival(t *thread, ev *traces.Event) (int64, bool) {
 	case t.lookup.start != 0 && r.using != Syscalls:
 		return t.lookup.start - rec.FailLag - t.lookup.cold - rec.Window, true
 	case r.using == Syscalls && t.lastHit != 0:
-		ppm, begin := r.inference.explain(rec, r.sections[t.pid], t.tid, t.lastHit, ev.Time)
-		r.notes.expect(ppm)
-		if ppm >= 500_000 {
+		if begin, late := r.inferred(t, ev); late {
 			return begin, false
 		}
 	}
 	return ev.Time - rec.HitLag - rec.Window, false
+}
+
+// inferred is the begin of a lookup that seems to have fallen back, which makes the
+// hit late.
+func (r *reconstructor) inferred(t *thread, ev *traces.Event) (begin int64, late bool) {
+	r.near = r.sections[t.pid].near(r.near[:0], t.tid, t.lastHit, ev.Time)
+	if len(r.near) == 0 {
+		return 0, false
+	}
+	e := r.inference.explain(r.inference.table(t.tid), r.near, t.lastHit, ev.Time, nil)
+	r.notes.expect(int64(1e6 * e.share()))
+	return e.begin, e.share() >= 0.5
 }

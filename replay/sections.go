@@ -28,26 +28,54 @@ type modelledSection struct{ start, hold, readHold int64 }
 
 func (s modelledSection) end() int64 { return s.start + s.hold }
 
-// of places the write section of a syscall or fork. The recorder spent recording
-// ns in it before the lock was tried.
-func (m SectionModel) of(ev *traces.Event, kind string, exitLag, recording int64) (modelledSection, bool) {
+// sectionCall is a syscall that takes mmap_lock for write, before it is known what
+// recording cost in it. Times are ns.
+type sectionCall struct {
+	base  int64 // the section begins here if recording cost nothing
+	limit int64 // and ends here at the latest
+	hold  int64 // or after so long, then for read until limit; 0: no such end
+	kind  string
+	tid   int32
+	seq   int64 // of its row
+}
+
+// call finds the write section of a syscall, false if it takes no write lock.
+func (m SectionModel) call(ev *traces.Event, kind string, exitLag int64) (sectionCall, bool) {
 	k, ok := m[kind]
 	if !ok || !takesWriteLock(ev) {
-		return modelledSection{}, false
+		return sectionCall{}, false
 	}
-	if ev.Kind == traces.Fork {
-		// The row is at the end of the copy, whose length it does not tell.
-		return modelledSection{start: ev.Time - k.Start - k.Hold, hold: max(k.Hold, 1)}, true
+	c := sectionCall{base: ev.Time + k.Start, limit: ev.Time + ev.Dur - exitLag, hold: k.Hold, kind: kind, tid: ev.TID, seq: ev.Seq}
+	return c, c.limit > c.base
+}
+
+// placement is where the sections of one kind lie, as a trace shows it, in ns:
+// recording is what the recorder spent in the call before the lock was tried, hold
+// is how long the lock was held for write, 0 for what the model says.
+type placement struct{ recording, hold int64 }
+
+// holdMin is the least time of a section, in ns: a call too short for what recording
+// usually costs had less of that.
+const holdMin = 1000
+
+// at is the section at a place.
+func (c *sectionCall) at(p placement) modelledSection {
+	start := max(min(c.base+p.recording, c.limit-holdMin), c.base)
+	s := modelledSection{start: start, hold: c.limit - start}
+	switch {
+	case c.hold > 0 && c.hold < s.hold:
+		s.hold, s.readHold = c.hold, s.hold-c.hold
+	case c.hold == 0 && p.hold > 0:
+		s.hold = min(p.hold, s.hold)
 	}
-	start, end := ev.Time+k.Start+recording, ev.Time+ev.Dur-exitLag
-	if end <= start {
-		return modelledSection{}, false // too short to have got that far
-	}
-	s := modelledSection{start: start, hold: end - start}
-	if k.Hold > 0 && k.Hold < s.hold {
-		s.hold, s.readHold = k.Hold, s.hold-k.Hold
-	}
-	return s, true
+	return s
+}
+
+// fork is the write section of a fork. Its row is at the end of the copy, whose
+// length it does not tell.
+func (m SectionModel) fork(ev *traces.Event) (modelledSection, bool) {
+	k, ok := m["fork"]
+	return modelledSection{start: ev.Time - k.Start - k.Hold, hold: max(k.Hold, 1)}, ok
 }
 
 // takesWriteLock reports whether a syscall gets as far as the write lock. madvise

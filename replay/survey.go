@@ -159,6 +159,10 @@ func (s *survey) addGap(tid int32, ns int64) {
 	s.rhythm.add(ns)
 }
 
+// floors are the shortest durations of syscalls in ns, recorded without lock
+// events. Only where a search begins depends on them.
+var floors = map[traces.Kind]int64{traces.Mmap: 3166, traces.Mprotect: 1483, traces.Brk: 800}
+
 // recordingGuess is what a recorder of lock events seems to add to a syscall, in
 // ns: how much longer the shortest are than without.
 func (s *survey) recordingGuess() int64 {

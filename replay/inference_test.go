@@ -1,0 +1,106 @@
+package replay
+
+import (
+	"context"
+	"io"
+	"math"
+	"testing"
+
+	"github.com/replay/replay/sim"
+	"github.com/replay/replay/traces"
+)
+
+// made is a trace in memory.
+type made []traces.Event
+
+func (m made) Path() string      { return "made" }
+func (m made) SHA256() string    { return "" }
+func (m made) Meta() traces.Meta { return traces.Meta{Schema: traces.Schema, CPUs: 2} }
+func (m made) Stream(traces.Columns) (traces.Stream, error) {
+	return &madeStream{events: m}, nil
+}
+
+type madeStream struct {
+	events []traces.Event
+	next   int
+}
+
+func (s *madeStream) Meta() traces.Meta { return traces.Meta{Schema: traces.Schema, CPUs: 2} }
+func (s *madeStream) Next(ev *traces.Event) error {
+	if s.next == len(s.events) {
+		return io.EOF
+	}
+	*ev = s.events[s.next]
+	s.next++
+	return nil
+}
+
+// recordedLoop is a loop that hits every 2 µs beside one that maps, on a recorder
+// that spends so much on a writer's lock_start, and by which hits are so late that
+// fell back. It returns the number of those.
+func recordedLoop(recording, cost int64) (m made, late int64) {
+	rand := sim.NewPRNG(3)
+	upTo := func(n int64) int64 { return int64(rand.Uint64()>>1) % n }
+	const hitter, mapper = 11, 12
+	p := profile()
+	row := func(at int64, kind traces.Kind, tid int32) *traces.Event {
+		m = append(m, traces.Event{Time: at, Seq: int64(len(m)), CPU: tid - hitter, PID: 10, TID: tid, Kind: kind, Has: traces.ColCPU | traces.ColPID | traces.ColTID})
+		return &m[len(m)-1]
+	}
+	lookup := int64(1_000_000) // end of the next one
+	for entry := int64(1_010_000); entry < 60_000_000; entry += 30_000 + upTo(9000) {
+		from := entry + p.Sections["mmap"].Start + recording
+		to := from + 2000
+		hit := func(before int64) {
+			for lookup < before {
+				if lookup >= from && lookup-p.Recorder.Window <= to {
+					ev := row(lookup+p.Recorder.FailLag, traces.LockStart, hitter)
+					ev.InUprobe, ev.Has = true, ev.Has|traces.ColInUprobe|traces.ColWrite
+					lookup += cost + upTo(200)
+					late++
+				}
+				ev := row(lookup+p.Recorder.HitLag, traces.Hit, hitter)
+				ev.Addr, ev.Probe, ev.Has = 0x1000, "a:b", ev.Has|traces.ColAddr|traces.ColProbe
+				lookup += 1900 + upTo(200)
+			}
+		}
+		hit(entry - p.Recorder.HitLag)
+		ev := row(entry, traces.Mmap, mapper)
+		ev.Addr, ev.Len, ev.Ret, ev.Dur = 0x70000000, 4096, 0x70000000, to-entry+p.Recorder.ExitLag
+		ev.Has |= traces.ColAddr | traces.ColLen | traces.ColRet | traces.ColDur
+		hit(entry + 25_000)
+	}
+	return m, late
+}
+
+// What recording costs is found on the trace, whatever the machine.
+func TestInferenceFindsTheRecorder(t *testing.T) {
+	for _, c := range []struct{ recording, cost int64 }{{6500, 7500}, {3400, 5500}, {2000, 3000}} {
+		trace, late := recordedLoop(c.recording, c.cost)
+		if late < 300 {
+			t.Fatalf("vacuous: %d hits fell back", late)
+		}
+		v, err := Validate(context.Background(), trace, profile(), Syscalls, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v.Observed != late || v.F1() < 0.95 || math.Abs(v.Expected/float64(late)-1) > 0.05 {
+			t.Errorf("recording %d, cost %d: F1 %.3f, %.0f of %d expected", c.recording, c.cost, v.F1(), v.Expected, late)
+		}
+	}
+}
+
+// The density of delays is that of their bins.
+func TestDelayDensity(t *testing.T) {
+	in := &inference{late: firstDelays()}
+	sum, want := 0.0, 0.0
+	for _, share := range in.late {
+		want += share
+	}
+	for ns := int64(-1000); ns < 131072; ns++ {
+		sum += in.delayDensity(ns)
+	}
+	if math.Abs(sum-want) > 1e-6 {
+		t.Errorf("the densities add up to %v, want %v", sum, want)
+	}
+}
