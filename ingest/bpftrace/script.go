@@ -1,0 +1,206 @@
+package bpftrace
+
+import (
+	"debug/elf"
+	_ "embed"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"text/template"
+)
+
+// Options say what a script records.
+type Options struct {
+	Probes []Probe
+	// Command records the program that bpftrace -c starts, PID a process that runs
+	// already, both with the processes that they start. With neither, everything
+	// is recorded.
+	Command bool
+	PID     int
+	Locks   bool // mmap_lock events, with the kernel's stack where it is asked for
+	Stacks  bool // user stacks of hits
+	// Monotonic asks for CLOCK_MONOTONIC, which bpftrace knows since 0.18. Otherwise
+	// times are of CLOCK_BOOTTIME, that is with the time that the machine slept.
+	Monotonic bool
+	Arch      string // as GOARCH; the machine's own if empty
+}
+
+// Probe is one probe of a script. Function or Address says where it is, or Provider
+// and Marker do.
+type Probe struct {
+	Name     string // group:name, for the trace
+	Path     string // the file, absolute
+	Function string
+	Address  uint64 // see Address
+	Return   bool   // the return of the function
+	// Provider and Marker name a statically defined tracepoint (USDT).
+	Provider, Marker string
+}
+
+// ErrProbe is returned for a probe that cannot be written in a script.
+var ErrProbe = errors.New("no probe for bpftrace")
+
+// Unsafe reports whether bpftrace needs --unsafe: without it, it refuses an address
+// whose instruction it cannot check.
+func (o *Options) Unsafe() bool {
+	for i := range o.Probes {
+		if o.Probes[i].Function == "" && o.Probes[i].Provider == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// Prefix begins each line, with the version of the format.
+const Prefix = "replay1"
+
+// lockFrames is how deep the kernel's stack is recorded. The function that took the
+// lock is the second frame.
+const lockFrames = 8
+
+//go:embed record.bt
+var recordText string
+
+var record = template.Must(template.New("record.bt").Funcs(template.FuncMap{"prefix": func() string { return Prefix }}).Parse(recordText))
+
+// syscall is one that changes address spaces, and its arguments as its tracepoint
+// names them.
+type syscall struct {
+	Name string
+	Args []string
+}
+
+var syscalls = []syscall{
+	{"mmap", []string{"addr", "len", "prot", "flags", "fd", "off"}},
+	{"munmap", []string{"addr", "len"}},
+	{"mprotect", []string{"start", "len", "prot"}},
+	{"mremap", []string{"addr", "old_len", "new_len", "flags", "new_addr"}},
+	{"brk", []string{"brk"}},
+	{"madvise", []string{"start", "len_in", "behavior"}},
+}
+
+// instructionPointers are the registers that hold the probed instruction.
+var instructionPointers = map[string]string{"amd64": "ip", "arm64": "pc", "riscv64": "pc", "s390x": "pswaddr", "ppc64le": "nip", "loong64": "pc"}
+
+// point is a probe as the script has it.
+type point struct {
+	Point, Kind, Name, Path string
+}
+
+// script is what the template is filled with.
+type script struct {
+	*Options
+	Run, Clock, Head, Where, IP string
+	StackFormat, UserStack      string
+	Points                      []point
+	Syscalls                    []syscall
+	LockFrames                  int
+}
+
+// Script is the program for bpftrace 0.17 and later.
+func Script(o Options) (string, error) {
+	s := script{Options: &o, Run: "bpftrace", Clock: "boottime", Head: "nsecs, cpu, pid, tid", StackFormat: `\n`, Syscalls: syscalls, LockFrames: lockFrames}
+	if o.Unsafe() {
+		s.Run += " --unsafe"
+	}
+	s.Run += " -o OUTPUT [-f json]"
+	if o.Command {
+		s.Run += " -c COMMAND"
+	}
+	if o.Monotonic {
+		s.Clock, s.Head = "monotonic", "nsecs(monotonic), cpu, pid, tid"
+	}
+	if o.Command || o.PID != 0 {
+		s.Where = " /@in[(uint64)pid]/"
+	}
+	if o.Stacks {
+		s.StackFormat, s.UserStack = "%s", ", ustack(perf, 32)"
+	}
+	if o.Arch == "" {
+		o.Arch = runtime.GOARCH
+	}
+	if s.IP = instructionPointers[o.Arch]; s.IP == "" {
+		return "", fmt.Errorf("%w: which register holds the instruction is not known for %s", ErrProbe, o.Arch)
+	}
+	for i := range o.Probes {
+		p, err := o.Probes[i].point()
+		if err != nil {
+			return "", err
+		}
+		s.Points = append(s.Points, p)
+	}
+	var b strings.Builder
+	err := record.Execute(&b, &s)
+	return b.String(), err
+}
+
+// point writes a probe in bpftrace's language.
+func (p *Probe) point() (point, error) {
+	for _, part := range []string{p.Name, p.Path, p.Function, p.Provider, p.Marker} {
+		if strings.ContainsAny(part, "\"\\\n\r\x00") {
+			return point{}, fmt.Errorf("probe %q: %w: it takes no quote, backslash or new line in %q", p.Name, ErrProbe, part)
+		}
+	}
+	if p.Name == "" || strings.ContainsAny(p.Name, " %") {
+		return point{}, fmt.Errorf("probe %q: %w: want a name without blanks", p.Name, ErrProbe)
+	}
+	out := point{Kind: "hit", Name: p.Name, Path: strings.ReplaceAll(p.Path, "%", "%%")}
+	kind := "uprobe"
+	if p.Return {
+		out.Kind, kind = "ret", "uretprobe"
+	}
+	path := quote(p.Path)
+	switch {
+	case p.Provider != "":
+		out.Point = fmt.Sprintf("usdt:%s:%s:%s", path, p.Provider, p.Marker)
+	case p.Function != "":
+		out.Point = fmt.Sprintf("%s:%s:%s", kind, path, quote(p.Function))
+	default:
+		out.Point = fmt.Sprintf("%s:%s:%#x", kind, path, p.Address)
+	}
+	return out, nil
+}
+
+// quote makes one part of a probe of s; within quotes nothing is a wildcard.
+func quote(s string) string {
+	plain := func(r rune) bool {
+		return r == '_' || r == '/' || r == '.' || r == '-' || r == '+' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+	}
+	if strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return `"` + s + `"`
+}
+
+// Address is what bpftrace calls the instruction at an offset in a file: its
+// address if a symbol covers it, else the offset itself (resolve_offset_uprobe in
+// bpftrace's attached_probe.cpp).
+func Address(path string, offset uint64) (uint64, error) {
+	f, err := elf.Open(path)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w: %v", path, ErrProbe, err)
+	}
+	defer f.Close()
+	addr, ok := uint64(0), false
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_LOAD && p.Flags&elf.PF_X != 0 && offset >= p.Off && offset-p.Off < p.Filesz {
+			addr, ok = offset-p.Off+p.Vaddr, true
+		}
+	}
+	if !ok {
+		return 0, fmt.Errorf("%s: %w: there is no code at offset %#x", path, ErrProbe, offset)
+	}
+	for _, table := range []func() ([]elf.Symbol, error){f.Symbols, f.DynamicSymbols} {
+		symbols, err := table()
+		if err != nil && !errors.Is(err, elf.ErrNoSymbols) {
+			return 0, fmt.Errorf("%s: %w: its symbols: %v", path, ErrProbe, err)
+		}
+		for _, s := range symbols {
+			if s.Section != elf.SHN_UNDEF && addr >= s.Value && addr-s.Value < max(s.Size, 1) {
+				return addr, nil
+			}
+		}
+	}
+	return offset, nil
+}
