@@ -75,8 +75,11 @@ func (g *gatherer) Hit(h *sim.HitRecord) {
 	r.Outcomes[h.Outcome]++
 	r.Parts.Add(h.Parts)
 	r.LineTransfers += h.Transfers
-	if o.Lossy {
+	switch {
+	case o.Undecided:
 		r.Undecided++
+	case h.Outcome != sim.Lockless:
+		r.Low++
 	}
 	if h.Inferred {
 		g.inferred++

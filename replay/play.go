@@ -121,7 +121,9 @@ func (p *player) play(ctx context.Context) (Run, error) {
 	if err := p.sys.Run(ctx, p.src, p.closed); err != nil {
 		return Run{}, fmt.Errorf("replay through %s: %w", p.gather.run.Resolver, err)
 	}
-	return p.gather.finish(p.sys), nil
+	run := p.gather.finish(p.sys)
+	run.High = run.Low + run.Undecided + p.survey.lost*int64(max(p.src.options.Clone, 1))
+	return run, nil
 }
 
 // summary says what was replayed. Clones are not counted.
@@ -129,7 +131,8 @@ func (p *player) summary(trace Trace) TraceSummary {
 	n := &p.rec.notes
 	t := TraceSummary{
 		Path: trace.Path(), SHA256: trace.SHA256(), Events: p.survey.events, Hits: p.survey.hits,
-		Writers: n.observedSections + n.modelledSections, DurationNs: p.survey.end - p.survey.start, Lost: p.survey.lost,
+		Writers: n.observedSections + n.modelledSections, DurationNs: p.survey.end - p.survey.start,
+		Lost: p.survey.lost, Losses: p.survey.losses.since(p.survey.start), LossyNs: p.survey.losses.length(p.survey.start, p.survey.end), Undecided: n.undecidedSections,
 		Arrivals: Split{n.observedArrivals, n.inferredArrivals}, Sections: Split{n.observedSections, n.modelledSections},
 	}
 	for _, m := range p.gather.mms {
@@ -156,7 +159,7 @@ func (p *player) warnings() []string {
 			w = append(w, fmt.Sprintf(format, append([]any{count}, args...)...))
 		}
 	}
-	add(p.survey.lost, "%d events were lost by the recorder: hits and writers may be missing")
+	add(p.survey.lost, "%d events were lost by the recorder: hits and writers may be missing, and the figures are bounds")
 	add(p.gather.inferred, "%d hits lay outside every known mapping: one was inferred from the probe's file")
 	add(n.refused, "%d changes of an address space were refused (the first: %v): earlier ones may be missing", n.firstRefusal)
 	add(n.unended, "%d holds of mmap_lock had no end in the trace and were left out")

@@ -29,7 +29,7 @@ func (r *reconstructor) takeSyscall(t *thread, ev *traces.Event) {
 // emitModelled queues a write section that the model places in a syscall.
 func (r *reconstructor) emitModelled(t *thread, ev *traces.Event, p *process, s modelledSection, c *change) {
 	o := r.origin(t, ev, ev.Kind.String(), ev.Stack)
-	r.notes.modelledSections++
+	r.notes.section(o)
 	t.section = o
 	r.emit(ev, action{kind: sim.OpWrite, at: s.start, proc: p, origin: o, hold: s.hold, readHold: s.readHold, change: c})
 }

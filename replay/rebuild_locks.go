@@ -78,9 +78,10 @@ func (r *reconstructor) endLock(t *thread, ev *traces.Event) {
 	}
 	o := r.origin(t, ev, r.sectionKind(t, &l), l.stack)
 	o.Time, o.Observed = l.start, true
+	o.Undecided = r.survey.losses.touch(l.acquired, released)
 	a := action{kind: sim.OpRead, at: l.acquired, proc: r.process(t.pid, ev.Comm), origin: o, readHold: released - l.acquired}
 	if l.write {
-		r.notes.observedSections++
+		r.notes.section(o)
 		t.section = o
 		odd := l.acquired - r.profile.Recorder.AcquireLead
 		even := r.evenAt(t, &l, released)

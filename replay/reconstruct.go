@@ -151,11 +151,24 @@ type reconstructor struct {
 type notes struct {
 	observedArrivals, inferredArrivals int64
 	observedSections, modelledSections int64
+	undecidedSections                  int64 // that a lost event may have changed
 	refused                            int64 // changes that the address space refused
 	firstRefusal                       error
 	unended                            int64 // locks still held at the end
 	late                               int64 // actions out of order by more than maxLag
 	expected, variance                 int64 // of the fallbacks, where arrivals are inferred: millionths
+}
+
+// section counts a write section.
+func (n *notes) section(o *Origin) {
+	if o.Undecided {
+		n.undecidedSections++
+	}
+	if o.Observed {
+		n.observedSections++
+	} else {
+		n.modelledSections++
+	}
 }
 
 // expect adds a fallback of the likelihood in millionths.
@@ -305,7 +318,7 @@ func (r *reconstructor) emit(ev *traces.Event, a action) {
 func (r *reconstructor) origin(t *thread, ev *traces.Event, kind string, stack []string) *Origin {
 	return &Origin{
 		Seq: ev.Seq, Time: ev.Time, PID: t.pid, TID: t.tid, Comm: ev.Comm, Kind: kind, Probe: ev.Probe, Stack: stack,
-		Lossy: len(r.survey.lossSpans) > 0 && r.survey.lossy(ev.Time, ev.Time+ev.Dur),
+		Undecided: r.survey.losses.touch(ev.Time, ev.Time+ev.Dur),
 	}
 }
 
@@ -314,6 +327,7 @@ func (r *reconstructor) takeHit(t *thread, ev *traces.Event) {
 	begin, observed := r.arrival(t, ev)
 	o := r.origin(t, ev, "hit", ev.Stack)
 	o.Observed = observed
+	o.Undecided = r.survey.losses.touch(min(begin, r.quiet(t, ev)), ev.Time)
 	if t.truth.start != 0 {
 		o.LockStart = t.truth.start
 		o.Truth = &Truth{FellBack: true, WaitNs: max(t.truth.acquired-t.truth.start, 0)}
@@ -331,6 +345,15 @@ func (r *reconstructor) takeHit(t *thread, ev *traces.Event) {
 	a := action{kind: sim.OpHit, at: begin, proc: r.process(t.pid, ev.Comm), origin: o, addr: ev.Addr, offset: ev.Addr % mm.PageSize}
 	a.file = r.fileOf(ev, ev.Probe)
 	r.emit(ev, a)
+}
+
+// quiet is since when the trace has nothing of the thread, in ns: if events were
+// lost then, those of the hit's own lookup may be among them.
+func (r *reconstructor) quiet(t *thread, ev *traces.Event) int64 {
+	if !r.survey.lockRows {
+		return ev.Time
+	}
+	return max(t.lastRow, ev.Time-lossLookback)
 }
 
 // fileOf names the file of a row; a hit of no known file gets one for its probe.

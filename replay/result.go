@@ -24,8 +24,11 @@ type TraceSummary struct {
 	Threads    int64 // threads with at least one hit or writer
 	DurationNs int64
 	Lost       int64
-	Arrivals   Split // hits whose arrival was recorded, or reconstructed
-	Sections   Split // write sections from lock events, or from the syscall model
+	Losses     []Loss // the largest MaxLosses stretches with losses, in order of time
+	LossyNs    int64  // in which a loss may have changed what happened, all together
+	Undecided  int64  // write sections that a lost event may have changed
+	Arrivals   Split  // hits whose arrival was recorded, or reconstructed
+	Sections   Split  // write sections from lock events, or from the syscall model
 }
 
 // Split counts what the trace itself showed against what had to be modelled.
@@ -51,6 +54,10 @@ type Run struct {
 	Outcomes  [sim.NumOutcomes]int64 // sums to Hits; index is sim.Outcome
 	Parts     sim.Parts              // summed over all hits
 	Undecided int64                  // hits that a lost event may have changed
+	// Of all fallbacks of the full trace, lost events included, there were at least
+	// Low and at most High: those that no loss touches; and with them every
+	// undecided hit, and every lost event, which may have been a hit that fell back.
+	Low, High int64
 
 	Resolve    Dist // per hit: start of lookup to answer
 	LockWait   Dist // per hit that took the lock: blocked time

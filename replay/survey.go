@@ -16,7 +16,7 @@ type survey struct {
 	start, end   int64 // ns, of rows other than mappings known beforehand
 	cpus         int
 	lost         int64
-	lossSpans    []span
+	losses       losses
 	lockRows     bool // the trace has mmap_lock events
 	arriveRows   bool
 	threads      map[int32]*threadSurvey
@@ -38,6 +38,8 @@ type threadSurvey struct {
 	arrived     int64 // ns: the lock_start of its next hit's lookup, or 0
 	user        gap   // ns from a hit to the next one's arrival, of steady threads
 
+	held       int64       // ns: since when it has mmap_lock, or 0
+	entered    int64       // ns: of a syscall whose end is not in the trace, or 0
 	lastKind   traces.Kind // of its latest row
 	lastCPU    int32
 	stacked    bool  // that row had a callchain
@@ -68,7 +70,8 @@ func takeSurvey(ctx context.Context, trace Trace) (*survey, error) {
 		}
 	}
 	s.start = max(s.start, 0)
-	s.lost = max(s.lost, trace.Meta().Lost)
+	s.lost = max(s.losses.events, trace.Meta().Lost)
+	s.losses.settle()
 	s.cpus = max(s.cpus, trace.Meta().CPUs, 1)
 	s.gaps.settle()
 	for i := range s.durations {
@@ -98,11 +101,12 @@ func (s *survey) add(ev *traces.Event) {
 		s.cpus = max(s.cpus, int(ev.CPU)+1)
 	}
 	if ev.Got(traces.ColTID) {
+		s.thread(ev.TID).pair(&s.losses, ev)
 		s.measure(ev)
 	}
 	switch {
 	case ev.Kind == traces.Lost:
-		s.addLoss(ev)
+		s.losses.add(ev)
 	case ev.Kind == traces.Hit:
 		t := s.thread(ev.TID)
 		if t.hits == 0 {
@@ -131,6 +135,33 @@ func (t *threadSurvey) addUser(ns int64) {
 	}
 	if len(t.user.samples) < rhythmSamples {
 		t.user.add(ns)
+	}
+}
+
+// pair looks for ends without a beginning, and beginnings without an end: what is
+// missing was lost.
+func (t *threadSurvey) pair(l *losses, ev *traces.Event) {
+	if t.entered != 0 {
+		l.beginOnly(t.entered, ev.Time)
+		t.entered = 0
+	}
+	switch {
+	case ev.Kind.IsSyscall() && !ev.Got(traces.ColRet):
+		t.entered = ev.Time
+	case ev.Kind.IsSyscall() && !ev.Got(traces.ColDur):
+		l.endOnly(ev.Time)
+	case ev.Kind == traces.LockStart || ev.Kind == traces.LockAcquired && ev.Write:
+		if t.held != 0 {
+			l.beginOnly(t.held, ev.Time)
+		}
+		t.held = 0
+	case ev.Kind == traces.LockReleased && t.held == 0:
+		l.endOnly(ev.Time)
+	case ev.Kind == traces.LockReleased:
+		t.held = 0
+	}
+	if ev.Kind == traces.LockAcquired && t.held == 0 {
+		t.held = ev.Time
 	}
 }
 
@@ -177,24 +208,6 @@ func (s *survey) recordingGuess() int64 {
 		return 0
 	}
 	return max(sum/n, 0)
-}
-
-func (s *survey) addLoss(ev *traces.Event) {
-	if ev.Got(traces.ColRet) {
-		s.lost += ev.Ret
-	}
-	s.lossSpans = append(s.lossSpans, span{ev.Time - ev.Dur, ev.Time})
-}
-
-// lossy reports whether a lost event may have changed what happened between the
-// times, in ns. A writer lost on one CPU concerns hits on any.
-func (s *survey) lossy(from, to int64) bool {
-	for _, l := range s.lossSpans {
-		if l.from <= to && from <= l.to {
-			return true
-		}
-	}
-	return false
 }
 
 func (s *survey) thread(tid int32) *threadSurvey {

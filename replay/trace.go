@@ -26,7 +26,7 @@ type Origin struct {
 	Stack     []string // leaf first
 	Clone     int      // 0 for the recorded thread itself
 	Observed  bool     // arrival or section from lock events
-	Lossy     bool     // a lost event may have changed it
+	Undecided bool     // a lost event may have changed it
 	LockStart int64    // ns: a failed lookup's lock_start, as recorded, or 0
 	Truth     *Truth   // what the recorded kernel did, where known; for validation only
 }
