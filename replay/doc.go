@@ -41,6 +41,16 @@
 // in its syscall as the profile's [SectionModel] says, but for what a recorder of
 // lock events spent before the lock; a lookup on time inside it cuts it short.
 //
+// # Losses
+//
+// The recorder says when it dropped events, and how many, not which. One that is
+// lost was a hit, or part of a section of any writer: so all that overlaps such a gap
+// is undecided, and so is all between a gap and the end of something whose beginning
+// is missing, or the other way round (loss.go). A run's fallbacks of the full trace
+// lie between [Run].Low, those that no loss touches, and [Run].High, with every
+// undecided hit and every lost event added. A test takes gaps out of real recordings
+// and finds the true number within the bounds.
+//
 // # What a prediction may see
 //
 // [Validate] hides outcomes: with lock events ([Locks]) only the position of a

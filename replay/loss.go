@@ -66,6 +66,9 @@ func (l *losses) beginOnly(at, now int64) {
 	}
 }
 
+// anywhere says that events were lost of which it is unknown when.
+func (l *losses) anywhere(start, end int64) { l.spans = append(l.spans, span{start, end}) }
+
 func (l *losses) latest() *span {
 	if len(l.spans) == 0 {
 		return nil

@@ -159,7 +159,6 @@ func (p *player) warnings() []string {
 			w = append(w, fmt.Sprintf(format, append([]any{count}, args...)...))
 		}
 	}
-	add(p.survey.lost, "%d events were lost by the recorder: hits and writers may be missing, and the figures are bounds")
 	add(p.gather.inferred, "%d hits lay outside every known mapping: one was inferred from the probe's file")
 	add(n.refused, "%d changes of an address space were refused (the first: %v): earlier ones may be missing", n.firstRefusal)
 	add(n.unended, "%d holds of mmap_lock had no end in the trace and were left out")

@@ -71,6 +71,9 @@ func takeSurvey(ctx context.Context, trace Trace) (*survey, error) {
 	}
 	s.start = max(s.start, 0)
 	s.lost = max(s.losses.events, trace.Meta().Lost)
+	if s.lost > s.losses.events {
+		s.losses.anywhere(s.start, s.end)
+	}
 	s.losses.settle()
 	s.cpus = max(s.cpus, trace.Meta().CPUs, 1)
 	s.gaps.settle()

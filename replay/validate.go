@@ -14,6 +14,8 @@ import (
 // hit by hit.
 type Validation struct {
 	Using     Using
+	Events    int64
+	Lost      int64
 	Hits      int64
 	Observed  int64 // fallbacks that the kernel made
 	Predicted int64 // fallbacks that the model made
@@ -71,7 +73,7 @@ func Validate(ctx context.Context, trace Trace, profile *Profile, using Using, m
 		return nil, err
 	}
 	p.src.lockDelay = lockDelay(s, in)
-	v := &validator{start: s.start, keep: misses, v: Validation{Using: using}, observed: newSketch(), predicted: newSketch(), arrival: newSketch(), recorder: &recorded.Recorder}
+	v := &validator{start: s.start, keep: misses, v: Validation{Using: using, Events: s.events, Lost: s.lost}, observed: newSketch(), predicted: newSketch(), arrival: newSketch(), recorder: &recorded.Recorder}
 	p.gather.each = v.hit
 	if _, err := p.play(ctx); err != nil {
 		return nil, err

@@ -38,6 +38,8 @@ var benchUnits = []struct {
 	value        func(*replay.Run) float64
 }{
 	{"fallbacks", "lower", func(r *replay.Run) float64 { return float64(r.Fallbacks()) }},
+	{"fallbacks-low", "lower", func(r *replay.Run) float64 { return float64(r.Low) }},
+	{"fallbacks-high", "lower", func(r *replay.Run) float64 { return float64(r.High) }},
 	{"resolve-ns/hit", "lower", func(r *replay.Run) float64 { return perHit(r.Resolve.Total, r) }},
 	{"lock-wait-ns/hit", "lower", func(r *replay.Run) float64 { return perHit(r.Parts.LockWait, r) }},
 	{"writer-wait-ns", "lower", func(r *replay.Run) float64 { return float64(r.WriterWait.Total.Nanos()) }},

@@ -16,6 +16,7 @@ type Level string
 // Levels of a Finding.
 const (
 	Fail Level = "fail" // the gate is shut
+	Open Level = "open" // lost events could turn it
 	Note Level = "note" // worth a look
 )
 
@@ -49,6 +50,7 @@ type Finding struct {
 type Verdict struct {
 	Schema   string    `json:"schema"`
 	Passed   bool      `json:"passed"`
+	Open     bool      `json:"open"`     // neither passed nor failed: too much was lost
 	Compared int       `json:"compared"` // figures held against a limit
 	Findings []Finding `json:"findings"`
 }
@@ -56,8 +58,10 @@ type Verdict struct {
 // Check compares reports with a baseline, under the baseline's limits and then
 // those given, which come later and so win. It fails on a figure beyond its
 // limit, and on anything that is missing: an entry of the baseline without a
-// report, a report without an entry, a resolver, a figure under a limit.
-func Check(b *Baseline, docs []*Document, limits []Limit) (*Verdict, error) {
+// report, a report without an entry, a resolver, a figure under a limit. A figure
+// that lost events could carry across its limit is left open, unless tolerate says
+// of the trace's lost events, of so many in all, that they do not count.
+func Check(b *Baseline, docs []*Document, limits []Limit, tolerate func(lost, events int64) bool) (*Verdict, error) {
 	own, err := b.ParseLimits()
 	if err != nil {
 		return nil, err
@@ -66,7 +70,7 @@ func Check(b *Baseline, docs []*Document, limits []Limit) (*Verdict, error) {
 	if err := limitsApply(limits, docs); err != nil {
 		return nil, err
 	}
-	c := &checker{limits: limits, v: &Verdict{Schema: CheckSchema, Findings: []Finding{}}}
+	c := &checker{limits: limits, tolerate: tolerate, v: &Verdict{Schema: CheckSchema, Findings: []Finding{}}}
 	used := make([]bool, len(b.Entries))
 	for _, d := range docs {
 		e := NewEntry(d)
@@ -88,7 +92,11 @@ func Check(b *Baseline, docs []*Document, limits []Limit) (*Verdict, error) {
 			c.missing(b.Entries[i].Trace.Name, "", "in the baseline, but no report of it was given")
 		}
 	}
-	c.v.Passed = !slices.ContainsFunc(c.v.Findings, func(f Finding) bool { return f.Level == Fail })
+	has := func(l Level) bool {
+		return slices.ContainsFunc(c.v.Findings, func(f Finding) bool { return f.Level == l })
+	}
+	c.v.Open = has(Open) && !has(Fail)
+	c.v.Passed = !has(Open) && !has(Fail)
 	return c.v, nil
 }
 
@@ -109,8 +117,9 @@ func limitsApply(limits []Limit, docs []*Document) error {
 
 // checker gathers a Verdict.
 type checker struct {
-	limits []Limit
-	v      *Verdict
+	limits   []Limit
+	tolerate func(lost, events int64) bool
+	v        *Verdict
 }
 
 func (c *checker) add(f Finding) { c.v.Findings = append(c.v.Findings, f) }
@@ -132,7 +141,7 @@ func (c *checker) entry(base, now *Entry) {
 	}
 	for i := range base.Runs {
 		if r := now.run(base.Runs[i].Resolver); r != nil {
-			c.run(trace, cause, &base.Runs[i], r)
+			c.run(trace, cause, c.lossless(base, &base.Runs[i]), c.lossless(now, r))
 		} else {
 			c.missing(trace, base.Runs[i].Resolver, "in the baseline, but not in the report")
 		}
@@ -142,6 +151,16 @@ func (c *checker) entry(base, now *Entry) {
 			c.add(Finding{Level: Note, Cause: Missing, Trace: trace, Resolver: r.Resolver, Message: "not in the baseline; add it with --update"})
 		}
 	}
+}
+
+// lossless takes the bounds off a run of which the lost events do not count.
+func (c *checker) lossless(e *Entry, r *EntryRun) *EntryRun {
+	if r.Bounds == nil || c.tolerate == nil || !c.tolerate(r.Bounds.Lost, e.Trace.Events) {
+		return r
+	}
+	plain := *r
+	plain.Bounds = nil
+	return &plain
 }
 
 func (c *checker) run(trace string, cause Cause, base, now *EntryRun) {
@@ -166,12 +185,15 @@ func (c *checker) figure(f Finding, m *metric, l *Limit, base, now *EntryRun) {
 	was, there := base.Metrics[m.name]
 	is := now.Metrics[m.name]
 	f.Level, f.Base, f.New = Fail, &was, &is
+	held := l.holds(was, is)
 	switch {
 	case !is.Known:
 		f.Cause, f.Message = Missing, m.name+" is unknown in the report"
 	case l.relative() && (!there || !was.Known):
 		f.Cause, f.Message = Missing, m.name+" is not in the baseline; record it with --update"
-	case !l.holds(was, is):
+	case c.turns(f.Cause, m, l, base, now, held):
+		f.Level, f.Message = Open, moved(m, was, is)+", which lost events could turn against the limit "+l.String()
+	case !held:
 		if was == is {
 			f.Cause = LimitBroken
 		}
@@ -182,6 +204,27 @@ func (c *checker) figure(f Finding, m *metric, l *Limit, base, now *EntryRun) {
 		return
 	}
 	c.add(f)
+}
+
+// turns reports whether lost events could turn how a figure stands against its
+// limit. Of one and the same trace they are the same on both sides.
+func (c *checker) turns(cause Cause, m *metric, l *Limit, base, now *EntryRun, held bool) bool {
+	if l.relative() && cause != TraceChanged {
+		return false
+	}
+	was, known := m.within(base)
+	is, known2 := m.within(now)
+	if !known && l.relative() || !known2 {
+		return true
+	}
+	for _, b := range was {
+		for _, n := range is {
+			if l.holds(b, n) != held {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func improved(m *metric, was, is Figure) bool {
@@ -234,6 +277,7 @@ func (v *Verdict) Text(w io.Writer, o TextOptions) error {
 	for _, pass := range []func(*Finding) bool{
 		(*Finding).context,
 		func(f *Finding) bool { return f.Level == Fail },
+		func(f *Finding) bool { return f.Level == Open },
 		func(f *Finding) bool { return f.Level == Note && !f.context() },
 	} {
 		for i := range v.Findings {
@@ -242,9 +286,12 @@ func (v *Verdict) Text(w io.Writer, o TextOptions) error {
 			}
 		}
 	}
-	if v.Passed {
+	switch {
+	case v.Passed:
 		t.para(good, "", fmt.Sprintf("PASSED: %s within their limits", plural(int64(v.Compared), "figure")))
-	} else {
+	case v.Open:
+		t.para(caution, "", "UNDECIDED: too many events were lost; --max-loss accepts so many")
+	default:
 		t.para(bad, "", "FAILED")
 	}
 	_, err := w.Write(t.b.Bytes())
@@ -258,8 +305,11 @@ func (f *Finding) context() bool {
 
 func (t *textReport) finding(f *Finding) {
 	e, where := plain, f.Trace
-	if f.Level == Fail {
+	switch f.Level {
+	case Fail:
 		e = bad
+	case Open:
+		e = caution
 	}
 	if f.Resolver != "" {
 		where += " " + f.Resolver

@@ -88,6 +88,74 @@ func clone() *replay.Result {
 	return res
 }
 
+// Figures that lost events could carry across a limit are left open.
+func TestCheckLoss(t *testing.T) {
+	recorded := func(change func(*replay.Result)) *replay.Result {
+		res := fixture()
+		res.Trace.SHA256 = strings.Repeat("0b", 32)
+		change(res)
+		return res
+	}
+	none := func(r *replay.Result) {
+		r.Trace.Lost, r.Trace.Losses = 0, nil
+		for i := range r.Runs {
+			r.Runs[i].Undecided, r.Runs[i].Low, r.Runs[i].High = 0, r.Runs[i].Fallbacks(), r.Runs[i].Fallbacks()
+		}
+	}
+	fallbacks := fixture().Runs[1].Fallbacks()
+	for _, c := range []struct {
+		name     string
+		base     func(*replay.Result) // how the baseline's trace differs
+		now      *replay.Result
+		limit    string
+		tolerate bool
+		want     string
+	}{
+		{"the same trace", nil, fixture(), "fallbacks=+0", false, "PASSED"},
+		{"another trace", nil, recorded(func(*replay.Result) {}), "speculative:fallbacks=+0", false, "UNDECIDED"},
+		{"another trace within a wide limit", nil, recorded(func(*replay.Result) {}), "speculative:fallbacks=+1000", false, "PASSED"},
+		{"a loss that does not count", nil, recorded(func(*replay.Result) {}), "speculative:fallbacks=+0", true, "PASSED"},
+		{"nothing lost", none, recorded(none), "speculative:fallbacks=+0", false, "PASSED"},
+		{"lost in the baseline alone", nil, recorded(none), "speculative:fallbacks=+0", false, "UNDECIDED"},
+		{"far worse whatever was lost", nil, recorded(func(r *replay.Result) {
+			s := &r.Runs[1]
+			s.Outcomes[sim.Lockless], s.Outcomes[sim.WriterActive] = 0, s.Outcomes[sim.WriterActive]+s.Outcomes[sim.Lockless]
+			s.Low, s.High = s.Fallbacks()-3, s.Fallbacks()+12
+		}), "speculative:fallbacks=+0", false, "FAILED"},
+		{"a bound among the possible", nil, fixture(), fmt.Sprintf("speculative:fallbacks<=%d", fallbacks+1), false, "UNDECIDED"},
+		{"a bound below all of them", nil, fixture(), "speculative:fallbacks<=1", false, "FAILED"},
+		{"what nothing bounds", nil, recorded(func(*replay.Result) {}), "speculative:wasted_ns=+0", false, "UNDECIDED"},
+	} {
+		base := fixture()
+		if c.base != nil {
+			c.base(base)
+		}
+		b, err := NewBaseline([]*Document{NewDocument(base)}, mustLimits(t, c.limit))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var stored bytes.Buffer
+		if err := b.Write(&stored); err != nil {
+			t.Fatal(err)
+		}
+		if b, err = ReadBaseline(&stored, "baseline"); err != nil {
+			t.Fatal(err)
+		}
+		v, err := Check(b, []*Document{NewDocument(c.now)}, nil, func(lost, events int64) bool { return c.tolerate && lost == 12 && events == 92_341 })
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text bytes.Buffer
+		if err := v.Text(&text, TextOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSpace(text.String()), "\n")
+		if last := lines[len(lines)-1]; !strings.HasPrefix(last, c.want) || v.Passed != (c.want == "PASSED") || v.Open != (c.want == "UNDECIDED") {
+			t.Errorf("%s: %+v\n%s\nwant %s", c.name, v, text.String(), c.want)
+		}
+	}
+}
+
 func TestCheck(t *testing.T) {
 	other := func(change func(*replay.Result)) *replay.Result {
 		res := fixture()
@@ -133,7 +201,7 @@ func TestCheck(t *testing.T) {
 			for _, r := range c.now {
 				docs = append(docs, NewDocument(r))
 			}
-			v, err := Check(base, docs, mustLimits(t, c.limits...))
+			v, err := Check(base, docs, mustLimits(t, c.limits...), func(int64, int64) bool { return true })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -153,19 +221,19 @@ func TestCheck(t *testing.T) {
 // models, and that a report finds its own.
 func TestCheckPicksTheModel(t *testing.T) {
 	base := baselineOf(t, fixture(), clone())
-	v, err := Check(base, []*Document{NewDocument(clone()), NewDocument(fixture())}, nil)
+	v, err := Check(base, []*Document{NewDocument(clone()), NewDocument(fixture())}, nil, nil)
 	if err != nil || !v.Passed || len(v.Findings) != 0 {
 		t.Errorf("got %+v, %v", v, err)
 	}
 	stranger := fixture()
 	stranger.Options.Clone = 2
-	if v, err := Check(base, []*Document{NewDocument(stranger)}, nil); err == nil || v != nil {
+	if v, err := Check(base, []*Document{NewDocument(stranger)}, nil, nil); err == nil || v != nil {
 		t.Errorf("an open choice was made: %+v", v)
 	}
-	if v, err := Check(base, []*Document{NewDocument(fixture())}, mustLimits(t, "speculativ:fallbacks=+5")); err == nil || v != nil {
+	if v, err := Check(base, []*Document{NewDocument(fixture())}, mustLimits(t, "speculativ:fallbacks=+5"), nil); err == nil || v != nil {
 		t.Errorf("a limit for an unknown resolver was ignored: %+v", v)
 	}
-	if v, err := Check(baselineOf(t, fixture()), []*Document{NewDocument(fixture()), NewDocument(clone())}, nil); err == nil || v != nil {
+	if v, err := Check(baselineOf(t, fixture()), []*Document{NewDocument(fixture()), NewDocument(clone())}, nil, nil); err == nil || v != nil {
 		t.Errorf("two reports were compared with one entry: %+v", v)
 	}
 }
@@ -277,7 +345,7 @@ func FuzzReadBaseline(f *testing.F) {
 		if err != nil {
 			return
 		}
-		v, err := Check(base, []*Document{doc}, nil)
+		v, err := Check(base, []*Document{doc}, nil, nil)
 		if (v == nil) != (err != nil) {
 			t.Fatalf("got %v and %v", v, err)
 		}

@@ -29,7 +29,7 @@ type Change struct {
 	Metric   string `json:"metric"`
 	Base     Figure `json:"base"`
 	New      Figure `json:"new"`
-	Verdict  string `json:"verdict"` // same, better, worse, changed
+	Verdict  string `json:"verdict"` // same, better, worse, changed; undecided where lost events could turn it
 }
 
 // BlameChange is what one writer cost in both reports. Threads are matched by
@@ -53,7 +53,7 @@ func Diff(base, now *Document) *Difference {
 	}
 	for i := range a.Runs {
 		if r := b.run(a.Runs[i].Resolver); r != nil {
-			d.Changes = append(d.Changes, runChanges(&a.Runs[i], r)...)
+			d.Changes = append(d.Changes, runChanges(&a.Runs[i], r, d.Trace == "")...)
 		} else {
 			d.OnlyIn = append(d.OnlyIn, a.Runs[i].Resolver)
 		}
@@ -66,12 +66,15 @@ func Diff(base, now *Document) *Difference {
 	return d
 }
 
-func runChanges(base, now *EntryRun) []Change {
+func runChanges(base, now *EntryRun, sameTrace bool) []Change {
 	changes := make([]Change, 0, len(metrics))
 	for i := range metrics {
 		m := &metrics[i]
 		c := Change{Resolver: now.Resolver, Metric: m.name, Base: base.Metrics[m.name], New: now.Metrics[m.name]}
 		c.Verdict = verdict(m, c.Base, c.New)
+		if !sameTrace && !m.decided(base, now, c.Verdict) {
+			c.Verdict = "undecided"
+		}
 		changes = append(changes, c)
 	}
 	return changes
@@ -87,6 +90,23 @@ func verdict(m *metric, was, is Figure) string {
 		return "better"
 	}
 	return "worse"
+}
+
+// decided reports whether the verdict holds whatever the lost events were.
+func (m *metric) decided(base, now *EntryRun, is string) bool {
+	was, known := m.within(base)
+	new, known2 := m.within(now)
+	if !known || !known2 {
+		return false
+	}
+	for _, b := range was {
+		for _, n := range new {
+			if verdict(m, b, n) != is {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func blameChanges(base, now []Blame) []BlameChange {

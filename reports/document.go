@@ -45,6 +45,18 @@ type Trace struct {
 	Lost       int64    `json:"lost"`
 	Arrivals   Arrivals `json:"arrivals"`
 	Sections   Sections `json:"sections"`
+
+	Losses           *[]Loss `json:"losses"`            // the largest, in order of time
+	UndecidedNs      *int64  `json:"undecided_ns"`      // of duration_ns, near a loss
+	UndecidedWriters *int64  `json:"undecided_writers"` // write sections there
+}
+
+// Loss is a stretch of the recording in which events were dropped, since its start.
+type Loss struct {
+	FromNs int64 `json:"from_ns"`
+	ToNs   int64 `json:"to_ns"`
+	CPU    *int  `json:"cpu"`
+	Events int64 `json:"events"`
 }
 
 // Arrivals counts hits by where their arrival time came from.
@@ -85,7 +97,10 @@ type Run struct {
 	HitsPerS      *float64 `json:"hits_per_s"`
 
 	PartsNs   *Parts `json:"parts_ns"`
-	Undecided *int64 `json:"undecided"`
+	Undecided *int64 `json:"undecided"` // hits that a lost event may have changed
+	// The fallbacks of the full trace, lost events included, are within these.
+	FallbacksLow  *int64 `json:"fallbacks_low"`
+	FallbacksHigh *int64 `json:"fallbacks_high"`
 }
 
 // Reasons counts fallbacks; its fields add up to them.
@@ -195,6 +210,15 @@ func newTrace(t *replay.TraceSummary) Trace {
 		Arrivals: Arrivals{Observed: t.Arrivals.Observed, Inferred: t.Arrivals.Modelled},
 		Sections: Sections(t.Sections),
 	}
+	losses := []Loss{}
+	for _, l := range t.Losses {
+		loss := Loss{FromNs: l.From, ToNs: l.To, Events: l.Events}
+		if l.CPU >= 0 {
+			loss.CPU = &l.CPU
+		}
+		losses = append(losses, loss)
+	}
+	doc.Losses, doc.UndecidedNs, doc.UndecidedWriters = &losses, &t.LossyNs, &t.Undecided
 	if t.SHA256 != "" {
 		doc.SHA256 = &t.SHA256
 	}
@@ -229,7 +253,7 @@ func newRun(r *replay.Run) Run {
 			Lookup: Nanos(r.Parts.Lookup), Stall: Nanos(r.Parts.Stall), LockWait: Nanos(r.Parts.LockWait),
 			LockHold: Nanos(r.Parts.LockHold), Wasted: Nanos(r.Parts.Wasted), Handler: Nanos(r.Parts.Handler),
 		},
-		Undecided: &r.Undecided,
+		Undecided: &r.Undecided, FallbacksLow: &r.Low, FallbacksHigh: &r.High,
 	}
 }
 

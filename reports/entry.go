@@ -38,6 +38,15 @@ type EntryRun struct {
 	Resolver string            `json:"resolver"`
 	Digest   string            `json:"digest"`
 	Metrics  map[string]Figure `json:"metrics"`
+	Bounds   *Bounds           `json:"bounds,omitempty"` // nil where nothing was lost
+}
+
+// Bounds is what lost events leave open of a run.
+type Bounds struct {
+	Lost          int64 `json:"lost"`
+	Undecided     int64 `json:"undecided"` // hits
+	FallbacksLow  int64 `json:"fallbacks_low"`
+	FallbacksHigh int64 `json:"fallbacks_high"`
 }
 
 // NewEntry takes the figures out of a report.
@@ -52,6 +61,9 @@ func NewEntry(d *Document) *Entry {
 		run := EntryRun{Resolver: r.Resolver, Digest: r.Digest, Metrics: make(map[string]Figure, len(metrics))}
 		for _, m := range metrics {
 			run.Metrics[m.name] = m.get(r)
+		}
+		if r.FallbacksLow != nil && r.FallbacksHigh != nil && r.Undecided != nil && (d.Trace.Lost > 0 || *r.Undecided > 0) {
+			run.Bounds = &Bounds{d.Trace.Lost, *r.Undecided, *r.FallbacksLow, *r.FallbacksHigh}
 		}
 		e.Runs = append(e.Runs, run)
 	}

@@ -151,6 +151,7 @@ func (b *builder) finish() replay.Run {
 // lockedRun is a run in which every hit takes the lock.
 func lockedRun() replay.Run {
 	b, d := newBuilder("locked"), dice(1)
+	b.run.Low, b.run.High = 2000, 2012
 	b.run.Digest = 0x00ab54a98ceb1f0a
 	for i := range 2000 {
 		p := sim.Parts{Lookup: 90_000 + sim.Time(d.roll(40_000)), Stall: sim.Time(d.roll(400_000)), Handler: 250_123}
@@ -189,6 +190,8 @@ func speculativeRun() replay.Run {
 		}
 		b.hit(i%8, sim.Time(i)*sim.Microsecond, o, p, 1)
 	}
+	b.run.Low = b.run.Fallbacks() - 2
+	b.run.High = b.run.Low + b.run.Undecided + 12
 	b.blame()
 	b.run.WriterWait = dist([]sim.Time{0, 0, 0, 9_000_001})
 	b.run.Lines = []replay.LineRow{
@@ -231,7 +234,8 @@ func fixture() *replay.Result {
 	return &replay.Result{
 		Trace: replay.TraceSummary{
 			Path: "server.parquet", SHA256: "5f3c0f4d1f1a7b5a0d4b3f2e1c0b9a8f7e6d5c4b3a2f1e0d9c8b7a6f5e4d3c2b",
-			Events: 92_341, Hits: 2000, Writers: 44, Mms: 1, Threads: 10, DurationNs: 2_000_000, Lost: 12,
+			Events: 92_341, Hits: 2000, Writers: 44, Mms: 1, Threads: 10, DurationNs: 2_000_000,
+			Lost: 12, Losses: []replay.Loss{{From: 610_000, To: 650_000, CPU: 1, Events: 9}, {From: 1_400_000, To: 1_400_000, CPU: -1, Events: 3}}, LossyNs: 42_000, Undecided: 2,
 			Arrivals: replay.Split{Observed: 70, Modelled: 1930}, Sections: replay.Split{Observed: 40, Modelled: 4},
 		},
 		Machine:  replay.MachineSummary{Name: "generic", CPUs: 4, Sockets: 1, SMT: 1},

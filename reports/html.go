@@ -63,7 +63,7 @@ func newPage(res *replay.Result) *page {
 	p := &page{
 		Title: path.Base(res.Trace.Path), Subtitle: traceSentence(res), Setup: setupSentence(res),
 		UplotCSS: template.CSS(uplotCSS), CSS: template.CSS(pageCSS), UplotJS: template.JS(uplotJS), JS: template.JS(pageJS),
-		Cards: cards(res), Bars: barCharts(res.Runs), Charts: charts(res.Runs), Tables: pageTables(res), Span: maxSpan,
+		Cards: cards(res), Bars: barCharts(res.Runs), Charts: charts(res), Tables: pageTables(res), Span: maxSpan,
 	}
 	p.Data = p.Charts
 	for _, w := range res.Warnings {
@@ -89,6 +89,9 @@ func cards(res *replay.Result) []card {
 		{Name: "fell back to the lock", Value: count(r.Fallbacks()), Note: share(r.Fallbacks(), r.Hits) + " of hits", Bad: r.Fallbacks() > 0},
 		{Name: "hits waited for the lock", Value: span(r.LockWait.Total), Note: "at worst " + span(r.LockWait.Max), Bad: r.LockWait.Total > 0},
 		{Name: "resolving took", Value: span(r.Resolve.Total), Note: span(r.Resolve.Mean()) + " a hit"},
+	}
+	if res.Trace.Lost > 0 {
+		all[1].Note = count(r.Low) + " to " + count(r.High) + ", since events were lost"
 	}
 	if base := baseRun(res); base != nil && base != r {
 		all[2].Note += "; " + base.Resolver + " " + span(base.LockWait.Total)

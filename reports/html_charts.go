@@ -18,6 +18,7 @@ type chart struct {
 	StepNs  float64       `json:"step_ns,omitempty"` // over_time: length of a slice
 	Reasons []reasonCurve `json:"reasons,omitempty"`
 	Held    []float64     `json:"held,omitempty"` // percent of each slice
+	Lost    []lostSpan    `json:"lost,omitempty"`
 
 	X    []float64  `json:"x,omitempty"` // latency: ns
 	Runs []runCurve `json:"runs,omitempty"`
@@ -29,17 +30,28 @@ type reasonCurve struct {
 	Counts []int64 `json:"counts"`
 }
 
+// lostSpan is where events were lost, in ns of the run.
+type lostSpan struct {
+	From   float64 `json:"from"`
+	To     float64 `json:"to"`
+	Events int64   `json:"events"`
+}
+
 type runCurve struct {
 	Name  string    `json:"name"`
 	Share []float64 `json:"share"` // percent of hits resolved within x
 }
 
 // charts are those that the runs have figures for.
-func charts(runs []replay.Run) []chart {
+func charts(res *replay.Result) []chart {
 	all := []chart{}
+	runs := res.Runs
 	for i := range runs {
 		if r := &runs[i]; len(r.Series.Slices) > 0 && r.Series.Step > 0 && speculates(r) {
 			c := overTime(r)
+			if c.Lost = lostSpans(res); len(c.Lost) > 0 {
+				c.Hint += " Shaded: events were lost there."
+			}
 			c.ID = fmt.Sprintf("over-time-%d", i)
 			all = append(all, c)
 		}
@@ -48,6 +60,15 @@ func charts(runs []replay.Run) []chart {
 		all = append(all, c)
 	}
 	return all
+}
+
+// lostSpans is where events were lost, where the run goes with the recording.
+func lostSpans(res *replay.Result) []lostSpan {
+	var spans []lostSpan
+	for _, l := range losses(res) {
+		spans = append(spans, lostSpan{inNanos(l.from), inNanos(l.to), l.events})
+	}
+	return spans
 }
 
 func overTime(r *replay.Run) chart {

@@ -71,6 +71,33 @@ func countFigure(n int64) Figure {
 
 func timeFigure(n Nanos) Figure { return Figure{int64(n), true} }
 
+// within is the least and the greatest that a metric may be once lost events are
+// counted in, false where nothing bounds it.
+func (m *metric) within(r *EntryRun) ([2]Figure, bool) {
+	is, b := r.Metrics[m.name], r.Bounds
+	if b == nil {
+		return [2]Figure{is, is}, true
+	}
+	hits := r.Metrics["hits"].Milli / 1000
+	both := func(low, high int64) ([2]Figure, bool) {
+		return [2]Figure{countFigure(low), countFigure(high)}, true
+	}
+	switch m.name {
+	case "hits":
+		return both(hits, hits+b.Lost)
+	case "fallbacks":
+		return both(b.FallbacksLow, b.FallbacksHigh)
+	case "lockless":
+		return both(hits+b.Lost-b.FallbacksHigh, hits+b.Lost-b.FallbacksLow)
+	case "fallback_ppm":
+		all := &Run{Hits: hits + b.Lost, Fallbacks: b.FallbacksLow}
+		low := fallbackPPM(all)
+		all.Fallbacks = b.FallbacksHigh
+		return [2]Figure{low, fallbackPPM(all)}, true
+	}
+	return [2]Figure{}, false
+}
+
 // metrics are all that a baseline records, in its order; names are the paths in
 // report.json, but for fallback_ppm.
 var metrics = buildMetrics()

@@ -55,6 +55,9 @@ func comments(res *replay.Result, r *replay.Run) []string {
 		fmt.Sprintf("seed: %d, digest: %016x", o.Seed, r.Digest),
 		"resolver: " + r.Resolver,
 	}
+	if t.Lost > 0 {
+		all = append(all, fmt.Sprintf("undecided hits: %d, fallbacks: %d to %d", r.Undecided, r.Low, r.High))
+	}
 	for _, w := range res.Warnings {
 		all = append(all, "warning: "+validUTF8(w))
 	}

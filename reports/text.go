@@ -164,6 +164,9 @@ func findings(res *replay.Result) []finding {
 	if s := reasonSentence(r); s != "" {
 		all = append(all, finding{bad, s})
 	}
+	if s := boundsSentence(&res.Trace, r); s != "" {
+		all = append(all, finding{caution, s})
+	}
 	if base := baseRun(res); base != nil && base != r {
 		all = append(all, finding{strong, againstSentence(base, r)})
 	}
@@ -198,6 +201,15 @@ func reasonSentence(r *replay.Run) string {
 	}
 	return fmt.Sprintf("%s fell back (%s): %s. They waited %s for the lock, at worst %s.",
 		count(r.Fallbacks()), share(r.Fallbacks(), r.Hits), strings.Join(reasons, ", "), span(r.LockWait.Total), span(r.LockWait.Max))
+}
+
+// boundsSentence says how lost events bound the fallbacks, or is "".
+func boundsSentence(t *replay.TraceSummary, r *replay.Run) string {
+	if t.Lost == 0 && r.Undecided == 0 {
+		return ""
+	}
+	return fmt.Sprintf("Between %s and %s fell back: %s of %s events were lost (%s), which leaves %s undecided.",
+		count(r.Low), plural(r.High, "hit"), count(t.Lost), count(t.Lost+t.Events), share(t.Lost, t.Lost+t.Events), plural(r.Undecided, "hit"))
 }
 
 func againstSentence(base, r *replay.Run) string {
@@ -244,7 +256,8 @@ func provenance(res *replay.Result) []finding {
 	}
 	for i := range res.Runs {
 		if r := &res.Runs[i]; r.Undecided > 0 {
-			all = append(all, finding{caution, fmt.Sprintf("%s: a lost event may have changed %s", r.Resolver, plural(r.Undecided, "hit"))})
+			all = append(all, finding{caution, fmt.Sprintf("%s: a lost event may have changed %s; from %s to %s fell back",
+				r.Resolver, plural(r.Undecided, "hit"), count(r.Low), count(r.High))})
 		}
 	}
 	if tr.SHA256 != "" {
@@ -261,5 +274,10 @@ func lossFinding(t *replay.TraceSummary) finding {
 		return finding{plain, fmt.Sprintf("lost events: none of %s", count(t.Events))}
 	}
 	total := t.Lost + t.Events
-	return finding{caution, fmt.Sprintf("lost events: %s of %s (%s)", count(t.Lost), count(total), share(t.Lost, total))}
+	s := fmt.Sprintf("lost events: %s of %s (%s)", count(t.Lost), count(total), share(t.Lost, total))
+	if n := len(t.Losses); n > 0 {
+		s += fmt.Sprintf(", in %s; %s of the trace and %s are undecided", plural(int64(n), "gap"),
+			span(sim.Time(t.LossyNs)*sim.Nanosecond), plural(t.Undecided, "write section"))
+	}
+	return finding{caution, s}
 }

@@ -23,6 +23,7 @@ func Timeline(w io.Writer, res *replay.Result) error {
 	for i := range res.Runs {
 		t.run(z, i, &res.Runs[i])
 	}
+	t.losses(z, int64(len(res.Runs))*runSpread, losses(res))
 	if t.err != nil {
 		return t.err
 	}
@@ -91,6 +92,29 @@ func (t *timeline) run(w io.Writer, index int, r *replay.Run) {
 			t.blame(w, base, &r.Spans[s.Blame], s)
 		}
 	}
+}
+
+// losses shows where events were lost, on a track for each CPU.
+func (t *timeline) losses(w io.Writer, pid int64, all []loss) {
+	for i, l := range all {
+		if i == 0 {
+			t.emit(w, traceEvent{Name: "process_name", Phase: "M", PID: pid, TS: "0", Args: map[string]any{"name": "lost events"}})
+		}
+		if key := [2]int64{pid, int64(l.cpu)}; !t.names[key] {
+			t.names[key] = true
+			t.emit(w, traceEvent{Name: "thread_name", Phase: "M", PID: pid, TID: int64(l.cpu) + 1, TS: "0", Args: map[string]any{"name": cpuName(l.cpu)}})
+		}
+		t.emit(w, traceEvent{
+			Name: plural(l.events, "event") + " lost", Phase: "X", PID: pid, TID: int64(l.cpu) + 1, TS: micros(l.from), Dur: micros(l.to - l.from), Cat: "lost",
+		})
+	}
+}
+
+func cpuName(cpu int) string {
+	if cpu < 0 {
+		return "unknown CPU"
+	}
+	return fmt.Sprintf("CPU %d", cpu)
 }
 
 // blame draws an arrow from a section to a hit.

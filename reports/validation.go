@@ -17,6 +17,8 @@ type Validation struct {
 	Schema    string `json:"schema"`
 	Using     string `json:"using"`
 	Hits      int64  `json:"hits"`
+	Events    int64  `json:"events"`
+	Lost      int64  `json:"lost"`
 	Observed  int64  `json:"observed_fallbacks"`
 	Predicted int64  `json:"predicted_fallbacks"`
 	// Decided is how many single hits were predicted to fall back. Predicted is the
@@ -54,7 +56,7 @@ func newWait(d replay.Dist) Wait {
 // ValidationJSON writes v as one JSON document.
 func ValidationJSON(w io.Writer, v *replay.Validation) error {
 	doc := Validation{
-		Schema: ValidateSchema, Using: v.Using.String(), Hits: v.Hits, Observed: v.Observed, Predicted: int64(math.Round(v.Expected)), Decided: v.Predicted,
+		Schema: ValidateSchema, Using: v.Using.String(), Hits: v.Hits, Events: v.Events, Lost: v.Lost, Observed: v.Observed, Predicted: int64(math.Round(v.Expected)), Decided: v.Predicted,
 		Expected: v.Expected, Spread: v.Spread, TP: v.TP, FP: v.FP, FN: v.FN, Precision: v.Precision(), Recall: v.Recall(), F1: v.F1(),
 	}
 	doc.Wait.Observed, doc.Wait.Predicted = newWait(v.Waits.Observed), newWait(v.Waits.Predicted)
@@ -82,6 +84,9 @@ func ValidationText(w io.Writer, v *replay.Validation) error {
 	row("predicted", v.Predicted, v.Waits.Predicted)
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	if v.Lost > 0 {
+		fmt.Fprintf(w, "\n%d of %d events were lost: outcomes near them may be wrong on either side\n", v.Lost, v.Lost+v.Events)
 	}
 	if e := v.ArrivalError; e.Count > 0 {
 		fmt.Fprintf(w, "\narrivals of the %d failed lookups are off by %v (half within), %v (90 %% within)\n", e.Count, e.P50, e.P90)

@@ -16,12 +16,14 @@ func checkCommand(e *env) *cli.Command {
 		Name: "check", Usage: "compare runs with a baseline; the CI gate", ArgsUsage: "RUN...",
 		Description: "RUN is the folder of a run, or its report.json. A replay has no noise: a figure\n" +
 			"that moved has moved, and the verdict says whether the trace, the model or only\n" +
-			"the result changed. Exit code 1 says that a limit is broken.\n\n" +
+			"the result changed. Exit code 1 says that a limit is broken, 4 that lost events\n" +
+			"could turn the verdict; --max-loss accepts so many.\n\n" +
 			"Examples:\n\n   replay check --baseline ci/replay.json --update app.run\n" +
 			"   replay check --baseline ci/replay.json --limit 'fallbacks=+5%' app.run",
 		Flags: commonFlags(
 			&cli.StringFlag{Name: "baseline", Usage: "`FILE` to compare with"},
 			&cli.BoolFlag{Name: "update", Usage: "write the baseline from these runs"},
+			&cli.StringFlag{Name: "max-loss", Usage: "take up to `N` lost events for none, exit 4 for more; 0.01 or 1% is a share of them"},
 			&cli.StringSliceFlag{Name: "limit", Usage: "`LIMIT` such as fallbacks=+0, resolve_ns.p99=+2% or hits_per_s>=1e6; later ones win"},
 		),
 		Action: e.check,
@@ -39,10 +41,17 @@ func (e *env) check(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	loss, err := parseLoss(c.String("max-loss"))
+	if err != nil {
+		return err
+	}
 	var docs []*reports.Document
 	for _, path := range c.Args().Slice() {
 		d, err := readReport(path)
 		if err != nil {
+			return err
+		}
+		if err := loss.check(d.Trace.Lost, d.Trace.Events); err != nil {
 			return err
 		}
 		docs = append(docs, d)
@@ -58,7 +67,7 @@ func (e *env) check(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	v, err := reports.Check(b, docs, limits)
+	v, err := reports.Check(b, docs, limits, loss.allows)
 	if err != nil {
 		return usage("%v", err)
 	}
@@ -67,7 +76,11 @@ func (e *env) check(c *cli.Context) error {
 	} else {
 		err = v.Text(e.stdout, reports.TextOptions{Color: color})
 	}
-	if err == nil && !v.Passed {
+	switch {
+	case err != nil:
+	case v.Open:
+		err = &coded{exitLossy, nil}
+	case !v.Passed:
 		err = &coded{exitRegression, nil}
 	}
 	return err

@@ -56,7 +56,7 @@ func TestInfo(t *testing.T) {
 func TestOneJSONDocument(t *testing.T) {
 	inFolder(t)
 	const (
-		info   = "schema events kinds probes processes duration_ns lost warnings"
+		info   = "schema events kinds probes processes duration_ns lost losses warnings"
 		report = "schema trace machine timing speed clone placement seed runs blame probes mms lines warnings"
 	)
 	for _, test := range []struct{ line, keys string }{
@@ -148,6 +148,30 @@ func TestMaxLoss(t *testing.T) {
 		if r := call(t, args[0], "-f", args[1], args[2], "lossy.parquet"); r.code != exitOK {
 			t.Errorf("replay %s without --max-loss: exit %d: %s", args[0], r.code, r.stderr)
 		}
+	}
+}
+
+// A recording with losses is no ground for a verdict on a figure that they could
+// turn, unless the user accepts them.
+func TestCheckLossy(t *testing.T) {
+	inFolder(t)
+	succeed(t, "run", "-o", "a.run", "app.parquet")
+	succeed(t, "check", "--baseline", "base.json", "--update", "a.run")
+	if err := os.MkdirAll("new", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename("lossy.parquet", "new/app.parquet"); err != nil {
+		t.Fatal(err)
+	}
+	succeed(t, "run", "-o", "b.run", "new/app.parquet")
+	if r := call(t, "check", "--baseline", "base.json", "b.run"); r.code != exitLossy || !strings.Contains(r.stdout, "UNDECIDED") {
+		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	if r := call(t, "check", "--baseline", "base.json", "--max-loss", "3", "b.run"); r.code == exitLossy || strings.Contains(r.stdout, "UNDECIDED") {
+		t.Errorf("a loss that was accepted: exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	if r := call(t, "check", "--baseline", "base.json", "--max-loss", "2", "b.run"); r.code != exitLossy || !strings.Contains(r.stderr, "3 of 100") {
+		t.Errorf("a loss beyond the limit: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 }
 

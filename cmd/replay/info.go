@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -23,9 +24,18 @@ type infoReport struct {
 	Processes  []infoProcess    `json:"processes"`
 	DurationNs int64            `json:"duration_ns"`
 	Lost       int64            `json:"lost"`
+	Losses     []infoLoss       `json:"losses"` // by CPU
 	Warnings   []string         `json:"warnings"`
 
 	meta traces.Meta
+}
+
+// infoLoss is what one CPU's buffer lost.
+type infoLoss struct {
+	CPU    *int32 `json:"cpu"` // null where that is unknown
+	Events int64  `json:"events"`
+	Gaps   int64  `json:"gaps"`
+	GapsNs int64  `json:"gaps_ns"` // in which they were lost, all together
 }
 
 type infoProbe struct {
@@ -80,7 +90,7 @@ func (e *env) inspect(c *cli.Context, path string) (*infoReport, error) {
 		return nil, err
 	}
 	defer t.Close()
-	stream, err := t.Stream(traces.ColPID | traces.ColTID | traces.ColComm | traces.ColProbe | traces.ColDur | traces.ColRet)
+	stream, err := t.Stream(traces.ColCPU | traces.ColPID | traces.ColTID | traces.ColComm | traces.ColProbe | traces.ColDur | traces.ColRet)
 	if err != nil {
 		return nil, badInput(err)
 	}
@@ -98,12 +108,13 @@ type counter struct {
 	probes    map[string]int64
 	processes map[int32]*infoProcess
 	timed     bool
-	from, to  int64 // ns, once timed; mappings known beforehand have no time that counts
+	from, to  int64               // ns, once timed; mappings known beforehand have no time that counts
+	losses    map[int32]*infoLoss // -1 for an unknown CPU
 	lost      int64
 }
 
 func newCounter() *counter {
-	return &counter{kinds: map[traces.Kind]int64{}, probes: map[string]int64{}, processes: map[int32]*infoProcess{}}
+	return &counter{kinds: map[traces.Kind]int64{}, probes: map[string]int64{}, processes: map[int32]*infoProcess{}, losses: map[int32]*infoLoss{}}
 }
 
 func (n *counter) add(ev *traces.Event) error {
@@ -113,7 +124,7 @@ func (n *counter) add(ev *traces.Event) error {
 	case traces.Hit:
 		n.probes[ev.Probe]++
 	case traces.Lost:
-		n.lost += ev.Ret
+		n.lose(ev)
 	}
 	if ev.Kind != traces.Map {
 		if !n.timed {
@@ -125,6 +136,25 @@ func (n *counter) add(ev *traces.Event) error {
 		n.addTo(ev)
 	}
 	return nil
+}
+
+func (n *counter) lose(ev *traces.Event) {
+	n.lost += ev.Ret
+	cpu := int32(-1)
+	if ev.Got(traces.ColCPU) {
+		cpu = ev.CPU
+	}
+	l := n.losses[cpu]
+	if l == nil {
+		l = &infoLoss{}
+		if cpu >= 0 {
+			l.CPU = &cpu
+		}
+		n.losses[cpu] = l
+	}
+	l.Events += ev.Ret
+	l.Gaps++
+	l.GapsNs += ev.Dur
 }
 
 // addTo counts the event to its process, which is called what its first thread
@@ -146,7 +176,10 @@ func (n *counter) report(meta traces.Meta) *infoReport {
 	r := &infoReport{
 		Schema: "replay.info/1", Events: n.events, Kinds: map[string]int64{}, DurationNs: n.to - n.from,
 		Lost: max(n.lost, meta.Lost), Warnings: append([]string{}, meta.Warnings...), meta: meta,
-		Probes: []infoProbe{}, Processes: []infoProcess{},
+		Probes: []infoProbe{}, Processes: []infoProcess{}, Losses: []infoLoss{},
+	}
+	for _, cpu := range slices.Sorted(maps.Keys(n.losses)) {
+		r.Losses = append(r.Losses, *n.losses[cpu])
 	}
 	for k, count := range n.kinds {
 		r.Kinds[k.String()] = count
@@ -172,6 +205,13 @@ func (r *infoReport) text(w io.Writer, path string) error {
 	fmt.Fprintf(&b, "%s: %d events over %v\n", path, r.Events, time.Duration(r.DurationNs).Round(time.Microsecond))
 	fmt.Fprintf(&b, "recorded on %s %s, %d CPUs, clock %s\n", orUnknown(r.meta.Kernel), r.meta.Arch, r.meta.CPUs, orUnknown(r.meta.Clock))
 	fmt.Fprintf(&b, "lost %d of %d events\n", r.Lost, r.Lost+r.Events)
+	for _, l := range r.Losses {
+		cpu := "an unknown CPU"
+		if l.CPU != nil {
+			cpu = fmt.Sprintf("CPU %d", *l.CPU)
+		}
+		fmt.Fprintf(&b, "  %d on %s, in %d gaps of %v in all\n", l.Events, cpu, l.Gaps, time.Duration(l.GapsNs))
+	}
 	t := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(t, "\nKIND\tEVENTS\n")
 	for _, k := range traces.Kinds() {

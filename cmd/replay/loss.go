@@ -38,13 +38,20 @@ func parseLoss(s string) (lossLimit, error) {
 	return l, nil
 }
 
+// allows reports whether a limit was given and a loss from so many events left
+// keeps to it.
+func (l lossLimit) allows(lost, events int64) bool {
+	return l.text != "" && (l.shared && lossShare(lost, events) <= l.share || !l.shared && lost <= l.events)
+}
+
+// lossShare is the share of lost events in all.
+func lossShare(lost, events int64) float64 { return float64(lost) / float64(max(lost+events, 1)) }
+
 // check fails a trace of so many events that lost more than the limit allows.
 func (l lossLimit) check(lost, events int64) error {
-	share := float64(lost) / float64(max(lost+events, 1))
-	switch {
-	case l.text == "", l.shared && share <= l.share, !l.shared && lost <= l.events:
+	if l.text == "" || l.allows(lost, events) {
 		return nil
 	}
-	return &coded{exitLossy, fmt.Errorf("%d of %d events were lost (%.3g%%), and --max-loss allows %s; record with larger buffers (perf record -m)",
-		lost, lost+events, 100*share, l.text)}
+	return &coded{exitLossy, fmt.Errorf("%d of %d events were lost (%.3g%%), and --max-loss allows %s; record with larger buffers (replay capture -m, perf record -m)",
+		lost, lost+events, 100*lossShare(lost, events), l.text)}
 }

@@ -37,6 +37,10 @@ func (e *env) validate(c *cli.Context) error {
 	if err != nil {
 		return usage("--using: %v", err)
 	}
+	loss, err := parseLoss(c.String("max-loss"))
+	if err != nil {
+		return err
+	}
 	profile, err := loadMachine(c.String("machine"))
 	if err != nil {
 		return err
@@ -57,6 +61,9 @@ func (e *env) validate(c *cli.Context) error {
 		err = reports.ValidationText(e.stdout, v)
 	}
 	if err != nil {
+		return err
+	}
+	if err := loss.check(v.Lost, v.Events); err != nil {
 		return err
 	}
 	if f1 := v.F1(); f1 < c.Float64("min-f1") {

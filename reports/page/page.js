@@ -54,7 +54,20 @@
         axis({ scale: "held", side: 1, label: "held for write, % of time", size: 56, grid: { show: false }, values: (u, v) => v.map(n => n + " %") }),
       ],
       cursor: { drag: { x: true, y: false } },
+      hooks: { drawClear: [u => shade(u, chart.lost || [])] },
     }, columns];
+  }
+
+  // shade marks the stretches in which events were lost.
+  function shade(u, spans) {
+    u.ctx.save();
+    u.ctx.fillStyle = css("lost");
+    for (const s of spans) {
+      const from = Math.max(u.valToPos(s.from, "x", true), u.bbox.left);
+      const to = Math.min(u.valToPos(s.to, "x", true), u.bbox.left + u.bbox.width);
+      if (to >= from) u.ctx.fillRect(from, u.bbox.top, Math.max(to - from, 2 * devicePixelRatio), u.bbox.height);
+    }
+    u.ctx.restore();
   }
 
   // latency draws, for each run, the share of hits resolved within a time.
