@@ -93,7 +93,9 @@ func (g *gatherer) Hit(h *sim.HitRecord) {
 	g.times.hit(h, o)
 	if blamed, ok := h.Blame.(*Origin); ok {
 		b := g.blameOf(blamed)
-		b.Fallbacks++
+		if h.Outcome != sim.Unconfigured {
+			b.Fallbacks++
+		}
 		b.Wait += h.Parts.LockWait
 		b.Wasted += h.Parts.Wasted
 	}

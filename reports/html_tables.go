@@ -104,8 +104,9 @@ func blameTable(r *replay.Run) *pageTable {
 			words("thread"), figures("tid"), words("operation"), figures("sections"), figures("held"), figures("hits spoiled"), figures("hits waited"), figures("wasted"),
 		},
 	}
-	for i := range r.Blame {
-		b := &r.Blame[i]
+	to := guilty(r)
+	for i := range to {
+		b := &to[i]
 		t.add(b.Stack, b.Comm, fmt.Sprint(b.TID), b.Kind, count(b.Sections), span(b.Hold), count(b.Fallbacks), span(b.Wait), span(b.Wasted))
 	}
 	return t

@@ -87,13 +87,26 @@ func (f frame) label() string {
 	return f.symbol
 }
 
-// callers shows a stack on one line, leaf first.
+// callers shows a stack on one line, leaf first, as far as it has names. A stack of
+// bare addresses tells nothing here; the profiles have it.
 func callers(stack []string) string {
-	labels := make([]string, len(stack))
-	for i, s := range stack {
-		labels[i] = printable(parseFrame(s).label())
+	var labels []string
+	for _, s := range stack {
+		if !strings.HasPrefix(s, "0x") {
+			labels = append(labels, printable(parseFrame(s).label()))
+		}
 	}
 	return strings.Join(labels, " < ")
+}
+
+// guilty are the writers that cost hits anything, the dearest first.
+func guilty(r *replay.Run) []replay.Blame {
+	for i := range r.Blame {
+		if b := &r.Blame[i]; b.Fallbacks == 0 && b.Wait == 0 {
+			return r.Blame[:i]
+		}
+	}
+	return r.Blame
 }
 
 // mainRun is the run that the headline is about: the last one that can resolve

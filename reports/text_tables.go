@@ -162,12 +162,17 @@ func (t *textReport) blame(r *replay.Run, several bool) {
 		title += ", " + r.Resolver
 	}
 	t.title(title)
+	to := guilty(r)
+	if len(to) == 0 {
+		t.para(good, "  ", fmt.Sprintf("nobody: %s made no hit fall back or wait", plural(int64(len(r.Blame)), "writer")))
+		return
+	}
 	cols := []column{
 		{name: "thread", width: 16}, {name: "tid", figure: true}, {name: "operation", width: 10}, {name: "sections", figure: true},
 		{name: "hits spoiled", figure: true}, {name: "hits waited", figure: true},
 	}
 	var rows [][]string
-	shown := r.Blame[:min(len(r.Blame), blameRows)]
+	shown := to[:min(len(to), blameRows)]
 	for i := range shown {
 		b := &shown[i]
 		rows = append(rows, []string{
@@ -176,11 +181,15 @@ func (t *textReport) blame(r *replay.Run, several bool) {
 	}
 	t.table(cols, rows)
 	for i := range shown {
-		if b := &shown[i]; len(b.Stack) > 0 {
-			t.para(plain, "  ", clip(fmt.Sprintf("%s/%d %s: %s", printable(b.Comm), b.TID, b.Kind, callers(b.Stack)), t.width-2))
+		b := &shown[i]
+		if from := callers(b.Stack); from != "" {
+			t.para(plain, "  ", clip(fmt.Sprintf("%s/%d %s: %s", printable(b.Comm), b.TID, b.Kind, from), t.width-2))
 		}
 	}
-	t.more(len(r.Blame) - len(shown))
+	t.more(len(to) - len(shown))
+	if free := len(r.Blame) - len(to); free > 0 {
+		t.para(plain, "  ", plural(int64(free), "other writer")+" cost no hit anything")
+	}
 }
 
 func (t *textReport) probes(r *replay.Run) {

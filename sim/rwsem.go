@@ -89,6 +89,9 @@ func (s *System) readSlow(t *Task) {
 		return
 	}
 	r.readers--
+	if t.account && t.hit.Blame == nil {
+		t.hit.Blame = t.wait.mm.writer // that holds the lock, or held it last
+	}
 	s.fold(uint64(s.now), uint64(t.ID), 'q')
 	s.sleepOn(t, false)
 }

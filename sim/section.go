@@ -72,7 +72,7 @@ type HitRecord struct {
 	End       Time
 	Parts     Parts
 	Transfers int64
-	Blame     any  // tag of the section that spoiled the speculation, or nil
+	Blame     any  // tag of the section that spoiled the speculation or kept the lock, or nil
 	Inferred  bool // no mapping was known at the address
 }
 
