@@ -1,9 +1,9 @@
 // Package ingest makes a trace of what users have: perf.data, the text of perf
-// script, and the text twin of the store.
+// script, what bpftrace printed, and the text twin of the store.
 //
 //  1. [Open] tells the format of each input by its first bytes, never by its name
 //     alone.
-//  2. The reader of the format (perfdata, perfscript) yields records in
+//  2. The reader of the format (perfdata, perfscript, bpftrace) yields records in
 //     the order of the input.
 //  3. assemble puts them in order of time and makes rows of them: syscalls are
 //     joined, threads named, callchains resolved.

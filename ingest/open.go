@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/replay/replay/ingest/bpftrace"
 	"github.com/replay/replay/traces"
 )
 
@@ -29,6 +30,10 @@ type Options struct {
 	SkipBad  bool   // count bad records instead of failing at the first
 	Kallsyms string // a file like /proc/kallsyms of the recorded kernel
 	Inlines  bool   // name inlined functions in user stacks, from DWARF
+	// Bpftrace says what the lines of a bpftrace script of one's own mean; nil for
+	// those of replay capture.
+	Bpftrace *bpftrace.Format
+	Stderr   string // the file that bpftrace's standard error went to, "" for none
 	Stdin    io.Reader
 	Progress func(done, total int64) // bytes read; total is 0 where unknown
 }
@@ -62,6 +67,8 @@ var formats = []format{
 	{"perf-data", isPerfData, openPerfData},
 	{"parquet", traces.IsParquet, openStored},
 	{"text", traces.IsText, openText},
+	{"bpftrace-json", bpftrace.IsJSON, openBpftraceJSON},
+	{"bpftrace", bpftrace.Is, openBpftrace},
 	{"perf-script", isPerfScript, openPerfScript},
 }
 
@@ -79,6 +86,9 @@ const sniffed = 64 << 10
 
 // Open opens inputs; the path "-" is standard input.
 func Open(ctx context.Context, paths []string, o Options) (Stream, error) {
+	if o.Stderr != "" && len(paths) > 1 {
+		return nil, fmt.Errorf("what bpftrace said on standard error is of one input, not of %d", len(paths))
+	}
 	var streams []Stream
 	for i, path := range paths {
 		s, err := openOne(ctx, path, int32(i), &o)
@@ -122,6 +132,9 @@ func openOne(ctx context.Context, path string, index int32, o *Options) (Stream,
 	}
 	in.prefix = prefix
 	f, err := in.format()
+	if err == nil && o.Stderr != "" && f.name != "bpftrace" && f.name != "bpftrace-json" {
+		err = fmt.Errorf("%s: what bpftrace said on standard error does not go with an input of format %s", path, f.name)
+	}
 	if err != nil {
 		in.close()
 		return nil, err
@@ -137,10 +150,8 @@ func openOne(ctx context.Context, path string, index int32, o *Options) (Stream,
 // format returns the format asked for, or the one that the prefix shows.
 func (in *input) format() (*format, error) {
 	if name := in.opts.Format; name != "" && name != "auto" {
-		for i := range formats {
-			if formats[i].name == name {
-				return &formats[i], nil
-			}
+		if f := formatNamed(name); f != nil {
+			return f, nil
 		}
 		return nil, fmt.Errorf("%w %q: want one of %s", ErrFormat, name, FormatList())
 	}
@@ -152,8 +163,20 @@ func (in *input) format() (*format, error) {
 			return &formats[i], nil
 		}
 	}
+	if in.opts.Bpftrace != nil {
+		return formatNamed("bpftrace"), nil
+	}
 	shown := in.prefix[:min(16, len(in.prefix))]
-	return nil, fmt.Errorf("%s:@0: %w: it begins with %q; want perf.data, the text of perf script, or a trace of replay (name it with --format)", in.path, ErrFormat, shown)
+	return nil, fmt.Errorf("%s:@0: %w: it begins with %q; want perf.data, the text of perf script, what bpftrace printed, or a trace of replay (name it with --format, or say what the lines of a bpftrace script mean with --bpftrace-format)", in.path, ErrFormat, shown)
+}
+
+func formatNamed(name string) *format {
+	for i := range formats {
+		if formats[i].name == name {
+			return &formats[i]
+		}
+	}
+	return nil
 }
 
 func (in *input) close() {

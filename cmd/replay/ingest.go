@@ -10,11 +10,14 @@ import (
 
 func ingestCommand(e *env) *cli.Command {
 	return &cli.Command{
-		Name: "ingest", Usage: "make a trace of what perf recorded", ArgsUsage: "INPUT...",
-		Description: "INPUT is a perf.data file, the text of perf script, a trace or its text, or - for\n" +
-			"standard input; several are merged on their clock. The trace is a Parquet file,\n" +
-			"by default named after the first input, in the current folder.\n\n" +
-			"Examples:\n\n   replay ingest perf.data\n   perf script --ns | replay ingest -o app.parquet -",
+		Name: "ingest", Usage: "make a trace of what perf or bpftrace recorded", ArgsUsage: "INPUT...",
+		Description: "INPUT is a perf.data file, the text of perf script, what bpftrace printed as text\n" +
+			"or JSON, a trace or its text, or - for standard input; several are merged on\n" +
+			"their clock. The trace is a Parquet file, by default named after the first input,\n" +
+			"in the current folder.\n\n" +
+			"bpftrace without -o prints losses on standard error: keep it, and give it with\n" +
+			"--stderr. A script of your own needs --bpftrace-format; README tells how.\n\n" +
+			"Examples:\n\n   replay ingest perf.data\n   perf script --ns | replay ingest -o app.parquet -\n   replay ingest --bpftrace-format tool.yaml out.txt",
 		Flags: commonFlags(append([]cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE` to write"},
 		}, ingestFlags...)...),

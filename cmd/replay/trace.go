@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/replay/replay/ingest"
+	"github.com/replay/replay/ingest/bpftrace"
 	"github.com/replay/replay/reports"
 	"github.com/replay/replay/traces"
 )
@@ -52,13 +53,15 @@ var ingestFlags = []cli.Flag{
 	&cli.StringFlag{Name: "on-bad-record", Value: "fail", Usage: "`WHAT` to do with a record that makes no sense: fail or skip"},
 	&cli.BoolFlag{Name: "inlines", Usage: "name inlined functions in user stacks; reads all DWARF of the programs"},
 	&cli.StringFlag{Name: "kallsyms", Usage: "`FILE` like /proc/kallsyms of the recorded kernel, to name kernel frames"},
+	&cli.StringFlag{Name: "bpftrace-format", Usage: "what the lines of a bpftrace script of your own mean: `FILE` in YAML, or such text itself"},
+	&cli.StringFlag{Name: "stderr", Usage: "`FILE` that bpftrace's standard error went to: losses in it are counted"},
 	&cli.StringFlag{Name: "max-loss", Usage: "exit 4 when more than `N` events were lost; 0.01 or 1% is a share of them"},
 }
 
 func (e *env) ingestOptions(c *cli.Context) (ingest.Options, error) {
 	o := ingest.Options{
 		Format: c.String("format"), Kallsyms: c.String("kallsyms"),
-		Inlines: c.Bool("inlines"), Stdin: e.stdin, Progress: e.progress(c, reading),
+		Inlines: c.Bool("inlines"), Stdin: e.stdin, Progress: e.progress(c, reading), Stderr: c.String("stderr"),
 	}
 	if names := strings.Split(ingest.FormatList(), ", "); !slices.Contains(names, o.Format) {
 		return o, usage("--format %q: want one of %s", o.Format, ingest.FormatList())
@@ -70,7 +73,35 @@ func (e *env) ingestOptions(c *cli.Context) (ingest.Options, error) {
 	default:
 		return o, usage("--on-bad-record %q: want fail or skip", c.String("on-bad-record"))
 	}
-	return o, nil
+	var err error
+	if given := c.String("bpftrace-format"); given != "" {
+		o.Bpftrace, err = bpftraceFormat(given)
+	}
+	return o, err
+}
+
+// formatBytesMax bounds the description of a format.
+const formatBytesMax = 1 << 20
+
+// bpftraceFormat reads the description of lines from a file, or is given it.
+func bpftraceFormat(given string) (*bpftrace.Format, error) {
+	text, name := []byte(given), "--bpftrace-format"
+	if !strings.Contains(given, "line:") {
+		f, err := os.Open(given)
+		if err != nil {
+			return nil, fmt.Errorf("--bpftrace-format: %w; want a file, or a format, which has a line:", err)
+		}
+		defer f.Close()
+		name = given
+		if text, err = io.ReadAll(io.LimitReader(f, formatBytesMax)); err != nil {
+			return nil, err
+		}
+	}
+	format, err := bpftrace.ParseFormat(text, name)
+	if err != nil {
+		return nil, usage("%w", err)
+	}
+	return format, nil
 }
 
 // open opens a trace of the store, or ingests a raw capture into a temporary one.

@@ -10,4 +10,19 @@
 //
 //     An event of the kernel has the name of its tracepoint and of the fields of
 //     it. A stack follows its line, one frame to a line, each after a tab.
+//
+//  2. [Snapshot] writes, in the same form, what no event tells: the machine, its
+//     clocks, and the mappings of processes that run already.
+//
+//  3. [New] and [NewJSON] make a [Parser] of what was printed, with these lines in
+//     front or without. It yields records for the assembler in the order of the
+//     input, and losses where bpftrace printed them.
+//
+//  4. [ReadStderr] counts the losses that went to standard error instead.
+//
+//  5. [ParseFormat] reads a [Format], which says what the lines of another script
+//     mean.
+//
+// A line that makes no sense is a [lines.Error] with its number, and the parser goes
+// on after it. What bpftrace prints besides is counted, not skipped silently.
 package bpftrace

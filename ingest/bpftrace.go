@@ -1,0 +1,277 @@
+package ingest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/replay/replay/ingest/assemble"
+	"github.com/replay/replay/ingest/bpftrace"
+	"github.com/replay/replay/ingest/lines"
+	"github.com/replay/replay/traces"
+)
+
+// bpftraceSlack is how far out of order events may be, in ns. bpftrace empties the
+// buffers of the CPUs one after the other, each of them whole, so that it is as much
+// as a buffer holds: 16 MB, the largest that it takes by itself, are about 2 s of
+// 100,000 events a second.
+const bpftraceSlack = 3_000_000_000
+
+// bpftraceStream makes rows of what bpftrace printed.
+type bpftraceStream struct {
+	in       *input
+	ctx      context.Context
+	format   string
+	p        *bpftrace.Parser
+	asm      *assemble.Assembler
+	stderr   *bpftrace.Stderr // nil where none was given
+	clock    string
+	records  int64
+	ended    bool
+	bad      int64
+	firstBad error
+
+	first, newest int64   // ns; first is -1 before the first event
+	lastOn        []int64 // by CPU, the time of its last event, -1 for none
+	lost          *assemble.Record
+	maps          []*assemble.Record // mappings of before the first event
+	files         files
+}
+
+func openBpftrace(ctx context.Context, in *input) (Stream, error) {
+	return newBpftrace(ctx, in, "bpftrace", bpftrace.New)
+}
+
+func openBpftraceJSON(ctx context.Context, in *input) (Stream, error) {
+	return newBpftrace(ctx, in, "bpftrace-json", bpftrace.NewJSON)
+}
+
+type bpftraceParser func(in *bufio.Reader, name string, format *bpftrace.Format) *bpftrace.Parser
+
+func newBpftrace(ctx context.Context, in *input, format string, parser bpftraceParser) (Stream, error) {
+	s := &bpftraceStream{
+		in: in, ctx: ctx, format: format, first: -1,
+		p:   parser(in.reader, in.path, in.opts.Bpftrace),
+		asm: assemble.New(assemble.Options{Fork: true, Exec: true, Exit: true}),
+	}
+	s.clock = clockAhead(parser(bufio.NewReader(bytes.NewReader(in.prefix)), in.path, in.opts.Bpftrace))
+	if in.opts.Stderr != "" {
+		f, err := os.Open(in.opts.Stderr)
+		if err != nil {
+			return nil, fmt.Errorf("open what bpftrace said: %w", err)
+		}
+		defer f.Close()
+		if s.stderr, err = bpftrace.ReadStderr(bufio.NewReaderSize(f, sniffed), in.opts.Stderr); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// clockAhead is the clock of the events, which inputs must agree on before they are
+// read: the first lines tell.
+func clockAhead(p *bpftrace.Parser) string {
+	var r assemble.Record
+	for {
+		used, err := p.Next(&r)
+		if errors.Is(err, io.EOF) || used && err == nil && r.Kind != traces.Map {
+			break
+		}
+		r = assemble.Record{}
+	}
+	if c := p.Clock(); c != "" {
+		return c
+	}
+	return "boottime" // nsecs
+}
+
+// Next is part of traces.Stream.
+func (s *bpftraceStream) Next(ev *traces.Event) error {
+	for !s.files.next(s.asm, ev) {
+		if s.ended && s.asm.Hits() == 0 {
+			return fmt.Errorf("%s: %w: replay capture --tool bpftrace --print shows the script that prints them", s.in.path, ErrNoProbe)
+		}
+		if s.ended {
+			return io.EOF
+		}
+		if err := s.read(); err != nil {
+			return err
+		}
+	}
+	ev.Src = s.in.index
+	ev.Has |= traces.ColSrc
+	return nil
+}
+
+func (s *bpftraceStream) read() error {
+	r := s.asm.Record()
+	used, err := s.p.Next(r)
+	var bad *lines.Error
+	switch {
+	case errors.Is(err, io.EOF):
+		s.asm.Release(r)
+		s.end()
+		return nil
+	case errors.As(err, &bad) && s.in.opts.SkipBad:
+		if s.bad++; s.firstBad == nil {
+			s.firstBad = err
+		}
+	case err != nil:
+		return err
+	}
+	if used && err == nil {
+		s.take(r)
+	} else {
+		s.asm.Release(r)
+	}
+	if s.records++; s.records%advanceEvery == 0 {
+		s.asm.Advance(s.newest - bpftraceSlack)
+		s.in.progress(s.p.Position())
+		if s.ctx.Err() != nil {
+			return context.Cause(s.ctx)
+		}
+	}
+	return nil
+}
+
+// mapsMax bounds the mappings that wait for the first event.
+const mapsMax = 1 << 20
+
+// take gives a record to the assembler, or keeps it until it has a time.
+func (s *bpftraceStream) take(r *assemble.Record) {
+	switch {
+	case r.Kind == traces.Lost && r.Time == 0:
+		s.lose(r)
+		return
+	case r.Kind == traces.Map && r.Time == 0 && s.first < 0 && len(s.maps) < mapsMax:
+		s.maps = append(s.maps, r)
+		return
+	case r.Kind == traces.Map && r.Time == 0:
+		r.Time = s.newest
+	}
+	if s.first < 0 {
+		s.first = r.Time
+		s.placeMaps()
+	}
+	s.first, s.newest = min(s.first, r.Time), max(s.newest, r.Time)
+	s.hear(r)
+	s.placeLoss()
+	s.asm.Add(r)
+}
+
+// placeMaps gives the mappings of before the first event the time of it.
+func (s *bpftraceStream) placeMaps() {
+	for _, m := range s.maps {
+		m.Time = max(s.first, 0)
+		s.asm.Add(m)
+	}
+	s.maps = nil
+}
+
+// hear notes when each CPU was last heard of.
+func (s *bpftraceStream) hear(r *assemble.Record) {
+	if !r.Got(traces.ColCPU) {
+		return
+	}
+	for int(r.CPU) >= len(s.lastOn) {
+		s.lastOn = append(s.lastOn, -1)
+	}
+	s.lastOn[r.CPU] = max(s.lastOn[r.CPU], r.Time)
+}
+
+// lose keeps a loss until the next event is known. bpftrace does not tell the CPU:
+// it happened after the last event of any of them, and before the next, which is of
+// the CPU whose buffer was full.
+func (s *bpftraceStream) lose(r *assemble.Record) {
+	if s.lost != nil {
+		s.lost.Ret += r.Ret
+		s.asm.Release(r)
+		return
+	}
+	since := max(s.first, 0)
+	heard := slices.DeleteFunc(slices.Clone(s.lastOn), func(t int64) bool { return t < 0 })
+	if len(heard) > 0 {
+		since = slices.Min(heard)
+	}
+	r.Dur = since // until it is placed
+	s.lost = r
+}
+
+// placeLoss gives the loss its span, which ends at its row's time.
+func (s *bpftraceStream) placeLoss() {
+	r := s.lost
+	if r == nil {
+		return
+	}
+	r.Time, r.Dur = s.newest, s.newest-r.Dur
+	r.Has |= traces.ColDur
+	s.asm.Add(r)
+	s.lost = nil
+}
+
+// end adds what has no other place: losses on standard error may be anywhere.
+func (s *bpftraceStream) end() {
+	s.ended = true
+	s.placeMaps()
+	s.placeLoss()
+	if s.stderr != nil && s.stderr.Lost > 0 {
+		r := s.asm.Record()
+		r.Kind, r.Time, r.Dur, r.Ret = traces.Lost, s.newest, s.newest-max(s.first, 0), s.stderr.Lost
+		r.Has = traces.ColDur | traces.ColRet
+		s.asm.Add(r)
+	}
+	s.asm.Flush()
+	s.in.progress(s.p.Position())
+}
+
+// Meta is part of traces.Stream.
+func (s *bpftraceStream) Meta() traces.Meta {
+	c := s.asm.Counts()
+	m := traces.Meta{
+		Schema: traces.Schema, Clock: s.clock, Lost: c.Lost, Warnings: c.Warnings(),
+		CPUs: s.p.Machine.CPUs, Kernel: s.p.Machine.Kernel, Arch: s.p.Machine.Arch,
+		Sources: []traces.Source{{Path: s.in.path, Format: s.format}},
+	}
+	warn := func(format string, args ...any) { m.Warnings = append(m.Warnings, fmt.Sprintf(format, args...)) }
+	if c.Unordered > 0 {
+		warn("%d lines came out of order, by up to %v; they are put in order", c.Unordered, time.Duration(c.DisorderNs))
+	}
+	if s.stderr != nil && s.stderr.Lost > 0 {
+		warn("where %d events were lost is unknown, since standard error does not tell: nowhere is the trace known to be whole; record with bpftrace -o FILE", s.stderr.Lost)
+	}
+	if s.bad > 0 {
+		warn("%d bad lines were skipped, the first: %v", s.bad, s.firstBad)
+	}
+	for _, name := range sortedKeys(s.p.Unused) {
+		warn("%d lines make no rows: %s", s.p.Unused[name], name)
+	}
+	said := s.p.Said
+	if s.stderr != nil {
+		said = append(slices.Clone(said), s.stderr.Said...)
+	}
+	for _, text := range said {
+		warn("bpftrace said: %s", text)
+	}
+	return m
+}
+
+func sortedKeys(m map[string]int64) []string {
+	var names []string
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Close is part of Stream.
+func (s *bpftraceStream) Close() error {
+	s.in.close()
+	return nil
+}

@@ -1,0 +1,198 @@
+package bpftrace
+
+import (
+	"bytes"
+
+	"github.com/replay/replay/ingest/assemble"
+	"github.com/replay/replay/traces"
+)
+
+// control lines have no time.
+const (
+	scriptLine  = "script"  // script clock=NAME
+	machineLine = "machine" // machine cpus=N arch=NAME kernel=RELEASE
+	clockLine   = "clock"   // clock boottime=NS monotonic=NS
+	mapsLine    = "maps"    // maps PID LINE, of /proc/PID/maps
+)
+
+// own reads what follows the prefix in a line of Script, or says what it wanted.
+func (p *Parser) own(r *assemble.Record, b []byte) (used bool, want string) {
+	name, rest, _ := bytes.Cut(b, []byte{' '})
+	switch string(name) {
+	case scriptLine:
+		clock, ok := bytes.CutPrefix(rest, []byte("clock="))
+		if p.clock = string(clock); !ok || p.clock != boottime && p.clock != monotonic {
+			return false, "clock=" + boottime + " or " + monotonic
+		}
+		return false, ""
+	case machineLine:
+		return false, p.machine(rest)
+	case clockLine:
+		return false, p.clocks(rest)
+	case mapsLine:
+		return p.mapping(r, rest)
+	}
+	want = p.timed(r, name, rest)
+	return want == "", want
+}
+
+// machine reads what was recorded on.
+func (p *Parser) machine(b []byte) (want string) {
+	cpus, rest, ok := bytes.Cut(bytes.TrimPrefix(b, []byte("cpus=")), []byte(" arch="))
+	arch, kernel, ok1 := bytes.Cut(rest, []byte(" kernel="))
+	n, ok2 := parseNumber(cpus)
+	if !ok || !ok1 || !ok2 || n > cpuMax {
+		return "cpus=N arch=NAME kernel=RELEASE"
+	}
+	p.Machine = Machine{CPUs: int(n), Arch: string(arch), Kernel: string(kernel)}
+	return ""
+}
+
+// clocks reads the two clocks at one moment.
+func (p *Parser) clocks(b []byte) (want string) {
+	boot, mono, ok := bytes.Cut(b, []byte{' '})
+	x, ok1 := parseNumber(bytes.TrimPrefix(boot, []byte(boottime+"=")))
+	y, ok2 := parseNumber(bytes.TrimPrefix(mono, []byte(monotonic+"=")))
+	if !ok || !ok1 || !ok2 || x < y || y == 0 || x > timeMax {
+		return "boottime=NS monotonic=NS, of which the first is not less"
+	}
+	p.boot, p.mono = int64(x), int64(y)
+	return ""
+}
+
+// timed reads an event.
+func (p *Parser) timed(r *assemble.Record, name, b []byte) (want string) {
+	var head [4]uint64
+	for i := range head {
+		var number []byte
+		number, b, _ = bytes.Cut(b, []byte{' '})
+		var ok bool
+		if head[i], ok = parseNumber(number); !ok {
+			return "EVENT TIME CPU PID TID, four numbers after the event"
+		}
+	}
+	if want := setHead(r, head[0], head[1], head[2], head[3]); want != "" {
+		return want
+	}
+	p.shift(r)
+	var tp *assemble.Tracepoint
+	switch string(name) {
+	case traces.Hit.String():
+		r.Kind = traces.Hit
+	case traces.Ret.String():
+		r.Kind = traces.Ret
+	default:
+		var ok bool
+		if tp, ok = assemble.Lookup(string(name), nil); !ok {
+			return "hit, ret, or a tracepoint that a row is made of"
+		}
+		r.Kind, r.Phase = tp.Kind, tp.Phase
+	}
+	return p.fields(r, tp, b)
+}
+
+// fields reads NAME=VALUE... comm=THREAD.
+func (p *Parser) fields(r *assemble.Record, tp *assemble.Tracepoint, b []byte) (want string) {
+	set := 0
+	for len(b) > 0 {
+		name, value, ok := bytes.Cut(b, []byte{'='})
+		if !ok {
+			return "NAME=VALUE"
+		}
+		switch string(name) {
+		case "comm":
+			r.Comm = p.intern(value)
+			r.Has |= traces.ColComm
+			b = nil
+			continue
+		case "path":
+			// It may have blanks.
+			if i := bytes.LastIndex(value, []byte(" comm=")); i >= 0 {
+				value, b = value[:i], value[i+1:]
+			} else {
+				b = nil
+			}
+			r.Path = p.intern(value)
+			r.Has |= traces.ColPath
+			continue
+		}
+		value, b, _ = bytes.Cut(value, []byte{' '})
+		if string(name) == "probe" {
+			r.Probe = p.intern(value)
+			r.Has |= traces.ColProbe
+			continue
+		}
+		n, ok := parseNumber(value)
+		if !ok {
+			return "a number in " + string(name)
+		}
+		if tp != nil {
+			if f := tp.Field(string(name)); f != nil {
+				f.Set(r, n)
+				set++
+				continue
+			}
+		}
+		switch {
+		case tp == nil && string(name) == "addr":
+			r.Addr = n
+			r.Has |= traces.ColAddr
+		case r.Kind == traces.Fork && string(name) == "flags":
+			r.Flags = int32(n)
+			r.Has |= traces.ColFlags
+		}
+	}
+	switch {
+	case tp == nil && !r.Got(traces.ColProbe):
+		return "probe=GROUP:NAME"
+	case tp != nil && set < len(tp.Fields()):
+		return "all fields of the tracepoint"
+	}
+	return ""
+}
+
+// mapping reads "PID START-END PROT PGOFF MAJOR:MINOR INODE PATH", that is a line of
+// /proc/PID/maps with the process in front. It has no time: it was so before the
+// first event.
+func (p *Parser) mapping(r *assemble.Record, b []byte) (used bool, want string) {
+	const form = "PID START-END PROT PGOFF MAJOR:MINOR INODE PATH"
+	var f [6][]byte
+	for i := range f {
+		b = bytes.TrimLeft(b, " ")
+		f[i], b, _ = bytes.Cut(b, []byte{' '})
+	}
+	start, end, _ := bytes.Cut(f[1], []byte{'-'})
+	major, minor, _ := bytes.Cut(f[4], []byte{':'})
+	pid, ok := parseNumber(f[0])
+	inode, ok1 := parseNumber(f[5])
+	var n [5]uint64
+	for i, digits := range [][]byte{start, end, f[3], major, minor} {
+		var good bool
+		n[i], good = parseNumber(append([]byte("0x"), digits...))
+		ok = ok && good
+	}
+	if !ok || !ok1 || pid >= 1<<31 || n[1] <= n[0] || n[3] >= 1<<31 || n[4] >= 1<<31 || len(f[2]) != 4 {
+		return false, form
+	}
+	r.Kind, r.PID, r.TID = traces.Map, int32(pid), int32(pid)
+	r.Addr, r.Len, r.Pgoff = n[0], n[1]-n[0], n[2]
+	r.Has |= traces.ColPID | traces.ColTID | traces.ColAddr | traces.ColLen | traces.ColPgoff | traces.ColProt | traces.ColFlags
+	for i, bit := range []int32{1, 2, 4} {
+		if f[2][i] != '-' {
+			r.Prot |= bit
+		}
+	}
+	r.Flags = 2 // MAP_PRIVATE
+	if f[2][3] == 's' {
+		r.Flags = 1 // MAP_SHARED
+	}
+	if inode != 0 {
+		r.DevMajor, r.DevMinor, r.Inode = int32(n[3]), int32(n[4]), inode
+		r.Has |= traces.ColDevMajor | traces.ColDevMinor | traces.ColInode
+	}
+	if path := bytes.TrimLeft(b, " "); len(path) > 0 {
+		r.Path = p.intern(path)
+		r.Has |= traces.ColPath
+	}
+	return true, ""
+}

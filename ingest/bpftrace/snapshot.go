@@ -1,0 +1,46 @@
+package bpftrace
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// Snapshot writes lines to put in front of those of Script, of what an event cannot
+// tell: the machine, how far apart the clocks are, and the mappings of processes
+// that run already.
+func Snapshot(w io.Writer, pids ...int) error {
+	var boot, mono unix.Timespec
+	var u unix.Utsname
+	if err := errors.Join(unix.ClockGettime(unix.CLOCK_MONOTONIC, &mono), unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot), unix.Uname(&u)); err != nil {
+		return fmt.Errorf("ask for the clocks: %w", err)
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s machine cpus=%d arch=%s kernel=%s\n", Prefix, runtime.NumCPU(), unix.ByteSliceToString(u.Machine[:]), unix.ByteSliceToString(u.Release[:]))
+	fmt.Fprintf(&b, "%s clock boottime=%d monotonic=%d\n", Prefix, boot.Nano(), mono.Nano())
+	for _, pid := range pids {
+		maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
+		if err != nil {
+			return fmt.Errorf("read the mappings of process %d: %w", pid, err)
+		}
+		for line := range bytes.Lines(maps) {
+			fmt.Fprintf(&b, "%s maps %d %s", Prefix, pid, line)
+		}
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// SnapshotCommand is the part of Snapshot that a shell can do: the mappings of a
+// process, or with 0 of all.
+func SnapshotCommand(pid int) string {
+	if pid != 0 {
+		return fmt.Sprintf("sed 's/^/%s maps %d /' /proc/%d/maps", Prefix, pid, pid)
+	}
+	return fmt.Sprintf(`for p in /proc/[0-9]*; do sed "s/^/%s maps ${p#/proc/} /" $p/maps 2>/dev/null; done`, Prefix)
+}

@@ -1,0 +1,83 @@
+package bpftrace
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/replay/replay/ingest/assemble"
+	"github.com/replay/replay/traces"
+)
+
+// stack reads the frames that follow an event, each on a line of its own after a
+// tab: ADDRESS SYMBOL+OFFSET of the kernel, with (MODULE) of the program
+// (format_stack_perf in bpftrace.cpp).
+func (p *Parser) stack(r *assemble.Record) {
+	p.frames, p.key = p.frames[:0], p.key[:0]
+	for {
+		line, err := p.readLine()
+		if err != nil {
+			p.failed = err
+			break
+		}
+		if len(line) > 0 && (line[0] != '\t' || lossEnds(line) && lostLine.Match(line)) {
+			p.held, p.hasHeld = line, true
+			break
+		}
+		frame := bytes.TrimLeft(line, "\t ")
+		if len(frame) == 0 {
+			continue // a stack begins with a new line
+		}
+		p.key = append(append(p.key, frame...), '\n')
+		p.frames = append(p.frames, p.frame(r, frame))
+	}
+	if len(p.frames) == 0 {
+		return
+	}
+	stack, ok := p.stacks[string(p.key)]
+	if !ok {
+		if len(p.stacks) > stacksMax {
+			clear(p.stacks)
+		}
+		stack = append([]string(nil), p.frames...)
+		p.stacks[string(p.key)] = stack
+	}
+	r.Stack = stack
+	r.Has |= traces.ColStack
+}
+
+const kernelModule = "([kernel.kallsyms])"
+
+// frame is a line of a stack as the store has it: symbol+0xoff (module), or
+// 0xaddr (module).
+func (p *Parser) frame(r *assemble.Record, frame []byte) string {
+	text, rest, _ := bytes.Cut(frame, []byte{' '})
+	addr, err := strconv.ParseUint(string(text), 16, 64)
+	if err != nil {
+		return p.intern(frame) // what is no address is left as it is
+	}
+	symbol, module := rest, []byte("([unknown])")
+	switch open := bytes.LastIndex(rest, []byte(" (")); {
+	case assemble.KernelAddress(addr):
+		module = []byte(kernelModule)
+	case open >= 0:
+		symbol, module = rest[:open], rest[open+1:]
+	}
+	if !assemble.KernelAddress(addr) && r.UserIP == 0 {
+		r.UserIP = addr
+	}
+	name, offset, ok := cutOffset(symbol)
+	if !ok {
+		return p.intern([]byte("0x" + string(text) + " " + string(module)))
+	}
+	return p.intern([]byte(name + "+0x" + strconv.FormatUint(offset, 16) + " " + string(module)))
+}
+
+// cutOffset splits symbol+OFFSET, a decimal number.
+func cutOffset(b []byte) (name string, offset uint64, ok bool) {
+	plus := bytes.LastIndexByte(b, '+')
+	if plus <= 0 {
+		return "", 0, false
+	}
+	offset, err := strconv.ParseUint(string(b[plus+1:]), 10, 64)
+	return string(b[:plus]), offset, err == nil
+}

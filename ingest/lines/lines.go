@@ -1,0 +1,91 @@
+// Package lines reads text one line at a time, in bounded memory, and says where a
+// bad line is.
+package lines
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// ErrLine is returned for a line that makes no sense.
+var ErrLine = errors.New("bad line")
+
+// Error is a bad line.
+type Error struct {
+	File string
+	Line int64
+	Text string
+	Want string
+}
+
+// maxShown is how many bytes of a bad line a message shows.
+const maxShown = 120
+
+func (e *Error) Error() string {
+	text := e.Text
+	if len(text) > maxShown {
+		text = text[:maxShown] + "..."
+	}
+	return fmt.Sprintf("%s:%d: %v: want %s, not %q", e.File, e.Line, ErrLine, e.Want, text)
+}
+
+func (e *Error) Unwrap() error { return ErrLine }
+
+// Reader reads the lines of a text.
+type Reader struct {
+	name string
+	in   *bufio.Reader
+	line int64
+	read int64
+}
+
+// New returns a Reader of the text from in, whose buffer bounds the length of a
+// line. The name is for messages.
+func New(in *bufio.Reader, name string) *Reader { return &Reader{name: name, in: in} }
+
+// Next returns the next line without its end, valid until the next call, and io.EOF
+// after the last one. After an [Error] for a line that is too long it goes on
+// behind that line.
+func (r *Reader) Next() ([]byte, error) {
+	line, err := r.in.ReadSlice('\n')
+	r.line++
+	r.read += int64(len(line))
+	switch {
+	case errors.Is(err, bufio.ErrBufferFull):
+		bad := r.Bad(line[:maxShown], fmt.Sprintf("a line of at most %d bytes", r.in.Size()))
+		return nil, r.skip(bad)
+	case err != nil && len(line) == 0:
+		return nil, err
+	case err != nil && !errors.Is(err, io.EOF):
+		return nil, err
+	}
+	return bytes.TrimRight(line, "\r\n"), nil
+}
+
+// skip reads up to the end of a line that is too long, and returns bad.
+func (r *Reader) skip(bad error) error {
+	for {
+		part, err := r.in.ReadSlice('\n')
+		r.read += int64(len(part))
+		switch {
+		case err == nil || errors.Is(err, io.EOF):
+			return bad
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return err
+		}
+	}
+}
+
+// Bad is the error for the line last read.
+func (r *Reader) Bad(line []byte, want string) error {
+	return &Error{File: r.name, Line: r.line, Text: string(line), Want: want}
+}
+
+// Line is the number of the line last read, from 1.
+func (r *Reader) Line() int64 { return r.line }
+
+// Position is how many bytes are read.
+func (r *Reader) Position() int64 { return r.read }
