@@ -26,9 +26,7 @@ type perfStream struct {
 	ended    bool
 
 	newest, flush int64 // ns: of this round, and of the round before
-	lastOn        map[int32]int64
-	lostSeen      uint64 // events, by LOST records
-	lostTotal     uint64 // and by the totals at the end
+	losses        losses
 	records       int64
 
 	hits, guests, bad int64
@@ -37,7 +35,7 @@ type perfStream struct {
 }
 
 func openPerfData(ctx context.Context, in *input) (Stream, error) {
-	s := &perfStream{in: in, ctx: ctx, lastOn: map[int32]int64{}, unused: map[string]int64{}}
+	s := &perfStream{in: in, ctx: ctx, unused: map[string]int64{}}
 	var err error
 	if in.file != nil && !isPipeHeader(in.prefix) {
 		s.r, err = perfdata.New(in.file, in.size, in.path)
@@ -81,8 +79,6 @@ func (s *perfStream) start() error {
 			o.Fork = true
 		case d.point.Kind == traces.Exec:
 			o.Exec = true
-		case d.point.Kind == traces.Exit:
-			o.Exit = true
 		}
 	}
 	if probes == 0 {
@@ -175,7 +171,9 @@ func (s *perfStream) end() error {
 			return err
 		}
 	}
-	s.lostRest()
+	if r := s.asm.Record(); s.losses.rest(r) {
+		s.asm.Add(r)
+	}
 	s.asm.Flush()
 	s.in.progress(s.r.Position())
 	return nil
@@ -208,17 +206,17 @@ func (s *perfStream) take(rec *perfdata.Record) {
 	case perfdata.Fork, perfdata.Exit:
 		s.task(rec)
 	case perfdata.Lost:
-		s.lostSeen += rec.Count
+		s.losses.seen += int64(rec.Count)
 		s.lost(rec)
 	case perfdata.LostSamples:
 		if rec.Time == 0 {
-			s.lostTotal += rec.Count // see lostRest
+			s.losses.total += int64(rec.Count)
 			return
 		}
 		s.lost(rec)
 	}
 	if rec.CPU >= 0 && rec.Time > 0 {
-		s.lastOn[rec.CPU] = int64(rec.Time)
+		s.losses.heard(rec.CPU, int64(rec.Time))
 	}
 }
 
@@ -398,36 +396,13 @@ func (s *perfStream) task(rec *perfdata.Record) {
 	s.asm.Add(r)
 }
 
-// lost makes a row of a loss. It happened since the CPU's record before, so that
-// dur_ns reaches back from the row's time.
+// lost makes a row of a loss.
 func (s *perfStream) lost(rec *perfdata.Record) {
 	r := s.record(rec, traces.Lost)
 	r.Has &^= traces.ColPID | traces.ColTID
 	r.Ret = int64(rec.Count)
 	r.Has |= traces.ColRet
-	if last := s.lastOn[rec.CPU]; last > 0 && int64(rec.Time) >= last {
-		r.Dur = int64(rec.Time) - last
-		r.Has |= traces.ColDur
-	}
-	s.asm.Add(r)
-}
-
-// lostRest makes a row of losses that no record in place tells of. perf reads the
-// totals of its events at the end (record__read_lost_samples) and writes them
-// without a time. The kernel counts a lost record both there and in the next LOST
-// record of its buffer (__perf_output_begin), so that only what is beyond those is
-// new: it happened after the last record of some CPU.
-func (s *perfStream) lostRest() {
-	if s.lostTotal <= s.lostSeen {
-		return
-	}
-	since := s.newest
-	for _, last := range s.lastOn {
-		since = min(since, last)
-	}
-	r := s.asm.Record()
-	r.Kind, r.Time, r.Dur, r.Ret = traces.Lost, s.newest, s.newest-since, int64(s.lostTotal-s.lostSeen)
-	r.Has = traces.ColDur | traces.ColRet
+	s.losses.span(r)
 	s.asm.Add(r)
 }
 

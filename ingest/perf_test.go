@@ -162,14 +162,15 @@ func TestRowsEqualPerfScript(t *testing.T) {
 // perfScriptKinds counts what perf script prints, as kinds of rows.
 func perfScriptKinds(t *testing.T, path string) map[string]int {
 	t.Helper()
-	cmd := exec.Command("perf", "script", "-F", "event", "-i", path)
+	args := []string{"script", "--show-task-events", "--show-lost-events", "-F", "time,event", "-i"}
+	cmd := exec.Command("perf", append(args, path)...)
 	if strings.Contains(path, "pipe") {
 		f, err := os.Open(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		cmd = exec.Command("perf", "script", "-F", "event", "-i", "-")
+		cmd = exec.Command("perf", append(args, "-")...)
 		cmd.Stdin = f
 	}
 	out, err := cmd.Output()
@@ -178,15 +179,25 @@ func perfScriptKinds(t *testing.T, path string) map[string]int {
 	}
 	n := map[string]int{}
 	for line := range strings.SplitSeq(string(out), "\n") {
-		name := strings.TrimSuffix(strings.TrimSpace(line), ":")
+		time, name, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		name = strings.TrimSuffix(strings.TrimSpace(name), ":")
 		_, event, _ := strings.Cut(name, ":")
 		switch {
+		case strings.Trim(time, "0.") == "" || strings.HasPrefix(event, "sched_process_"):
+			// What has no time was there before. A fork before perf enabled its
+			// tracepoints has the task record alone.
+		case strings.HasPrefix(name, "PERF_RECORD_FORK("):
+			n["fork"]++
+		case strings.HasPrefix(name, "PERF_RECORD_EXIT("):
+			n["exit"]++
+		case strings.HasPrefix(name, "PERF_RECORD_COMM exec"):
+			n["exec"]++
+		case strings.HasPrefix(name, "PERF_RECORD_LOST"):
+			n["lost"]++
 		case strings.HasPrefix(name, "probe") || strings.HasPrefix(name, "sdt_"):
 			n["hit"]++
 		case strings.HasPrefix(event, "sys_enter_"):
 			n[event[len("sys_enter_"):]]++
-		case strings.HasPrefix(event, "sched_process_"):
-			n[event[len("sched_process_"):]]++
 		case event == "mmap_lock_start_locking":
 			n["lock_start"]++
 		case event == "mmap_lock_acquire_returned":

@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,18 +27,15 @@ type scriptStream struct {
 	ended    bool
 	bad      int64
 	firstBad error
-	lastOn   []int64 // by CPU, the time of its last line, ns
+	losses   losses
 }
 
 func isPerfScript(prefix []byte) bool { return perfscript.Is(prefix) }
 
 func openPerfScript(ctx context.Context, in *input) (Stream, error) {
-	// Task records make rows only where the tracepoints are not recorded. The text
-	// does not say beforehand; its beginning does, since every program starts.
-	tasks := bytes.Contains(in.prefix, []byte("sched:sched_process_"))
 	return &scriptStream{
 		in: in, ctx: ctx, p: perfscript.New(in.reader, in.path),
-		asm: assemble.New(assemble.Options{Fork: tasks, Exec: tasks, Exit: tasks}),
+		asm: assemble.New(assemble.Options{Fork: true, Exec: true}),
 	}, nil
 }
 
@@ -78,13 +74,7 @@ func (s *scriptStream) read() error {
 	case err != nil:
 		return err
 	}
-	if used && err == nil {
-		s.newest = max(s.newest, r.Time)
-		s.spanLoss(r)
-		s.asm.Add(r)
-	} else {
-		s.asm.Release(r)
-	}
+	s.take(r, used && err == nil)
 	if s.records++; s.records%advanceEvery == 0 {
 		s.asm.Advance(s.newest - textSlack)
 		s.in.progress(s.p.Position())
@@ -95,25 +85,29 @@ func (s *scriptStream) read() error {
 	return nil
 }
 
-// spanLoss notes when each CPU was last heard of, and lets a loss reach back to
-// then: it happened since.
-func (s *scriptStream) spanLoss(r *assemble.Record) {
-	if r.Has&traces.ColCPU == 0 {
-		return
+// take notes the time of a line and adds what makes a row.
+func (s *scriptStream) take(r *assemble.Record, used bool) {
+	cpu, hasCPU, time := r.CPU, r.Got(traces.ColCPU), r.Time
+	if used && r.Kind == traces.Lost {
+		s.losses.span(r)
 	}
-	for int(r.CPU) >= len(s.lastOn) {
-		s.lastOn = append(s.lastOn, 0)
+	if used {
+		s.newest = max(s.newest, r.Time)
+		s.asm.Add(r)
+	} else {
+		s.asm.Release(r)
 	}
-	last := &s.lastOn[r.CPU]
-	if r.Kind == traces.Lost && *last > 0 && r.Time >= *last {
-		r.Dur = r.Time - *last
-		r.Has |= traces.ColDur
+	if hasCPU && time > 0 {
+		s.losses.heard(cpu, time)
 	}
-	*last = r.Time
 }
 
 func (s *scriptStream) end() error {
 	s.ended = true
+	s.losses.seen, s.losses.total = s.p.Lost, s.p.LostTotal
+	if r := s.asm.Record(); s.losses.rest(r) {
+		s.asm.Add(r)
+	}
 	s.asm.Flush()
 	s.in.progress(s.p.Position())
 	return nil

@@ -22,14 +22,9 @@ const (
 // Options of an Assembler.
 type Options struct {
 	Symbols Symbolizer // may be nil
-	// Fork, Exec and Exit say that the source records sched_process_fork and the
-	// others, so that task records make no rows.
-	Fork, Exec, Exit bool
-}
-
-// traced reports whether rows of the kind come from a tracepoint.
-func (o *Options) traced(k traces.Kind) bool {
-	return k == traces.Fork && o.Fork || k == traces.Exec && o.Exec || k == traces.Exit && o.Exit
+	// Fork and Exec say that the source may record sched_process_fork and
+	// sched_process_exec, so that the rows of task records wait for them.
+	Fork, Exec bool
 }
 
 // Counts is what did not fit.
@@ -76,13 +71,16 @@ type Assembler struct {
 
 // thread is what is known of a thread.
 type thread struct {
-	pid    int32
-	comm   string
-	kin    kinship
-	ended  bool
-	call   *Record // a syscall that it is in
-	exec   *Record // an exec of which the end is not known
-	lookup *Record // a lock_start of which it is not known what for
+	pid   int32
+	comm  string
+	kin   kinship
+	ended bool
+	// exitTraced says that sched_process_exit made the row of its end.
+	exitTraced bool
+	call       *Record // a syscall that it is in
+	exec       *Record // an exec of which the end is not known
+	fork       *Record // a task record whose tracepoint may be the thread's next record
+	lookup     *Record // a lock_start of which it is not known what for
 }
 
 // kinship says what a child is to its parent.
@@ -240,18 +238,47 @@ func (a *Assembler) place(r *Record) {
 	a.past, a.pastCPU = r.Time, r.cpu()
 	t := a.thread(r)
 	a.name(r, t)
+	if t != nil {
+		settle(r, t)
+	}
 	switch {
 	case r.Phase == Naming:
 		a.recycle(r)
 	case r.Phase == Leave:
 		a.leave(r, t)
-	case r.Task && r.Kind != traces.Exec && a.options.traced(r.Kind):
+	case noRow(r, t):
 		a.follow(r, t)
 		a.recycle(r)
 	case !r.Task && r.Kind == traces.Exec && t != nil && t.exec != nil:
 		a.execed(r, t)
 	default:
 		a.row(r, t)
+	}
+}
+
+// noRow reports whether a task record makes no row: sched_process_exit made that of
+// an exit already (do_exit has it first), and what has no time perf made of a task
+// that was there before (perf_event__synthesize_fork).
+func noRow(r *Record, t *thread) bool {
+	if r.Task && r.Kind == traces.Exit && t != nil && t.exitTraced {
+		t.exitTraced = false
+		return true
+	}
+	return r.Task && r.Kind == traces.Fork && r.Time == 0
+}
+
+// settle ends the wait of a thread's task records for their tracepoints. That of a
+// fork is the very next record of the thread (kernel_clone), which makes the row in
+// place of the task record; that of an exec comes before the thread's user code runs.
+func settle(r *Record, t *thread) {
+	if f := t.fork; f != nil {
+		f.dropped = !r.Task && r.Kind == traces.Fork && r.Ret == f.Ret
+		f.pending = false
+		t.fork = nil
+	}
+	if t.exec != nil && (r.Phase == Enter || r.Kind == traces.Hit || r.Kind == traces.Fork || r.Kind == traces.Exit || r.Task && r.Kind == traces.Exec && r.Phase == Whole) {
+		t.exec.pending = false
+		t.exec = nil
 	}
 }
 
@@ -368,6 +395,8 @@ func (a *Assembler) giveUp(r *Record) {
 			a.notLookup(t)
 		case t.exec:
 			t.exec = nil
+		case t.fork:
+			t.fork = nil
 		}
 	}
 	r.pending = false
@@ -475,6 +504,10 @@ func (a *Assembler) follow(r *Record, t *thread) {
 	switch r.Kind {
 	case traces.Fork:
 		a.fork(r, t)
+		if r.Task && a.options.Fork && r.Time > 0 {
+			r.pending = true
+			t.fork = r
+		}
 	case traces.Exec:
 		delete(a.processes, t.pid)
 		if r.Task && a.options.Exec {
@@ -532,7 +565,7 @@ func (a *Assembler) exit(r *Record, t *thread) {
 		t.call = nil
 		a.counts.UnpairedEnters++
 	}
-	t.ended = true
+	t.ended, t.exitTraced = true, !r.Task
 	if r.TID != t.pid {
 		return
 	}
@@ -628,6 +661,10 @@ func (a *Assembler) Next(ev *traces.Event) bool {
 	if a.head >= 4096 && a.head*2 >= len(a.rows) {
 		a.rows = append(a.rows[:0], a.rows[a.head:]...)
 		a.head = 0
+	}
+	if r.dropped {
+		a.recycle(r)
+		return a.Next(ev)
 	}
 	*ev = r.Event
 	ev.Seq = a.seq

@@ -1,6 +1,8 @@
 package assemble
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -138,7 +140,7 @@ func TestFaultIsNoLookup(t *testing.T) {
 }
 
 func TestTasks(t *testing.T) {
-	a := New(Options{Fork: true, Exec: true, Exit: true})
+	a := New(Options{Fork: true, Exec: true})
 	name := record(a, traces.Exec, 1, 0, 10)
 	name.Phase, name.Comm, name.Has = Naming, "parent", name.Has|traces.ColComm
 	a.Add(name)
@@ -281,5 +283,48 @@ func TestLookup(t *testing.T) {
 		if ok != (test.kind != traces.NoKind) || ok && p.Kind != test.kind {
 			t.Errorf("%s: %+v, %v; want %v", test.name, p, ok, test.kind)
 		}
+	}
+}
+
+// Each task record makes a row unless its tracepoint does, wherever in the input
+// the first tracepoint comes.
+func TestTaskRecordsAndTracepoints(t *testing.T) {
+	a := New(Options{Fork: true, Exec: true})
+	task := func(k traces.Kind, time int64, tid int32, child uint64) {
+		r := record(a, k, time, 0, tid)
+		r.Task = true
+		if k == traces.Fork {
+			setChild(r, child)
+			setFlags(r, CloneThread)
+		}
+		a.Add(r)
+	}
+	point := func(k traces.Kind, time int64, tid int32, child uint64) {
+		r := record(a, k, time, 0, tid)
+		if k == traces.Fork {
+			setChild(r, child)
+		}
+		a.Add(r)
+	}
+	task(traces.Fork, 0, 1, 10)   // perf's own, of a task that was there
+	task(traces.Fork, 5, 10, 11)  // before the tracepoints were enabled
+	task(traces.Exec, 6, 10, 0)   // the same
+	point(traces.Hit, 7, 10, 0)   // user code runs: its tracepoint does not come
+	task(traces.Exit, 8, 11, 0)   // the same
+	task(traces.Fork, 20, 10, 12) // with its tracepoint
+	point(traces.Fork, 21, 10, 12)
+	task(traces.Exec, 22, 10, 0)
+	point(traces.Exec, 25, 10, 0)
+	point(traces.Exit, 30, 12, 0)
+	task(traces.Exit, 31, 12, 0)
+	task(traces.Fork, 40, 10, 13) // whose tracepoint was lost
+	point(traces.Fork, 41, 10, 14)
+	var got []string
+	for _, ev := range rows(a) {
+		got = append(got, fmt.Sprint(ev.Kind, " ", ev.Time, " ", ev.Ret))
+	}
+	want := []string{"fork 5 11", "exec 6 0", "hit 7 0", "exit 8 0", "fork 21 12", "exec 22 0", "exit 30 0", "fork 40 13", "fork 41 14"}
+	if !slices.Equal(got, want) {
+		t.Errorf("rows %q\nwant %q", got, want)
 	}
 }

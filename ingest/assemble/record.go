@@ -31,6 +31,7 @@ type Record struct {
 
 	input   uint64 // order of arrival
 	pending bool   // the row is not complete yet
+	dropped bool   // there is no row: another record makes it
 }
 
 // reset makes r as new, keeping its buffers.

@@ -59,6 +59,9 @@ type Parser struct {
 	// microseconds only.
 	Unused map[string]int64
 	Micro  bool
+	// Lost and LostTotal count lost events, by the records in place and by the
+	// totals at the end.
+	Lost, LostTotal int64
 }
 
 // point is an event by name.
@@ -425,7 +428,7 @@ func (p *Parser) fields(r *assemble.Record, tp *assemble.Tracepoint, b []byte) (
 	for _, f := range tp.Fields() {
 		value, ok := fieldValue(b, f.Name)
 		if !ok {
-			return "a field " + f.Name
+			continue // this kernel, or this perf, has no such field
 		}
 		n, ok := parseValue(value)
 		if !ok {

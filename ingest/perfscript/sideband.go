@@ -24,7 +24,7 @@ func (p *Parser) sideBand(r *assemble.Record, b []byte) (used bool, want string)
 	case bytes.HasPrefix(name, []byte("PERF_RECORD_EXIT(")):
 		used, want = p.task(r, traces.Exit, name), "PERF_RECORD_EXIT(pid:tid):(parent's pid:tid)"
 	case bytes.HasPrefix(name, []byte("PERF_RECORD_LOST")):
-		used, want = lost(r, rest), "lost and a number"
+		return p.lost(r, name, rest)
 	}
 	if used {
 		want = ""
@@ -32,13 +32,28 @@ func (p *Parser) sideBand(r *assemble.Record, b []byte) (used bool, want string)
 	return used, want
 }
 
-// lost reads "lost 12".
-func lost(r *assemble.Record, b []byte) bool {
+// lost reads "lost 12". LOST_SAMPLES without a time are the totals at the end,
+// which repeat what LOST said in place; a perf that prints no number with them
+// tells nothing.
+func (p *Parser) lost(r *assemble.Record, name, b []byte) (used bool, want string) {
+	samples := bytes.HasPrefix(name, []byte("PERF_RECORD_LOST_SAMPLES"))
+	if samples && len(b) == 0 {
+		return false, ""
+	}
 	n, ok := parseDec(b[bytes.LastIndexByte(b, ' ')+1:])
+	switch {
+	case !ok:
+		return false, "lost and a number"
+	case samples && r.Time == 0:
+		p.LostTotal += n
+		return false, ""
+	case !samples:
+		p.Lost += n
+	}
 	r.Kind, r.Ret = traces.Lost, n
 	r.Has &= traces.ColCPU | traces.ColSrcPos
 	r.Has |= traces.ColRet
-	return ok
+	return true, ""
 }
 
 // mapping reads "pid/tid: [0xaddr(0xlen) @ pgoff maj:min ino gen]: r-xp path".
