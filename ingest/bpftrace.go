@@ -58,7 +58,7 @@ func newBpftrace(ctx context.Context, in *input, format string, parser bpftraceP
 	s := &bpftraceStream{
 		in: in, ctx: ctx, format: format, first: -1,
 		p:   parser(in.reader, in.path, in.opts.Bpftrace),
-		asm: assemble.New(assemble.Options{Fork: true, Exec: true, Exit: true}),
+		asm: assemble.New(assemble.Options{Fork: true, Exec: true}),
 	}
 	s.clock = clockAhead(parser(bufio.NewReader(bytes.NewReader(in.prefix)), in.path, in.opts.Bpftrace))
 	if in.opts.Stderr != "" {
