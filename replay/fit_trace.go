@@ -48,7 +48,7 @@ func FitTraces(ctx context.Context, list []Trace, profile *Profile, progress fun
 		profile.Sections[s.Kind] = s.Model
 	}
 	if m.wake.settle(); m.wake.count >= sectionsMin {
-		profile.Recorder.WakeLatency = m.wake.median
+		profile.Recorder.WakeLatency = m.wake.mean
 	}
 	if err := fitLags(ctx, list, profile, progress); err != nil {
 		return nil, err

@@ -90,6 +90,7 @@ type syscallRow struct {
 type lookup struct {
 	arrive          int64 // ns: of an arrive row, or 0
 	start, acquired int64 // ns: of its lock events, or 0
+	cpu             int32 // of start
 	cold            int64 // ns by which the stamp of start is late, see recorderGaps
 }
 
@@ -97,7 +98,7 @@ type lookup struct {
 func (l *lookup) take(ev *traces.Event) {
 	switch {
 	case ev.Kind == traces.LockStart && ev.InUprobe:
-		l.start, l.acquired = ev.Time, 0
+		l.start, l.acquired, l.cpu = ev.Time, 0, ev.CPU
 	case ev.Kind == traces.LockAcquired && l.start != 0 && l.acquired == 0:
 		l.acquired = ev.Time
 	}
@@ -137,6 +138,7 @@ type reconstructor struct {
 	err       error
 	ev        traces.Event
 
+	occupancy *occupancy // told of who ran where, where somebody wants to know
 	// sectionSeen is told of write sections from lock events, where somebody wants
 	// to know.
 	progress    func(rows int64) // told now and then, where somebody wants to know
@@ -246,6 +248,9 @@ func (r *reconstructor) read() {
 	if r.rows++; r.rows%progressEvery == 0 && r.progress != nil {
 		r.progress(r.rows)
 	}
+	if r.occupancy != nil {
+		r.occupancy.note(ev, r.waited(ev))
+	}
 	r.take(ev)
 	if t := r.threads[ev.TID]; t != nil {
 		t.lastRow = ev.Time
@@ -253,6 +258,13 @@ func (r *reconstructor) read() {
 	if ev.Kind == traces.LockStart {
 		r.lastStart[ev.CPU] = ev.Time
 	}
+}
+
+// waited reports whether a row is of a hit whose lookup fell back: its time and CPU
+// tell how that went.
+func (r *reconstructor) waited(ev *traces.Event) bool {
+	t := r.threads[ev.TID]
+	return ev.Kind == traces.Hit && t != nil && t.lookup.start != 0
 }
 
 func (r *reconstructor) take(ev *traces.Event) {
@@ -302,11 +314,15 @@ func (r *reconstructor) process(pid int32, comm string) *process {
 	return p
 }
 
-// emit queues an action of the row ev.
-func (r *reconstructor) emit(ev *traces.Event, a action) {
+// emit queues an action of the row ev, on its CPU.
+func (r *reconstructor) emit(ev *traces.Event, a action) { r.emitOn(-1, ev, a) }
+
+// emitOn queues an action on a CPU, or on that of its row for -1: a lookup that
+// waited may have moved meanwhile.
+func (r *reconstructor) emitOn(cpu int32, ev *traces.Event, a action) {
 	a.seq = ev.Seq
-	a.cpu = -1
-	if ev.Got(traces.ColCPU) {
+	a.cpu = cpu
+	if cpu < 0 && ev.Got(traces.ColCPU) {
 		a.cpu = ev.CPU
 	}
 	if a.at < r.now-maxLag && a.kind != sim.OpWrite && a.kind != sim.OpRead {
@@ -337,14 +353,16 @@ func (r *reconstructor) takeHit(t *thread, ev *traces.Event) {
 	} else {
 		r.notes.inferredArrivals++
 	}
+	cpu := int32(-1)
 	if t.lookup.start != 0 {
 		r.open--
+		cpu = t.lookup.cpu
 	}
 	t.lastHit = ev.Time
 	t.lookup, t.truth = lookup{}, lookup{}
 	a := action{kind: sim.OpHit, at: begin, proc: r.process(t.pid, ev.Comm), origin: o, addr: ev.Addr, offset: ev.Addr % mm.PageSize}
 	a.file = r.fileOf(ev, ev.Probe)
-	r.emit(ev, a)
+	r.emitOn(cpu, ev, a)
 }
 
 // quiet is since when the trace has nothing of the thread, in ns: if events were

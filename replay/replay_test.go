@@ -73,7 +73,7 @@ func profile() *Profile {
 			Lock: sim.LockCosts{SleepCycles: 3000, WakeCycles: 1000, WakeLatency: 2 * sim.Microsecond, SpinCycles: 50, TimeSlice: 3 * sim.Millisecond},
 			Hit:  sim.HitCosts{EntryCycles: 450, LookupCycles: 100, ExitCycles: 490, SRCUCycles: 49},
 		},
-		Recorder: Recorder{HitLag: 350, FailLag: 380, Window: 250, AcquireLead: 200, ExitLag: 280, WakeLatency: 17_000},
+		Recorder: Recorder{HitLag: 350, FailLag: 380, Window: 250, AcquireLead: 200, ExitLag: 280, WakeLatency: 30_000},
 		Sections: SectionModel{
 			"mmap": {425, 0}, "munmap": {605, 1700}, "mprotect": {450, 0}, "mremap": {605, 0}, "brk": {605, 0}, "brk_shrink": {605, 2100},
 			"madvise": {450, 0}, "fork": {20_000, 100_000},
@@ -265,8 +265,18 @@ func decisions(t *testing.T, trace Trace, using Using) []bool {
 	return fell
 }
 
+// waits are the waits that were predicted.
+func waits(t *testing.T, trace Trace, using Using) Dist {
+	t.Helper()
+	v, err := Validate(context.Background(), trace, profile(), using, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v.Waits.Predicted
+}
+
 // No prediction looks at what it predicts. With lock events, how long a lookup
-// waited is taken out of the trace; without, who took any lock, and when, is
+// waited, and where it went on, is taken out of the trace; without, who took any lock, and when, is
 // scrambled. The predictions are the same.
 func TestOutcomesAreHidden(t *testing.T) {
 	inLookup := map[int32]bool{}
@@ -275,10 +285,10 @@ func TestOutcomesAreHidden(t *testing.T) {
 		case ev.Kind == traces.LockStart:
 			inLookup[ev.TID] = ev.InUprobe
 		case ev.Kind.IsLock() && inLookup[ev.TID]:
-			if ev.Kind == traces.LockReleased {
-				inLookup[ev.TID] = false
-			}
 			return false
+		case ev.Kind == traces.Hit && inLookup[ev.TID]:
+			inLookup[ev.TID] = false
+			ev.CPU ^= 1 // it may have moved while it waited
 		}
 		return true
 	}
@@ -297,12 +307,16 @@ func TestOutcomesAreHidden(t *testing.T) {
 	}{{Locks, hideWaits}, {Syscalls, scramble}} {
 		for _, name := range []string{"churn-1x1", "stress-malloc-z"} {
 			trace := corpus(t, name)
-			want := decisions(t, trace, test.using)
+			want, wantWaits := decisions(t, trace, test.using), waits(t, trace, test.using)
 			trace.change = test.change
 			clear(inLookup)
 			got := decisions(t, trace, test.using)
 			if !slices.Equal(want, got) {
 				t.Errorf("%s using %v: the predictions changed with what is hidden", name, test.using)
+			}
+			clear(inLookup)
+			if got := waits(t, trace, test.using); got != wantWaits {
+				t.Errorf("%s using %v: waits %+v, and %+v with what is hidden changed", name, test.using, wantWaits, got)
 			}
 			if !slices.Contains(want, true) {
 				t.Errorf("%s using %v: vacuous, nothing is predicted to fall back", name, test.using)

@@ -19,6 +19,7 @@ type source struct {
 	placed int
 	queue  []sim.Op // of the action handed out last: one for each clone
 	due    sim.Time
+	passed int64 // ns: the time of the action before, which the simulation has reached
 	// lockDelay is what the recorder spent on each lock_start of a lookup.
 	lockDelay sim.Time
 	started   int
@@ -53,6 +54,10 @@ func (s *source) Next() (sim.Op, bool) {
 		a, ok := s.rec.next()
 		if !ok {
 			return sim.Op{}, false
+		}
+		if o := s.rec.occupancy; o != nil {
+			o.forget(s.passed)
+			s.passed = a.at
 		}
 		s.expand(&a)
 	}
@@ -104,7 +109,7 @@ func (s *source) operation(a *action, at sim.Time, clone int) sim.Op {
 	op := sim.Op{
 		Task: t.task, Kind: a.kind, CPU: t.cpu, Due: s.due, At: at + t.phase, Tag: origin, MM: s.space(a.proc),
 		Until: s.until(a), Addr: a.addr, File: a.file, Offset: a.offset,
-		LockDelay: s.delayOf(a),
+		LockDelay: s.lockDelay,
 		Hold:      sim.Time(a.hold) * sim.Nanosecond, ReadHold: sim.Time(a.readHold) * sim.Nanosecond,
 	}
 	if a.change != nil && clone == 0 {
@@ -131,12 +136,15 @@ func (s *source) pace(op *sim.Op, t *simThread, a *action) {
 	}
 }
 
-// delayOf is what the recorder spends on the lock_start of an action's thread.
-func (s *source) delayOf(a *action) sim.Time {
-	if t := s.survey.threads[a.origin.TID]; t != nil && s.lockDelay > 0 {
-		return s.lockDelay * sim.Time(t.stolenPermille()) / 1000
+// stolen is the CPU time that a thread loses on average while it spends lockDelay:
+// mostly none, but now and then a lot. It makes a wait longer, but does not decide
+// whether the lock is free by then. The pace of threads is known from lock events;
+// a delay that was found without them includes what was stolen.
+func (s *source) stolen(tid int32) sim.Time {
+	if t := s.survey.threads[tid]; t != nil && s.rec.using != Syscalls {
+		return s.lockDelay * sim.Time(t.stolenPermille()-1000) / 1000
 	}
-	return s.lockDelay
+	return 0
 }
 
 // until is when the recorded thread did its last thing.

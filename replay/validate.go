@@ -73,7 +73,8 @@ func Validate(ctx context.Context, trace Trace, profile *Profile, using Using, m
 		return nil, err
 	}
 	p.src.lockDelay = lockDelay(s, in)
-	v := &validator{start: s.start, keep: misses, v: Validation{Using: using, Events: s.events, Lost: s.lost}, observed: newSketch(), predicted: newSketch(), arrival: newSketch(), recorder: &recorded.Recorder}
+	p.rec.occupancy = newOccupancy(recorded, s, p.rec.using)
+	v := &validator{start: s.start, keep: misses, v: Validation{Using: using, Events: s.events, Lost: s.lost}, observed: newSketch(), predicted: newSketch(), arrival: newSketch(), recorder: &recorded.Recorder, src: p.src}
 	p.gather.each = v.hit
 	if _, err := p.play(ctx); err != nil {
 		return nil, err
@@ -85,7 +86,7 @@ func Validate(ctx context.Context, trace Trace, profile *Profile, using Using, m
 // lockDelay is what the recorder spent between a refused speculation and the
 // lock, where it recorded that.
 func lockDelay(s *survey, in *inference) sim.Time {
-	ns := s.gaps.start[1].mean
+	ns := s.gaps.start[1].quarter // others found the lock taken, or the code cold
 	if in != nil {
 		ns = in.recording
 	}
@@ -97,7 +98,7 @@ func lockDelay(s *survey, in *inference) sim.Time {
 func lookupOnly(profile *Profile) *Profile {
 	p := *profile
 	p.Hit.ExitCycles, p.Hit.EntryCycles = 0, 0
-	p.Lock.WakeLatency = sim.Time(p.Recorder.WakeLatency) * sim.Nanosecond
+	p.Lock.WakeLatency = 0 // see validator.wait
 	return &p
 }
 
@@ -119,6 +120,7 @@ type validator struct {
 	observed, predicted *sketch
 	arrival             *sketch
 	recorder            *Recorder
+	src                 *source
 }
 
 func (v *validator) hit(h *sim.HitRecord) {
@@ -128,7 +130,7 @@ func (v *validator) hit(h *sim.HitRecord) {
 		truth = &Truth{}
 	}
 	fell := h.Outcome != sim.Lockless
-	wait := h.Acquired - h.LockAt
+	wait := v.wait(h, o)
 	v.v.Hits++
 	if truth.FellBack {
 		v.v.Observed++
@@ -149,6 +151,20 @@ func (v *validator) hit(h *sim.HitRecord) {
 		v.v.FN++
 		v.miss(h, o, truth.WaitNs)
 	}
+}
+
+// wait is the predicted wait of a lookup, 0 without one. Waking up is added here,
+// where it holds up nobody: the recorded kernel's rows say when the thread went on,
+// and when the next writer got the lock that a woken reader has already.
+func (v *validator) wait(h *sim.HitRecord, o *Origin) sim.Time {
+	if h.LockAt == 0 {
+		return 0
+	}
+	wait := h.Acquired - h.LockAt + v.src.stolen(o.TID)
+	if h.Woken > 0 {
+		wait += v.src.rec.occupancy.wake(o, h.CPU, h.Woken)
+	}
+	return wait
 }
 
 // addArrival compares where a lookup was placed with where its lock_start shows it.

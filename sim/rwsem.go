@@ -320,6 +320,9 @@ func (s *System) wakeReaders(m *MM) int {
 func (s *System) wake(t *Task) {
 	if t.state == asleep {
 		t.state = ready
+		if t.account {
+			t.hit.Woken = s.now
+		}
 		s.push(event{at: s.now + s.machine.Lock.WakeLatency, cpu: t.cpu, task: t, kind: evWake})
 	}
 }

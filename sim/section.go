@@ -67,6 +67,7 @@ type HitRecord struct {
 	Sampled   Time // speculation: the sequence was read at the begin
 	Checked   Time // speculation: the sequence was compared at the end
 	LockAt    Time // the locked path began; 0 without one
+	Woken     Time // it slept for mmap_lock until then; 0 if it did not
 	Acquired  Time // mmap_lock was got; 0 without
 	Answered  Time
 	End       Time

@@ -1,0 +1,105 @@
+package replay
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/replay/replay/sim"
+	"github.com/replay/replay/traces"
+)
+
+// occupancy knows which threads a recording shows on each CPU, and so whether a
+// thread that is woken finds its CPU taken. It holds the rows that were read ahead
+// of the simulation, no more.
+type occupancy struct {
+	start    int64             // ns: virtual time 0
+	latency  int64             // ns, of a wake-up on an idle CPU
+	slice    int64             // ns, that a thread keeps its CPU from another
+	blocking int64             // ns from the lock_start of a writer to its sleep behind a reader
+	locks    bool              // lock events may be used
+	cpus     map[int32][]shown // in order of time
+}
+
+// shown is a row of a thread on a CPU.
+type shown struct {
+	at    int64 // ns
+	tid   int32
+	write bool // it asks for mmap_lock for write
+}
+
+// runGap is how far apart two rows of a thread on one CPU may lie, in ns, for it
+// to have run in between. Threads that sleep in between are mostly away for longer.
+const runGap = 200_000
+
+// readerSpin is how long a writer spins on a reader-owned lock before it sleeps, in
+// ns (rwsem_rspin_threshold, one reader).
+const readerSpin = 10_500
+
+func newOccupancy(profile *Profile, s *survey, using Using) *occupancy {
+	return &occupancy{
+		start: s.start, latency: profile.Recorder.WakeLatency, slice: profile.Lock.TimeSlice.Nanos(),
+		blocking: s.gaps.start[1].median + readerSpin, locks: using != Syscalls, cpus: map[int32][]shown{},
+	}
+}
+
+// note takes in a row that shows its thread on a CPU. What comes after a wait in a
+// lookup is not noted: it would tell how long that was.
+func (o *occupancy) note(ev *traces.Event, waited bool) {
+	switch {
+	case waited || !ev.Got(traces.ColCPU) || !ev.Got(traces.ColTID):
+		return
+	case ev.Kind == traces.Map || ev.Kind == traces.Lost || ev.Kind == traces.LockAcquired || ev.Kind == traces.LockReleased:
+		return
+	case ev.Kind.IsLock() && !o.locks:
+		return
+	}
+	o.cpus[ev.CPU] = append(o.cpus[ev.CPU], shown{ev.Time, ev.TID, ev.Kind == traces.LockStart && ev.Write})
+}
+
+// forget drops rows before a time in ns.
+func (o *occupancy) forget(before int64) {
+	for cpu, rows := range o.cpus { // each for itself: the order does not matter
+		if len(rows) > 0 && rows[len(rows)/2].at < before {
+			o.cpus[cpu] = append(rows[:0], rows[search(rows, before):]...)
+		}
+	}
+}
+
+// search is the first row at the time or later.
+func search(rows []shown, at int64) int {
+	i, _ := slices.BinarySearchFunc(rows, at, func(r shown, at int64) int { return cmp.Compare(r.at, at) })
+	return i
+}
+
+// wake is how long after its wake-up a thread gets its CPU. That is taken when
+// another thread shows up on it before one woken on an idle CPU could have. That
+// thread runs on until its rows leave the CPU, or it sleeps on the very lock that
+// the woken one was granted, or its time slice ends.
+func (o *occupancy) wake(origin *Origin, cpu int32, at sim.Time) sim.Time {
+	woken := o.start + at.Nanos()
+	free := o.freeAt(origin.TID, o.cpus[cpu], woken)
+	return sim.Time(max(free-woken, o.latency)) * sim.Nanosecond
+}
+
+// freeAt is when the thread that is woken gets the CPU of the rows from others.
+func (o *occupancy) freeAt(tid int32, rows []shown, woken int64) int64 {
+	var runner *shown
+	for i := search(rows, woken); i < len(rows); i++ {
+		r := &rows[i]
+		switch {
+		case r.tid == tid:
+			continue
+		case runner == nil && r.at > woken+o.latency:
+			return woken
+		case runner != nil && (r.tid != runner.tid || r.at-runner.at > runGap || r.at-woken > o.slice):
+			return runner.at
+		case r.write:
+			return r.at + o.blocking
+		}
+		runner = r
+	}
+	if runner == nil {
+		return woken
+	}
+	return runner.at
+}

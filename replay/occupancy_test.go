@@ -1,0 +1,63 @@
+package replay
+
+import (
+	"testing"
+
+	"github.com/replay/replay/traces"
+)
+
+// A woken thread gets its CPU after the thread that the trace shows there, and
+// never learns anything from rows of its own.
+func TestWakeOnTakenCPU(t *testing.T) {
+	const woken, other, us = 7, 8, 1000
+	row := func(at int64, cpu, tid int32, kind traces.Kind) traces.Event {
+		return traces.Event{Time: at, CPU: cpu, TID: tid, PID: 1, Kind: kind, Write: kind == traces.LockStart, Has: traces.ColCPU | traces.ColTID | traces.ColPID}
+	}
+	own := row(40*us, 0, woken, traces.Hit)
+	tests := []struct {
+		name string
+		rows []traces.Event
+		want int64 // ns
+	}{
+		{"idle", nil, 30 * us},
+		{"own rows are not looked at", []traces.Event{own}, 30 * us},
+		{"another CPU", []traces.Event{row(5*us, 1, other, traces.Hit)}, 30 * us},
+		{"a row too late to say that the CPU was taken", []traces.Event{row(60*us, 0, other, traces.Hit)}, 30 * us},
+		{"taken until the last row", []traces.Event{row(5*us, 0, other, traces.Hit), own, row(150*us, 0, other, traces.Hit)}, 150 * us},
+		{"until a gap", []traces.Event{row(5*us, 0, other, traces.Hit), row(400*us, 0, other, traces.Hit)}, 30 * us},
+		{"until a third thread", []traces.Event{row(5*us, 0, other, traces.Hit), row(90*us, 0, other, traces.Hit), row(95*us, 0, 9, traces.Hit), row(99*us, 0, other, traces.Hit)}, 90 * us},
+		{"until it waits for the lock", []traces.Event{row(5*us, 0, other, traces.Hit), row(90*us, 0, other, traces.LockStart), row(99*us, 0, other, traces.Hit)}, 90*us + readerSpin},
+	}
+	p := profile()
+	for _, test := range tests {
+		o := newOccupancy(p, &survey{}, Locks)
+		for i := range test.rows {
+			o.note(&test.rows[i], false)
+		}
+		if got := o.wake(&Origin{TID: woken, PID: 1}, 0, 0).Nanos(); got != test.want {
+			t.Errorf("%s: %d ns, want %d", test.name, got, test.want)
+		}
+	}
+	o := newOccupancy(p, &survey{}, Locks)
+	late := row(5*us, 0, other, traces.Hit)
+	o.note(&late, true)
+	if len(o.cpus) != 0 {
+		t.Error("the row of another thread's hit that waited was noted")
+	}
+}
+
+// However long a trace, what lies behind the simulation is dropped.
+func TestOccupancyIsBounded(t *testing.T) {
+	o := newOccupancy(profile(), &survey{}, Locks)
+	most := 0
+	for i := range int64(100_000) {
+		ev := traces.Event{Time: i, TID: 1, Kind: traces.Hit, Has: traces.ColCPU | traces.ColTID}
+		o.note(&ev, false)
+		o.forget(i - 100)
+		most = max(most, len(o.cpus[0]))
+	}
+	if most > 300 {
+		t.Errorf("%d rows are held of the last 100", most)
+	}
+}
+
