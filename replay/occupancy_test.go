@@ -60,4 +60,3 @@ func TestOccupancyIsBounded(t *testing.T) {
 		t.Errorf("%d rows are held of the last 100", most)
 	}
 }
-

@@ -27,6 +27,6 @@ type Recorder struct {
 	// syscall that released mmap_lock last.
 	ExitLag int64
 	// WakeLatency is from the end of a section to the stamp of the lock_acquired of
-	// a reader that slept.
+	// a reader that slept: the mean, with nobody else on its CPU.
 	WakeLatency int64
 }
