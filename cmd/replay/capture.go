@@ -94,7 +94,7 @@ func (r *recording) choose() error {
 	}
 	r.options = capture.Options{
 		Command: c.Args().Slice(), PID: c.Int("pid"), All: c.Bool("all"),
-		Stacks: c.Bool("stacks"), NoLocks: c.Bool("no-locks"),
+		Tool: capture.Perf, Stacks: c.Bool("stacks"), NoLocks: c.Bool("no-locks"), Quiet: c.Bool("quiet"),
 		Buffer: c.String("buffer"), Output: strings.TrimSuffix(r.trace, ".parquet") + ".perf.data",
 		Group: capture.Group(os.Getpid()), Arrive: r.machine.HasKprobes(),
 	}
@@ -132,12 +132,12 @@ func (r *recording) eventExists(name string) bool {
 // captureName is the default name of the trace.
 func captureName(c *cli.Context) string {
 	switch {
-	case c.NArg() > 0:
-		return filepath.Base(c.Args().First()) + ".parquet"
 	case c.Int("pid") != 0:
 		return fmt.Sprintf("pid-%d.parquet", c.Int("pid"))
+	case c.Bool("all"):
+		return "system.parquet"
 	}
-	return "system.parquet"
+	return filepath.Base(c.Args().First()) + ".parquet"
 }
 
 func (r *recording) print() error {
@@ -160,8 +160,12 @@ func unused(name string, force bool) error {
 	return nil
 }
 
-// record adds the probes, records, and removes them, whatever happens.
+// record adds the probes, records, and has them removed, whatever happens.
 func (r *recording) record() (err error) {
+	plan, err := capture.NewPlan(r.options)
+	if err != nil {
+		return err
+	}
 	if err := os.Remove(r.options.Output); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err // perf would keep what is there under another name
 	}
@@ -173,25 +177,37 @@ func (r *recording) record() (err error) {
 	if err != nil {
 		return err
 	}
-	plan, err := capture.NewPlan(r.options)
+	guard, err := capture.StartGuard(tracefs, r.stderr, guardName, tracefs.Dir)
 	if err != nil {
 		return err
 	}
-	if err := tracefs.Add(plan.Definitions); err != nil {
+	defer func() { err = errors.Join(err, guard.Close()) }()
+	if err := guard.Add(plan.Definitions); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, tracefs.Remove(plan.Definitions)) }()
 	for i := range plan.Definitions {
-		r.remark(r.c, "added the probe %s until the end of the recording", plan.Definitions[i].String())
+		r.remark(r.c, "added the probe %s until the end of the recording", &plan.Definitions[i])
 	}
 	if r.c.Bool("verbose") {
 		r.remark(r.c, "%s", plan.Script(r.trace))
 	}
-	state, err := plan.Record(r.terminal(), r.programOutput(), r.stderr, r.stop())
+	state, err := plan.Record(file(r.stdin), r.programOutput(), r.stderr, r.stop())
 	if err == nil && !state.Success() && r.c.Context.Err() == nil {
 		r.remark(r.c, "the program ended with %v", state)
 	}
 	return err
+}
+
+// guardName is the hidden command of the process that removes the probes.
+const guardName = "guard-probes"
+
+func guardCommand(e *env) *cli.Command {
+	return &cli.Command{
+		Name: guardName, Hidden: true, Usage: "remove the probes of a capture when it has ended", ArgsUsage: "TRACEFS",
+		Action: func(c *cli.Context) error {
+			return capture.Watch(file(e.stdin), capture.Tracefs{Dir: c.Args().First()})
+		},
+	}
 }
 
 // stop asks for the end of the recording when the command is interrupted.
@@ -201,15 +217,15 @@ func (r *recording) stop() <-chan os.Signal {
 	return stop
 }
 
-// terminal is standard input as the program gets it: itself where it is a file,
-// since a copy of it would be read ahead of the program.
-func (r *recording) terminal() io.Reader {
-	if u, ok := r.stdin.(*untilDone); ok {
+// file is standard input itself where it is a file, for those that are not to end
+// with the context, or get what was read ahead.
+func file(stdin io.Reader) io.Reader {
+	if u, ok := stdin.(*untilDone); ok {
 		if f, ok := u.r.(*os.File); ok {
 			return f
 		}
 	}
-	return nil
+	return strings.NewReader("")
 }
 
 // programOutput is where the program prints to. With --json standard output is the
@@ -240,6 +256,9 @@ func (r *recording) ingest(loss lossLimit) error {
 	info := count.report(meta)
 	for _, w := range meta.Warnings {
 		r.remark(r.c, "warning: %s", w)
+	}
+	if info.Kinds["hit"]+info.Kinds["ret"] == 0 {
+		r.remark(r.c, "warning: the program never came to the probe")
 	}
 	if info.Lost > 0 {
 		r.remark(r.c, "warning: the buffers of %s for each CPU overflowed: give more with -m, or leave out events with --no-locks", r.options.Buffer)

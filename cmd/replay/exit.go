@@ -56,7 +56,9 @@ func (e *env) report(ctx context.Context, err error) int {
 	if err == nil {
 		return exitOK
 	}
-	if ctx.Err() != nil || errors.Is(err, context.Canceled) {
+	var c *coded
+	judged := errors.As(err, &c)
+	if errors.Is(err, context.Canceled) || ctx.Err() != nil && !judged {
 		fmt.Fprintln(e.stderr, "replay: interrupted; no output was left half-written")
 		return exitInterrupted
 	}
@@ -64,8 +66,7 @@ func (e *env) report(ctx context.Context, err error) int {
 		return exitUsage // whoever read the output has seen enough
 	}
 	code := exitUsage
-	var c *coded
-	if errors.As(err, &c) {
+	if judged {
 		code = c.code
 		if c.err == nil {
 			return code

@@ -68,44 +68,70 @@ func fileOffset(f *elf.File, addr uint64) (uint64, bool) {
 
 // functions finds a function by its symbol: in the file's own table, in the debug
 // file split from it, or among the dynamic symbols that even a stripped file has.
+// A name may have a version, as in memcpy@GLIBC_2.14; without one, the version that
+// the linker would take is meant.
 func functions(f *elf.File, name string) ([]Site, error) {
 	symbols, err := allSymbols(f)
 	if err != nil {
 		return nil, err
 	}
-	var offsets []uint64
+	base, version, versioned := cutVersion(name)
+	var chosen, older []uint64
 	for _, s := range symbols {
-		if s.Name != name && cutVersion(s.Name) != name {
+		if s.name != base || versioned && s.version != version {
 			continue
 		}
-		if elf.ST_TYPE(s.Info) == elf.STT_GNU_IFUNC {
+		offset, ok := fileOffset(f, s.addr)
+		switch {
+		case s.indirect:
 			return nil, fmt.Errorf("%w: which function %s is gets chosen when the program starts (IFUNC); give the one that it becomes, by name or as path:0xoffset", ErrUnsupported, name)
+		case !ok || executable(f, offset) != nil:
+		case s.older:
+			older = append(older, offset)
+		default:
+			chosen = append(chosen, offset)
 		}
-		offset, ok := fileOffset(f, s.Value)
-		if !ok || executable(f, offset) != nil {
-			continue
-		}
-		offsets = append(offsets, offset)
 	}
-	slices.Sort(offsets)
-	offsets = slices.Compact(offsets)
-	switch len(offsets) {
+	if len(chosen) == 0 {
+		chosen = older
+	}
+	slices.Sort(chosen)
+	chosen = slices.Compact(chosen)
+	switch len(chosen) {
 	case 1:
-		return []Site{{Offset: offsets[0]}}, nil
+		return []Site{{Offset: chosen[0]}}, nil
 	case 0:
 		return nil, fmt.Errorf("function %s %w%s", name, ErrNotFound, similar(symbols, name))
 	}
-	return nil, fmt.Errorf("%w: there are %d functions named %s, at %#x; give one as path:0xoffset", ErrUnsupported, len(offsets), name, offsets)
+	return nil, fmt.Errorf("%w: there are %d functions named %s, at %#x; give one as path:0xoffset", ErrUnsupported, len(chosen), name, chosen)
 }
 
-// cutVersion takes the version off a symbol's name.
-func cutVersion(name string) string {
-	name, _, _ = strings.Cut(name, "@")
-	return name
+// symbol is a function that a file defines.
+type symbol struct {
+	name, version string
+	older         bool // a version that only programs linked long ago use
+	indirect      bool
+	addr          uint64
+}
+
+func newSymbol(s *elf.Symbol) symbol {
+	out := symbol{name: s.Name, version: s.Version, addr: s.Value, indirect: elf.ST_TYPE(s.Info) == elf.STT_GNU_IFUNC}
+	out.older = s.HasVersion && s.VersionIndex.IsHidden()
+	if name, version, ok := cutVersion(s.Name); ok { // a table for debugging has it in the name
+		out.name, out.version, out.older = name, version, !strings.Contains(s.Name, "@@")
+	}
+	return out
+}
+
+// cutVersion takes the version off a symbol's name: name@version for an older one,
+// name@@version for that which the linker takes.
+func cutVersion(s string) (name, version string, ok bool) {
+	name, version, ok = strings.Cut(s, "@")
+	return name, strings.TrimPrefix(version, "@"), ok
 }
 
 // allSymbols returns the defined functions of all tables.
-func allSymbols(f *elf.File) ([]elf.Symbol, error) {
+func allSymbols(f *elf.File) ([]symbol, error) {
 	own, err := tables(f)
 	if err != nil {
 		return nil, err
@@ -119,20 +145,20 @@ func allSymbols(f *elf.File) ([]elf.Symbol, error) {
 	return append(own, more...), err
 }
 
-func tables(f *elf.File) ([]elf.Symbol, error) {
-	var found []elf.Symbol
+func tables(f *elf.File) ([]symbol, error) {
+	if tooLarge(f) {
+		return nil, fmt.Errorf("%w: a section of symbols is over the limit of %d bytes", ErrUnsupported, sectionMax)
+	}
+	var found []symbol
 	for _, read := range []func() ([]elf.Symbol, error){f.Symbols, f.DynamicSymbols} {
-		if tooLarge(f) {
-			return nil, fmt.Errorf("%w: a section of symbols is over the limit of %d bytes", ErrUnsupported, sectionMax)
-		}
 		symbols, err := read()
 		if err != nil && !errors.Is(err, elf.ErrNoSymbols) {
 			return nil, fmt.Errorf("%w: its symbols: %v", ErrUnsupported, err)
 		}
-		for _, s := range symbols {
-			kind := elf.ST_TYPE(s.Info)
-			if s.Section != elf.SHN_UNDEF && (kind == elf.STT_FUNC || kind == elf.STT_GNU_IFUNC) {
-				found = append(found, s)
+		for i := range symbols {
+			kind := elf.ST_TYPE(symbols[i].Info)
+			if symbols[i].Section != elf.SHN_UNDEF && (kind == elf.STT_FUNC || kind == elf.STT_GNU_IFUNC) {
+				found = append(found, newSymbol(&symbols[i]))
 			}
 		}
 	}
@@ -150,14 +176,14 @@ func tooLarge(f *elf.File) bool {
 const similarMax = 3
 
 // similar suggests functions whose names contain the one that was not found.
-func similar(symbols []elf.Symbol, name string) string {
+func similar(symbols []symbol, name string) string {
 	if len(symbols) == 0 {
-		return ": the file has no symbols; install its debug symbols, or give path:0xoffset"
+		return ": the file names no function; install its debug symbols, or give path:0xoffset"
 	}
 	var names []string
 	for _, s := range symbols {
-		if strings.Contains(s.Name, name) {
-			names = append(names, s.Name)
+		if strings.Contains(s.name, name) {
+			names = append(names, s.name)
 		}
 	}
 	slices.Sort(names)

@@ -73,7 +73,10 @@ func candidates(p *Probe, program Program) ([]string, error) {
 	case program.PID != 0:
 		return mappedFiles(program.PID)
 	case program.Command != "":
-		file, err := findFile(program.Command)
+		file, err := exec.LookPath(program.Command)
+		if err == nil {
+			file, err = usable(file)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -86,28 +89,32 @@ func candidates(p *Probe, program Program) ([]string, error) {
 // without its cache.
 var libraryDirs = []string{"/lib64", "/usr/lib64", "/usr/lib/*-linux-gnu*", "/lib", "/usr/lib", "/usr/local/lib"}
 
-// findFile finds a file by its path, as a program, or as a library. The result is
-// absolute and without links, since the kernel shows it so.
+// findFile finds a file by its path, as a program, or as a library.
 func findFile(name string) (string, error) {
-	path := name
-	if _, err := os.Stat(name); err != nil {
-		if strings.Contains(name, "/") {
-			return "", err
-		}
-		if path, err = exec.LookPath(name); err != nil {
-			path = findLibrary(name)
-		}
+	if info, err := os.Stat(name); err == nil && !info.IsDir() {
+		return usable(name)
+	} else if strings.Contains(name, "/") {
+		return usable(name) // opening it tells what is wrong
 	}
-	if path == "" {
-		return "", fmt.Errorf("file %s %w: neither here, nor in PATH, nor among the libraries", name, ErrNotFound)
+	if path, err := exec.LookPath(name); err == nil {
+		return usable(path)
 	}
+	if path := findLibrary(name); path != "" {
+		return usable(path)
+	}
+	return "", fmt.Errorf("file %s %w: neither here, nor in PATH, nor among the libraries", name, ErrNotFound)
+}
+
+// unusable are the characters that uprobe_events takes for the end of a path: it
+// splits its lines at white space (argv_split), and # begins a comment
+// (trace_parse_run_command).
+const unusable = " \t\n\v\f\r#"
+
+// usable makes a path absolute, and checks that the kernel takes it.
+func usable(path string) (string, error) {
 	path, err := filepath.Abs(path)
-	if err == nil {
-		path, err = filepath.EvalSymlinks(path)
-	}
-	if err == nil && strings.ContainsAny(path, " \t\n\\") {
-		// uprobe_events splits its lines at white space and knows no quotes.
-		err = fmt.Errorf("%w: the kernel takes no white space in a path: %q; make a link to its folder", ErrUnsupported, path)
+	if err == nil && strings.ContainsAny(path, unusable) {
+		err = fmt.Errorf("%w: the kernel takes no blank and no # in a path: %q; give a link to the file instead", ErrUnsupported, path)
 	}
 	return path, err
 }

@@ -10,17 +10,28 @@ import (
 // ErrOptions is returned for options that exclude each other.
 var ErrOptions = errors.New("options")
 
+// Tool is a recorder.
+type Tool string
+
+// The recorders.
+const (
+	Perf     Tool = "perf"
+	BPFtrace Tool = "bpftrace"
+)
+
 // Options say what to record.
 type Options struct {
+	Tool    Tool
 	Probes  []Probe
 	Command []string // the program to run, or empty
 	PID     int      // or a process that runs already; 0 for none
 	All     bool     // or everything, while Command runs or until it is stopped
 	Stacks  bool     // callchains of hits
 	NoLocks bool     // without mmap_lock events
-	Buffer  string   // of each CPU, in pages or with a unit, as perf record -m takes it
+	Buffer  string   // of each CPU: a power of two of pages, or bytes with a unit of B, K, M or G
 	Group   string   // for the events that are added
 	Output  string   // the recording
+	Quiet   bool     // the recorder says nothing, not even why it fails
 	// Arrive adds a kprobe on the way of every hit; the kernel has to have kprobes.
 	Arrive bool
 }
@@ -29,11 +40,9 @@ type Options struct {
 type Plan struct {
 	Definitions []Definition
 	Args        []string // the recorder's command line
+	arrive      Definition
 	output      string
 }
-
-// arriveFunction is what a hit passes before its uprobe is looked up.
-const arriveFunction = "uprobe_notify_resume"
 
 // syscallsTraced are those that change address spaces.
 var syscallsTraced = []string{"mmap", "munmap", "mprotect", "mremap", "brk", "madvise"}
@@ -54,47 +63,48 @@ func NewPlan(o Options) (*Plan, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	p := &Plan{output: o.Output}
 	program := Program{PID: o.PID}
 	if len(o.Command) > 0 {
 		program.Command = o.Command[0]
 	}
+	var defs []Definition
+	for i := range o.Probes {
+		more, err := Resolve(&o.Probes[i], program)
+		if err != nil {
+			return nil, err
+		}
+		defs = append(defs, more...)
+	}
+	return newPlan(&o, defs), nil
+}
+
+// newPlan makes the plan for the probes as they are defined.
+func newPlan(o *Options, defs []Definition) *Plan {
+	p := &Plan{Definitions: defs, output: o.Output, arrive: Definition{Group: o.Group, Name: arriveFunction}}
+	if o.Arrive {
+		p.Definitions = append(p.Definitions, p.arrive)
+	}
+	nameApart(p.Definitions, o.Group)
 	var hits []string
 	for i := range o.Probes {
 		if e := o.Probes[i].Event; e != "" {
 			hits = append(hits, e)
-			continue
 		}
-		defs, err := Resolve(&o.Probes[i], program)
-		if err != nil {
-			return nil, err
-		}
-		p.Definitions = append(p.Definitions, defs...)
 	}
-	if o.Arrive {
-		p.Definitions = append(p.Definitions, Definition{Name: arriveFunction})
-	}
-	nameApart(p.Definitions, o.Group)
 	for i := range p.Definitions {
 		hits = append(hits, p.Definitions[i].Event())
 	}
-	p.Args = perfArgs(&o, hits)
-	return p, nil
+	p.Args = perfArgs(o, hits)
+	return p
 }
 
 func (o *Options) check() error {
-	targets := 0
-	for _, given := range []bool{o.PID != 0, o.All} {
-		if given {
-			targets++
-		}
-	}
 	switch {
 	case len(o.Probes) == 0:
 		return fmt.Errorf("%w: no probe given; name one with --probe path:function", ErrOptions)
-	case targets > 1:
+	case o.PID != 0 && o.All:
 		return fmt.Errorf("%w: want one of -p and -a, not both", ErrOptions)
-	case targets == 0 && len(o.Command) == 0:
+	case o.PID == 0 && !o.All && len(o.Command) == 0:
 		return fmt.Errorf("%w: nothing to record: give -p PID, -a, or a program after --", ErrOptions)
 	case o.PID < 0:
 		return fmt.Errorf("%w: -p %d is no process", ErrOptions, o.PID)
@@ -126,70 +136,4 @@ func nameApart(defs []Definition, group string) {
 		}
 		used[d.Name] = true
 	}
-}
-
-// perfArgs is the command line of perf record.
-func perfArgs(o *Options, hits []string) []string {
-	// One clock with other recorders; -d records mappings of data, too.
-	args := []string{"perf", "record", "-q", "-k", "CLOCK_MONOTONIC", "-m", o.Buffer, "-d", "-o", o.Output}
-	for _, e := range hits {
-		if o.Stacks {
-			e += "/call-graph=fp/"
-		}
-		args = append(args, "-e", e)
-	}
-	for _, name := range syscallsTraced {
-		args = append(args, "-e", "syscalls:sys_enter_"+name, "-e", "syscalls:sys_exit_"+name)
-	}
-	events := tasks
-	if !o.NoLocks {
-		events = append(events[:len(events):len(events)], locks...)
-	}
-	for _, e := range events {
-		args = append(args, "-e", e)
-	}
-	switch {
-	case o.PID != 0:
-		args = append(args, "-p", strconv.Itoa(o.PID))
-	case o.All:
-		args = append(args, "-a")
-	}
-	if len(o.Command) > 0 {
-		args = append(append(args, "--"), o.Command...)
-	}
-	return args
-}
-
-// Script is the plan as commands of a shell, for a machine without this program.
-// trace is what the recording is to be made into.
-func (p *Plan) Script(trace string) string {
-	var b strings.Builder
-	for i := range p.Definitions {
-		d := &p.Definitions[i]
-		fmt.Fprintf(&b, "echo %s >> %s/%s\n", Quote(d.String()), mounts[0], d.file())
-	}
-	fmt.Fprintln(&b, quoteAll(p.Args))
-	for i := range p.Definitions {
-		d := &p.Definitions[i]
-		fmt.Fprintf(&b, "echo %s >> %s/%s\n", Quote(d.removal()), mounts[0], d.file())
-	}
-	fmt.Fprintf(&b, "replay ingest -o %s %s\n", Quote(trace), Quote(p.output))
-	return b.String()
-}
-
-func quoteAll(args []string) string {
-	quoted := make([]string, len(args))
-	for i, a := range args {
-		quoted[i] = Quote(a)
-	}
-	return strings.Join(quoted, " ")
-}
-
-// Quote makes one word of a shell of s.
-func Quote(s string) string {
-	plain := func(r rune) bool { return r < 0x80 && isWord(byte(r)) || strings.ContainsRune("@%+=:,./-", r) }
-	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

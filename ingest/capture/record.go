@@ -7,72 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"strconv"
 	"syscall"
 	"time"
 )
-
-// Machine is what a capture needs to know of the machine.
-type Machine struct {
-	Root       bool
-	Tracefs    Tracefs
-	HasTracefs bool
-	Recorder   bool // it is in PATH
-}
-
-// ThisMachine looks at this machine.
-func ThisMachine() Machine {
-	m := Machine{Root: os.Geteuid() == 0}
-	m.Tracefs, m.HasTracefs = FindTracefs()
-	_, err := exec.LookPath("perf")
-	m.Recorder = err == nil
-	return m
-}
-
-// Missing lists what keeps the machine from recording, each with how to get it.
-func (m Machine) Missing(o Options) []string {
-	var lines []string
-	if !m.Recorder {
-		lines = append(lines, "there is no perf: install it with apt-get install linux-perf, or dnf install perf")
-	}
-	switch {
-	case !m.Root:
-		// Only root may see whether the rest is there.
-		return append(lines, "recording probes needs root: run it with sudo")
-	case !m.HasTracefs:
-		return append(lines, "the tracing file system is not mounted: mount -t tracefs nodev /sys/kernel/tracing")
-	case !m.Tracefs.has(uprobeEvents):
-		lines = append(lines, "this kernel has no uprobes: boot one that is built with CONFIG_UPROBE_EVENTS")
-	}
-	if !m.Tracefs.HasEvent("syscalls:sys_enter_mmap") {
-		lines = append(lines, "this kernel has no events of system calls: boot one that is built with CONFIG_FTRACE_SYSCALLS")
-	}
-	if !o.NoLocks && !m.Tracefs.HasEvent("mmap_lock:mmap_lock_released") {
-		lines = append(lines, "this kernel has no mmap_lock events, which came with 5.11: record with --no-locks")
-	}
-	return lines
-}
-
-// HasKprobes reports whether the kernel takes kprobes at the function that hits
-// pass.
-func (m Machine) HasKprobes() bool { return m.HasTracefs && m.Tracefs.has(kprobeEvents) }
-
-// Limits of the buffers that are chosen when no size is given.
-const (
-	bufferMax = 32 << 10   // KiB, for each CPU
-	bufferAll = 2048 << 10 // KiB, for all CPUs
-	bufferMin = 512        // KiB, for each CPU
-)
-
-// DefaultBuffer is a size for the buffer of each CPU: large enough for bursts of
-// hits, small enough that a machine with many CPUs has the memory.
-func DefaultBuffer(cpus int) string {
-	size := bufferMax
-	for size > bufferMin && size*cpus > bufferAll {
-		size /= 2
-	}
-	return strconv.Itoa(size) + "K"
-}
 
 // outputDelay is how long what the program left behind may keep its output open
 // after the recording.
@@ -114,7 +51,8 @@ func (p *Plan) Record(stdin io.Reader, stdout, stderr io.Writer, stop <-chan os.
 		return nil, fmt.Errorf("%s: %w", p.Args[0], err)
 	}
 	if info, statErr := os.Stat(p.output); statErr != nil || info.Size() == 0 {
-		return nil, fmt.Errorf("%w: %s record ended with %v; its message is above", ErrRecorder, p.Args[0], cmd.ProcessState)
+		_ = os.Remove(p.output) // perf makes the file before it knows that it can record
+		return nil, fmt.Errorf("%w: %s ended with %v; it says why, unless it is to be quiet", ErrRecorder, p.Args[0], cmd.ProcessState)
 	}
 	return cmd.ProcessState, nil
 }

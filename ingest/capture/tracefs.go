@@ -7,62 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
-
-// Definition is a dynamic event, as a line of uprobe_events or kprobe_events
-// defines it.
-type Definition struct {
-	Group, Name string
-	Return      bool
-	File        string // empty: a kprobe at the function Name
-	Site        Site
-}
-
-// Event is the name that perf knows the event by.
-func (d *Definition) Event() string { return d.Group + ":" + d.Name }
-
-// String is the definition in the kernel's syntax (uprobetracer.rst).
-func (d *Definition) String() string {
-	kind := "p"
-	if d.Return {
-		kind = "r"
-	}
-	if d.File == "" {
-		return fmt.Sprintf("%s:%s/%s %s", kind, d.Group, d.Name, d.Name)
-	}
-	s := fmt.Sprintf("%s:%s/%s %s:%#x", kind, d.Group, d.Name, d.File, d.Site.Offset)
-	if d.Site.Semaphore != 0 {
-		s += fmt.Sprintf("(%#x)", d.Site.Semaphore)
-	}
-	return s
-}
-
-// removal is the line that takes the event away again.
-func (d *Definition) removal() string { return "-:" + d.Group + "/" + d.Name }
-
-// file is the control file that the event is defined in.
-func (d *Definition) file() string {
-	if d.File == "" {
-		return kprobeEvents
-	}
-	return uprobeEvents
-}
-
-const (
-	uprobeEvents = "uprobe_events"
-	kprobeEvents = "kprobe_events"
-)
-
-// groupPrefix begins the group of the events that a capture adds; the id of its
-// process follows, so that those of a process that died are told from others.
-const groupPrefix = "replay_"
-
-// Group is the group of events that process pid adds.
-func Group(pid int) string { return groupPrefix + strconv.Itoa(pid) }
 
 // Tracefs is the tracing file system.
 type Tracefs struct {
@@ -98,45 +46,25 @@ func (t Tracefs) has(name string) bool {
 	return err == nil
 }
 
-// Add defines events. If one fails, it takes away those before it.
-func (t Tracefs) Add(defs []Definition) error {
-	for i := range defs {
-		if err := t.write(defs[i].file(), defs[i].String()); err != nil {
-			return errors.Join(fmt.Errorf("add the probe %q to %s: %w", defs[i].String(), defs[i].file(), err), t.Remove(defs[:i]))
-		}
-	}
-	return nil
-}
-
-// A recorder that was killed lets go of its events a little later.
+// A recorder lets go of its events when it has ended. After it was asked to end,
+// or on a machine with many CPUs, that takes a while.
 const (
-	removeTries = 50
+	removeTries = 600
 	removePause = 50 * time.Millisecond
 )
 
-// Remove takes events away. Those that are gone already are no error.
-func (t Tracefs) Remove(defs []Definition) error {
-	var errs []error
-	for i := range defs {
-		err := t.remove(&defs[i])
-		for n := 1; n < removeTries && errors.Is(err, syscall.EBUSY); n++ {
-			time.Sleep(removePause)
-			err = t.remove(&defs[i])
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("remove the probe %s: %w; do it with: echo %s >> %s",
-				defs[i].Event(), err, defs[i].removal(), filepath.Join(t.Dir, defs[i].file())))
-		}
+// remove writes the line that takes an event away, once nobody uses the event. One
+// that is gone already is no error.
+func (t Tracefs) remove(file, line string) error {
+	err := t.write(file, line)
+	for n := 1; n < removeTries && errors.Is(err, syscall.EBUSY); n++ {
+		time.Sleep(removePause)
+		err = t.write(file, line)
 	}
-	return errors.Join(errs...)
-}
-
-func (t Tracefs) remove(d *Definition) error {
-	err := t.write(d.file(), d.removal())
-	if errors.Is(err, syscall.ENOENT) {
+	if err == nil || errors.Is(err, syscall.ENOENT) {
 		return nil
 	}
-	return err
+	return fmt.Errorf("a probe is left: %w; remove it with: echo %s >> %s", err, line, filepath.Join(t.Dir, file))
 }
 
 func (t Tracefs) write(file, line string) error {
@@ -196,24 +124,4 @@ func (t Tracefs) stale(file string) ([]Definition, error) {
 	}
 	slices.Reverse(defs)
 	return defs, lines.Err()
-}
-
-// eventOf reads "p:group/name ...", where the kernel may add to the p.
-func eventOf(line string) (group, name string, ok bool) {
-	first, _, _ := strings.Cut(line, " ")
-	_, event, ok := strings.Cut(first, ":")
-	if !ok {
-		return "", "", false
-	}
-	return strings.Cut(event, "/")
-}
-
-// owner is the process that a group is of.
-func owner(group string) (pid int, ok bool) {
-	digits, ok := strings.CutPrefix(group, groupPrefix)
-	if !ok {
-		return 0, false
-	}
-	pid, err := strconv.Atoi(digits)
-	return pid, err == nil && pid > 0 && Group(pid) == group
 }

@@ -1,0 +1,432 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/replay/replay/ingest/capture"
+	"github.com/replay/replay/traces"
+)
+
+// needLive skips where nothing can be recorded with a tool.
+func needLive(t *testing.T, tool capture.Tool) {
+	t.Helper()
+	if missing := capture.ThisMachine().Missing(capture.Options{Tool: tool}); missing != nil {
+		t.Skip("recording: " + strings.Join(missing, "; "))
+	}
+	if _, err := exec.LookPath("cc"); err != nil {
+		t.Skip("no C compiler")
+	}
+	t.Setenv(asProgram, "1") // for the guard
+}
+
+// inCountsFolder makes a folder with the program counts the current one.
+func inCountsFolder(t *testing.T, flags ...string) {
+	t.Helper()
+	inFolder(t)
+	compileCounts(t, flags...)
+}
+
+func compileCounts(t testing.TB, flags ...string) {
+	t.Helper()
+	args := append(flags, "-O2", "-o", "counts", filepath.Join(testdata, "counts.c"), "-lpthread")
+	if out, err := exec.Command("cc", args...).CombinedOutput(); err != nil {
+		t.Fatalf("cc: %v\n%s", err, out)
+	}
+}
+
+// counted is what counts says that it did.
+type counted struct{ pid, hits, maps, marks int }
+
+func parseCounts(t *testing.T, output string) counted {
+	t.Helper()
+	var c counted
+	for line := range strings.Lines(output) {
+		if n, _ := fmt.Sscanf(line, "pid %d hits %d maps %d marks %d", &c.pid, &c.hits, &c.maps, &c.marks); n == 4 {
+			return c
+		}
+	}
+	t.Fatalf("the program printed no counts:\n%s", output)
+	return c
+}
+
+// countsLength tells the mmaps of counts from those of the C library.
+const countsLength = 0x5000
+
+// recorded is what a trace has of a process.
+type recorded struct{ hits, rets, mmaps, munmaps, locks, stacks int }
+
+func inTrace(t *testing.T, name string, pid int) recorded {
+	t.Helper()
+	events, _ := readEvents(t, name)
+	var r recorded
+	for i := range events {
+		ev := &events[i]
+		if int(ev.PID) != pid {
+			continue
+		}
+		switch {
+		case ev.Kind == traces.Hit:
+			r.hits++
+			if len(ev.Stack) > 0 && strings.HasPrefix(ev.Stack[0], "probed") {
+				r.stacks++
+			}
+		case ev.Kind == traces.Ret:
+			r.rets++
+		case ev.Kind == traces.Mmap && ev.Len == countsLength:
+			r.mmaps++
+		case ev.Kind == traces.Munmap && ev.Len == countsLength:
+			r.munmaps++
+		case ev.Kind == traces.LockReleased:
+			r.locks++
+		}
+	}
+	return r
+}
+
+// expect compares a trace with what its program counted; hits may be of markers.
+func expect(t *testing.T, trace string, c counted, hits int) recorded {
+	t.Helper()
+	r := inTrace(t, trace, c.pid)
+	if hits == 0 || r.hits+r.rets != hits || r.mmaps != c.maps || r.munmaps != c.maps {
+		t.Errorf("%d hits, %d returns, %d mmaps, %d munmaps in the trace; the program counted %d hits and %d of each", r.hits, r.rets, r.mmaps, r.munmaps, hits, c.maps)
+	}
+	return r
+}
+
+// noProbes fails if probes of a capture by process pid are left.
+func noProbes(t *testing.T, pid int) {
+	t.Helper()
+	tracefs, _ := capture.FindTracefs()
+	data, err := os.ReadFile(filepath.Join(tracefs.Dir, "uprobe_events"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(data), capture.Group(pid)+"/") {
+		t.Errorf("probes are left:\n%s", data)
+	}
+}
+
+// noProcesses fails if something that the test started is still there after a while:
+// all have the folder of the test in their environment.
+func noProcesses(t *testing.T) {
+	t.Helper()
+	mark := "TMPDIR=" + os.Getenv("TMPDIR")
+	var left []string
+	for range 100 {
+		left = nil
+		files, _ := filepath.Glob("/proc/[0-9]*/environ")
+		for _, name := range files {
+			dir := filepath.Dir(name)
+			environ, _ := os.ReadFile(name)
+			if strings.Contains(string(environ), mark) && dir != fmt.Sprintf("/proc/%d", os.Getpid()) {
+				cmdline, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+				left = append(left, strings.ReplaceAll(string(cmdline), "\x00", " "))
+			}
+		}
+		if left == nil {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Errorf("processes are left: %q", left)
+}
+
+// TestCaptureCounts records a program in every way that perf can, and expects to
+// the last one what the program counted.
+func TestCaptureCounts(t *testing.T) {
+	needLive(t, capture.Perf)
+	inCountsFolder(t)
+	for _, test := range []struct {
+		name, flags string
+		hits        func(counted) int
+		check       func(recorded) bool
+	}{
+		{"function", "--probe ./counts:probed", nil, func(r recorded) bool { return r.locks > 0 && r.stacks == 0 }},
+		{"no locks", "--probe ./counts:probed --no-locks", nil, func(r recorded) bool { return r.locks == 0 }},
+		{"stacks", "--probe ./counts:probed --stacks", nil, func(r recorded) bool { return r.stacks == r.hits }},
+		{"return", "--probe ./counts:probed%return", nil, func(r recorded) bool { return r.hits == 0 }},
+		{"offset", "--probe ./counts:" + probedOffset(t), nil, nil},
+		{"twice", "--probe ./counts:probed --probe ./counts:probed%return", func(c counted) int { return 2 * c.hits }, nil},
+		{"all", "-a --probe ./counts:probed", nil, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			args := strings.Fields("capture -q -f -o t.parquet " + test.flags + " -- ./counts 200")
+			out := succeed(t, args...)
+			c := parseCounts(t, out)
+			hits := c.hits
+			if test.hits != nil {
+				hits = test.hits(c)
+			}
+			r := expect(t, "t.parquet", c, hits)
+			if test.check != nil && !test.check(r) {
+				t.Errorf("%+v", r)
+			}
+			if !strings.Contains(out, "replay run t.parquet") {
+				t.Errorf("it does not say what comes next: %s", out)
+			}
+			noProbes(t, os.Getpid())
+			if _, err := os.Stat("t.perf.data"); err == nil {
+				t.Error("the recording is left")
+			}
+		})
+	}
+	noProcesses(t)
+}
+
+// probedOffset is where --print says that the function is.
+func probedOffset(t *testing.T) string {
+	t.Helper()
+	script := succeed(t, "capture", "--print", "--probe", "./counts:probed", "--", "./counts")
+	m := regexp.MustCompile(`/counts:(0x[0-9a-f]+)'`).FindStringSubmatch(script)
+	if m == nil {
+		t.Fatalf("no offset in\n%s", script)
+	}
+	return m[1]
+}
+
+// A marker counts only once its semaphore is raised, in the program itself.
+func TestCaptureMarker(t *testing.T) {
+	needLive(t, capture.Perf)
+	inCountsFolder(t)
+	for _, probe := range []string{"sdt:counts:round", "./counts:sdt:counts:round"} {
+		r := call(t, "capture", "-q", "-f", "-o", "t.parquet", "--probe", probe, "--", "./counts", "200")
+		if strings.Contains(r.stderr, ".note.stapsdt") {
+			t.Skip("no sys/sdt.h; install systemtap-sdt-dev")
+		}
+		if r.code != exitOK {
+			t.Fatalf("exit %d: %s", r.code, r.stderr)
+		}
+		c := parseCounts(t, r.stdout)
+		expect(t, "t.parquet", c, c.marks)
+	}
+	noProbes(t, os.Getpid())
+}
+
+// The dynamic symbols of a stripped file are enough.
+func TestCaptureStripped(t *testing.T) {
+	needLive(t, capture.Perf)
+	inCountsFolder(t, "-s", "-rdynamic")
+	c := parseCounts(t, succeed(t, "capture", "-q", "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "200"))
+	expect(t, "t.parquet", c, c.hits)
+}
+
+// An event that is there already is recorded, and stays.
+func TestCaptureEvent(t *testing.T) {
+	needLive(t, capture.Perf)
+	inCountsFolder(t)
+	machine := capture.ThisMachine()
+	events := filepath.Join(machine.Tracefs.Dir, "uprobe_events")
+	write := func(line string) {
+		f, err := os.OpenFile(events, os.O_WRONLY|os.O_APPEND, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := f.WriteString(line + "\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path, err := filepath.Abs("counts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	group := fmt.Sprintf("captured%d", os.Getpid())
+	write(fmt.Sprintf("p:%s/probed %s:%s", group, path, probedOffset(t)))
+	defer write("-:" + group + "/probed")
+	c := parseCounts(t, succeed(t, "capture", "-q", "-o", "t.parquet", "--probe", group+":probed", "--", "./counts", "200"))
+	expect(t, "t.parquet", c, c.hits)
+	if !machine.Tracefs.HasEvent(group + ":probed") {
+		t.Error("it removed a probe that it did not add")
+	}
+}
+
+// A process that runs already is recorded until it ends.
+func TestCaptureProcess(t *testing.T) {
+	needLive(t, capture.Perf)
+	inCountsFolder(t)
+	app := exec.Command("./counts", "200", "w")
+	var out strings.Builder
+	app.Stdout = &out
+	if err := app.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer app.Process.Kill()
+	waited := make(chan error, 1)
+	go func() { waited <- app.Wait() }() // or it stays a process for perf
+	succeed(t, "capture", "-q", "-p", fmt.Sprint(app.Process.Pid), "--probe", "./counts:probed")
+	if err := <-waited; err != nil {
+		t.Fatal(err)
+	}
+	c := parseCounts(t, out.String())
+	expect(t, fmt.Sprintf("pid-%d.parquet", c.pid), c, c.hits)
+	noProbes(t, os.Getpid())
+}
+
+// The printed commands record the same without the program, but for the ingest.
+func TestCapturePrinted(t *testing.T) {
+	needLive(t, capture.Perf)
+	inCountsFolder(t)
+	script := succeed(t, "capture", "--print", "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "200")
+	group := fmt.Sprintf("captured%d", os.Getpid()) // others may run this test
+	script = strings.NewReplacer("replay/", group+"/", "replay:", group+":", "replay ingest", "true").Replace(script)
+	out, err := exec.Command("sh", "-c", script).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s", err, script, out)
+	}
+	succeed(t, "ingest", "-q", "-o", "t.parquet", "t.perf.data")
+	c := parseCounts(t, string(out))
+	expect(t, "t.parquet", c, c.hits)
+	if capture.ThisMachine().Tracefs.HasEvent(group + ":probed") {
+		t.Error("the script left its probe")
+	}
+}
+
+// TestCaptureOverflow records a hot loop into a buffer of one page.
+func TestCaptureOverflow(t *testing.T) {
+	needLive(t, capture.Perf)
+	inCountsFolder(t)
+	r := call(t, "capture", "--max-loss", "0", "-m", "1", "--stacks", "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "20000")
+	if r.code != exitLossy || !strings.Contains(r.stderr, "overflowed: give more with -m") {
+		t.Errorf("exit %d: %s", r.code, r.stderr)
+	}
+	c := parseCounts(t, r.stdout)
+	_, meta := readEvents(t, "t.parquet")
+	if got := inTrace(t, "t.parquet", c.pid); meta.Lost == 0 || got.hits == 0 || got.hits >= c.hits {
+		t.Errorf("%d lost, %d of %d hits", meta.Lost, got.hits, c.hits)
+	}
+	noProbes(t, os.Getpid())
+}
+
+// What fails leaves no probe and no file.
+func TestCaptureFails(t *testing.T) {
+	needLive(t, capture.Perf)
+	inCountsFolder(t)
+	before := listing(t)
+	for says, line := range map[string]string{
+		"No such process":           "-p 4194304 --probe ./counts:probed",
+		"not found":                 "--probe ./counts:nothing -- ./counts 1",
+		"cannot be started":         "--probe ./counts:probed -- ./nothing",
+		"there is no folder":        "--probe ./counts:probed -o nowhere/t.parquet -- ./counts 1",
+		"overwrite with --force":    "--probe ./counts:probed -o app.parquet -- ./counts 1",
+		"no such file or directory": "--probe ./nothing:probed -- ./counts 1",
+		"/proc/t.perf.data":         "--probe ./counts:probed -o /proc/t.parquet -- ./counts 1",
+		"not a probe":               "--probe probed -- ./counts 1",
+		"no probe given":            "-- ./counts 1",
+		"nothing to record":         "--probe ./counts:probed",
+		"want a number of events":   "--probe ./counts:probed --max-loss x -- ./counts 1",
+	} {
+		args := append([]string{"capture"}, strings.Fields(line)...)
+		r := stderrOf(t, args...)
+		if r.code != exitUsage || !strings.Contains(r.stderr, says) {
+			t.Errorf("replay %s: exit %d: %s; want %q", strings.Join(args, " "), r.code, r.stderr, says)
+		}
+		noProbes(t, r.pid)
+	}
+	if after := listing(t); after != before {
+		t.Errorf("files before:\n%s\nand after:\n%s", before, after)
+	}
+	noProcesses(t)
+}
+
+// ended is a process of the program that ended.
+type ended struct {
+	code   int
+	pid    int
+	stderr string
+}
+
+// stderrOf runs the program as a process, which has what perf says in its stderr.
+func stderrOf(t *testing.T, args ...string) ended {
+	t.Helper()
+	cmd, stderr := program(t, args...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+	return ended{cmd.ProcessState.ExitCode(), cmd.Process.Pid, stderr.String()}
+}
+
+// waitFor waits until something is so.
+func waitFor(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for range 2000 {
+		if so() {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatalf("in vain: %s", what)
+}
+
+func size(name string) int64 {
+	info, err := os.Stat(name)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// However a capture ends, its probes go, and its processes. When it was asked to
+// end, the trace has what happened before.
+func TestCaptureEnds(t *testing.T) {
+	needLive(t, capture.Perf)
+	inCountsFolder(t)
+	for _, test := range []struct {
+		signal syscall.Signal
+		code   int
+	}{{syscall.SIGINT, exitOK}, {syscall.SIGTERM, exitOK}, {syscall.SIGKILL, -1}} {
+		t.Run(test.signal.String(), func(t *testing.T) {
+			cmd, stderr := program(t, "capture", "-f", "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "0")
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			waitFor(t, "a recording", func() bool { return size("t.perf.data") > 1<<20 })
+			cmd.Process.Signal(test.signal)
+			cmd.Wait()
+			if code := cmd.ProcessState.ExitCode(); code != test.code {
+				t.Errorf("exit %d: %s", code, stderr)
+			}
+			noProcesses(t)
+			noProbes(t, cmd.Process.Pid)
+			if test.code != exitOK {
+				return
+			}
+			if events, _ := readEvents(t, "t.parquet"); len(events) < 1000 {
+				t.Errorf("%d events", len(events))
+			}
+		})
+	}
+}
+
+// Ctrl-C while the trace is made leaves the recording, which can be ingested.
+func TestCaptureInterruptedIngest(t *testing.T) {
+	needLive(t, capture.Perf)
+	inCountsFolder(t)
+	before := listing(t)
+	cmd, stderr := program(t, "capture", "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "10000")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "a trace", func() bool {
+		files, _ := filepath.Glob("*t.parquet*")
+		return len(files) > 0
+	})
+	cmd.Process.Signal(os.Interrupt)
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted || !strings.Contains(stderr.String(), "the recording is left as t.perf.data") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+	if want := before + "\nt.perf.data"; listing(t) != want && !strings.Contains(listing(t), "t.perf.data") {
+		t.Errorf("files:\n%s", listing(t))
+	}
+	succeed(t, "ingest", "-q", "t.perf.data")
+	noProbes(t, cmd.Process.Pid)
+}

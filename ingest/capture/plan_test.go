@@ -1,0 +1,130 @@
+package capture
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// golden compares got with a file in testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs; review it with -update:\n%s", name, got)
+	}
+}
+
+// definitions are of one probe of each kind.
+func definitions() []Definition {
+	return []Definition{
+		{Name: "f", File: "/bin/app", Site: Site{Offset: 0x1420}},
+		{Name: "f_return", File: "/bin/app", Site: Site{Offset: 0x1420}, Return: true},
+		{Name: "python_gc__start", File: "/bin/it's", Site: Site{Offset: 0x2000, Semaphore: 0x5000}},
+		{Name: "python_gc__start", File: "/bin/it's", Site: Site{Offset: 0x2100, Semaphore: 0x5000}},
+	}
+}
+
+// The printed commands are reviewed as they are.
+func TestScripts(t *testing.T) {
+	for name, o := range map[string]Options{
+		"command.sh": {Tool: Perf, Command: []string{"./app", "a b", "it's"}},
+		"process.sh": {Tool: Perf, PID: 1234, Stacks: true, NoLocks: true, Probes: []Probe{{Event: "probe_libc:malloc"}}},
+		"all.sh":     {Tool: Perf, All: true, Command: []string{"sleep", "5"}},
+	} {
+		o.Group, o.Buffer, o.Output = "replay", "32M", "app.perf.data"
+		golden(t, name, newPlan(&o, definitions()).Script("app.parquet"))
+	}
+}
+
+// With kprobes, a plan has one that tells of each hit's arrival.
+func TestArrive(t *testing.T) {
+	o := Options{Tool: Perf, Group: "replay_1", Arrive: true, Command: []string{"app"}}
+	p := newPlan(&o, definitions()[:1])
+	last := p.Definitions[len(p.Definitions)-1]
+	if last.String() != "p:replay_1/uprobe_notify_resume uprobe_notify_resume" || last.file() != kprobeEvents {
+		t.Errorf("%q in %s", last.String(), last.file())
+	}
+	if !slices.Contains(p.Args, "replay_1:uprobe_notify_resume") {
+		t.Errorf("it is not recorded: %q", p.Args)
+	}
+}
+
+func TestBadOptions(t *testing.T) {
+	probe := []Probe{{Event: "a:b"}}
+	for says, o := range map[string]Options{
+		"no probe given":    {PID: 1, Buffer: "1"},
+		"not both":          {Probes: probe, PID: 1, All: true, Buffer: "1"},
+		"nothing to record": {Probes: probe, Buffer: "1"},
+		"-p -1":             {Probes: probe, PID: -1, Buffer: "1"},
+		"power of two":      {Probes: probe, PID: 1, Buffer: "3"},
+	} {
+		o.Tool = Perf
+		if p, err := NewPlan(o); p != nil || !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v: want %q", err, says)
+		}
+	}
+}
+
+// The recipe of the README records what a plan records.
+func TestReadmeRecipe(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := strings.Index(string(readme), "    perf record ")
+	recipe, _, _ := strings.Cut(string(readme)[max(start, 0):], " PROGRAM\n")
+	events := func(text string) []string {
+		var found []string
+		for _, m := range regexp.MustCompile(`-e (\S+)`).FindAllStringSubmatch(text, -1) {
+			found = append(found, expand(m[1])...)
+		}
+		slices.Sort(found)
+		return found
+	}
+	o := Options{Tool: Perf, Command: []string{"app"}, Probes: []Probe{{Event: "probe_libc:malloc"}}}
+	want := events(strings.Join(newPlan(&o, nil).Args, " "))
+	if got := events(recipe); !slices.Equal(got, want) {
+		t.Errorf("the README records\n%q, want\n%q", got, want)
+	}
+}
+
+// expand does what a shell does with braces.
+func expand(s string) []string {
+	m := regexp.MustCompile(`^(.*?)\{([^}]*)\}(.*)$`).FindStringSubmatch(s)
+	if m == nil {
+		return []string{s}
+	}
+	var all []string
+	for part := range strings.SplitSeq(m[2], ",") {
+		all = append(all, expand(m[1]+part+m[3])...)
+	}
+	return all
+}
+
+// A quoted word is one word, of the same characters.
+func TestQuote(t *testing.T) {
+	for s, want := range map[string]string{
+		"": "''", "a": "a", "a b": "'a b'", "it's": `'it'\''s'`, "a/b-c.d:e=f,g@h%i+j_k": "a/b-c.d:e=f,g@h%i+j_k", "$x": "'$x'", "ü": "'ü'", "a\nb": "'a\nb'",
+	} {
+		if got := Quote(s); got != want {
+			t.Errorf("%q: %s, want %s", s, got, want)
+		}
+	}
+}

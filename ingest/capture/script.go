@@ -1,0 +1,51 @@
+package capture
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Script is the plan as commands of a shell, for a machine without this program.
+// trace is what the recording is to be made into.
+func (p *Plan) Script(trace string) string {
+	var b strings.Builder
+	fmt.Fprintln(&b, "# As root, where the probed files are the same as here.")
+	fmt.Fprintln(&b, "trap : INT # Ctrl-C ends the recording; what follows it is done all the same")
+	for i := range p.Definitions {
+		d := &p.Definitions[i]
+		fmt.Fprintf(&b, "echo %s >> %s/%s\n", Quote(d.String()), mounts[0], d.file())
+	}
+	fmt.Fprintf(&b, arriveScript, mounts[0], kprobeEvents, &p.arrive, p.arrive.Event())
+	fmt.Fprintln(&b, quoteAll(p.Args[:2]), "$arrive", quoteAll(p.Args[2:]))
+	for i := range p.Definitions {
+		d := &p.Definitions[i]
+		fmt.Fprintf(&b, "echo %s >> %s/%s\n", Quote(d.removal()), mounts[0], d.file())
+	}
+	fmt.Fprintf(&b, "[ -z \"$arrive\" ] || echo %s >> %s/%s\n", p.arrive.removal(), mounts[0], kprobeEvents)
+	fmt.Fprintf(&b, "replay ingest -o %s %s\n", Quote(trace), Quote(p.output))
+	return b.String()
+}
+
+// arriveScript adds the kprobe that tells when each hit arrived.
+const arriveScript = `if [ -e %[1]s/%[2]s ]; then # when each hit arrives
+  echo '%[3]s' >> %[1]s/%[2]s
+  arrive='-e %[4]s'
+fi
+`
+
+func quoteAll(args []string) string {
+	quoted := make([]string, len(args))
+	for i, a := range args {
+		quoted[i] = Quote(a)
+	}
+	return strings.Join(quoted, " ")
+}
+
+// Quote makes one word of a shell of s.
+func Quote(s string) string {
+	plain := func(r rune) bool { return r < 0x80 && isWord(byte(r)) || strings.ContainsRune("@%+=:,./-", r) }
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
