@@ -158,7 +158,7 @@ func TestCaptureCounts(t *testing.T) {
 		{"all", "-a --probe ./counts:probed", nil, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			args := strings.Fields("capture -q -f -o t.parquet " + test.flags + " -- ./counts 200")
+			args := strings.Fields("capture -f -o t.parquet " + test.flags + " -- ./counts 200")
 			out := succeed(t, args...)
 			c := parseCounts(t, out)
 			hits := c.hits
@@ -197,7 +197,7 @@ func TestCaptureMarker(t *testing.T) {
 	needLive(t, capture.Perf)
 	inCountsFolder(t)
 	for _, probe := range []string{"sdt:counts:round", "./counts:sdt:counts:round"} {
-		r := call(t, "capture", "-q", "-f", "-o", "t.parquet", "--probe", probe, "--", "./counts", "200")
+		r := call(t, "capture", "-f", "-o", "t.parquet", "--probe", probe, "--", "./counts", "200")
 		if strings.Contains(r.stderr, ".note.stapsdt") {
 			t.Skip("no sys/sdt.h; install systemtap-sdt-dev")
 		}
@@ -214,7 +214,7 @@ func TestCaptureMarker(t *testing.T) {
 func TestCaptureStripped(t *testing.T) {
 	needLive(t, capture.Perf)
 	inCountsFolder(t, "-s", "-rdynamic")
-	c := parseCounts(t, succeed(t, "capture", "-q", "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "200"))
+	c := parseCounts(t, succeed(t, "capture", "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "200"))
 	expect(t, "t.parquet", c, c.hits)
 }
 
@@ -241,7 +241,7 @@ func TestCaptureEvent(t *testing.T) {
 	group := fmt.Sprintf("captured%d", os.Getpid())
 	write(fmt.Sprintf("p:%s/probed %s:%s", group, path, probedOffset(t)))
 	defer write("-:" + group + "/probed")
-	c := parseCounts(t, succeed(t, "capture", "-q", "-o", "t.parquet", "--probe", group+":probed", "--", "./counts", "200"))
+	c := parseCounts(t, succeed(t, "capture", "-o", "t.parquet", "--probe", group+":probed", "--", "./counts", "200"))
 	expect(t, "t.parquet", c, c.hits)
 	if !machine.Tracefs.HasEvent(group + ":probed") {
 		t.Error("it removed a probe that it did not add")
@@ -261,7 +261,7 @@ func TestCaptureProcess(t *testing.T) {
 	defer app.Process.Kill()
 	waited := make(chan error, 1)
 	go func() { waited <- app.Wait() }() // or it stays a process for perf
-	succeed(t, "capture", "-q", "-p", fmt.Sprint(app.Process.Pid), "--probe", "./counts:probed")
+	succeed(t, "capture", "-p", fmt.Sprint(app.Process.Pid), "--probe", "./counts:probed")
 	if err := <-waited; err != nil {
 		t.Fatal(err)
 	}

@@ -300,7 +300,7 @@ func TestSameBytes(t *testing.T) {
 func TestHelp(t *testing.T) {
 	inFolder(t)
 	app := newApp(&env{})
-	for _, c := range app.Commands {
+	for _, c := range app.VisibleCommands() {
 		for _, args := range [][]string{{c.Name, "--help"}, {"help", c.Name}, {c.Name, "-h"}} {
 			out := succeed(t, args...)
 			if !strings.Contains(out, "Example") {
