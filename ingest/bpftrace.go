@@ -60,7 +60,7 @@ func newBpftrace(ctx context.Context, in *input, format string, parser bpftraceP
 		p:   parser(in.reader, in.path, in.opts.Bpftrace),
 		asm: assemble.New(assemble.Options{Fork: true, Exec: true}),
 	}
-	s.clock = clockAhead(parser(bufio.NewReader(bytes.NewReader(in.prefix)), in.path, in.opts.Bpftrace))
+	s.clock = clockAhead(parser(bufio.NewReader(bytes.NewReader(in.prefix)), in.path, in.opts.Bpftrace), in.path)
 	if in.opts.Stderr != "" {
 		f, err := os.Open(in.opts.Stderr)
 		if err != nil {
@@ -76,7 +76,7 @@ func newBpftrace(ctx context.Context, in *input, format string, parser bpftraceP
 
 // clockAhead is the clock of the events, which inputs must agree on before they are
 // read: the first lines tell.
-func clockAhead(p *bpftrace.Parser) string {
+func clockAhead(p *bpftrace.Parser, name string) string {
 	var r assemble.Record
 	for {
 		used, err := p.Next(&r)
@@ -85,10 +85,14 @@ func clockAhead(p *bpftrace.Parser) string {
 		}
 		r = assemble.Record{}
 	}
-	if c := p.Clock(); c != "" {
+	switch c := p.Clock(); c {
+	case "":
+		return "boottime" // nsecs
+	case "elapsed":
+		return "elapsed in " + name // like no other's
+	default:
 		return c
 	}
-	return "boottime" // nsecs
 }
 
 // Next is part of traces.Stream.
@@ -244,6 +248,9 @@ func (s *bpftraceStream) Meta() traces.Meta {
 	}
 	if s.stderr != nil && s.stderr.Lost > 0 {
 		warn("where %d events were lost is unknown, since standard error does not tell: nowhere is the trace known to be whole; record with bpftrace -o FILE", s.stderr.Lost)
+	}
+	if f := s.in.opts.Bpftrace; f != nil && f.Coarse != "" {
+		warn("times have %s only, too coarse to tell who met whom: print nsecs", f.Coarse)
 	}
 	if s.bad > 0 {
 		warn("%d bad lines were skipped, the first: %v", s.bad, s.firstBad)

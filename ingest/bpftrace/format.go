@@ -21,8 +21,11 @@ var ErrFormat = errors.New("bad format of bpftrace lines")
 // Format says what the lines of somebody's script mean.
 type Format struct {
 	Clock string // of their times
-	lines []pattern
-	skip  []*regexp.Regexp
+	// Coarse is the unit of the times, where it is more than the nanoseconds that
+	// tell who met whom, else "".
+	Coarse string
+	lines  []pattern
+	skip   []*regexp.Regexp
 }
 
 // pattern is a kind of lines.
@@ -83,6 +86,11 @@ func ParseFormat(text []byte, name string) (*Format, error) {
 			return nil, fmt.Errorf("%s: %w: lines, number %d: %v", name, ErrFormat, i+1, err)
 		}
 		f.lines = append(f.lines, p)
+		for _, unit := range []string{"us", "ms"} {
+			if slices.Contains(p.line.SubexpNames(), "time_"+unit) {
+				f.Coarse = unit
+			}
+		}
 	}
 	return f, nil
 }
@@ -221,6 +229,9 @@ func (l *pattern) fill(r *assemble.Record, line []byte, at []int, p *Parser) (wa
 		if !set(p, r, line[at[2*i]:at[2*i+1]]) {
 			return "a value in the group " + l.line.SubexpNames()[i]
 		}
+	}
+	if l.probe != "" && r.Probe != l.probe {
+		r.Probe = p.intern([]byte(l.probe + r.Probe))
 	}
 	p.shift(r)
 	if !r.Got(traces.ColTID) && r.Got(traces.ColPID) {

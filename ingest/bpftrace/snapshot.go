@@ -15,14 +15,14 @@ import (
 // tell: the machine, how far apart the clocks are, and the mappings of processes
 // that run already.
 func Snapshot(w io.Writer, pids ...int) error {
-	var boot, mono unix.Timespec
 	var u unix.Utsname
-	if err := errors.Join(unix.ClockGettime(unix.CLOCK_MONOTONIC, &mono), unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot), unix.Uname(&u)); err != nil {
+	boot, mono, err := bothClocks()
+	if err := errors.Join(err, unix.Uname(&u)); err != nil {
 		return fmt.Errorf("ask for the clocks: %w", err)
 	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s machine cpus=%d arch=%s kernel=%s\n", Prefix, runtime.NumCPU(), unix.ByteSliceToString(u.Machine[:]), unix.ByteSliceToString(u.Release[:]))
-	fmt.Fprintf(&b, "%s clock boottime=%d monotonic=%d\n", Prefix, boot.Nano(), mono.Nano())
+	fmt.Fprintf(&b, "%s clock boottime=%d monotonic=%d\n", Prefix, boot, mono)
 	for _, pid := range pids {
 		maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
 		if err != nil {
@@ -32,8 +32,28 @@ func Snapshot(w io.Writer, pids ...int) error {
 			fmt.Fprintf(&b, "%s maps %d %s", Prefix, pid, line)
 		}
 	}
-	_, err := w.Write(b.Bytes())
+	_, err = w.Write(b.Bytes())
 	return err
+}
+
+// bothClocks returns CLOCK_BOOTTIME and CLOCK_MONOTONIC at one moment, in ns. They
+// are the same until the machine sleeps for the first time.
+func bothClocks() (boot, mono int64, err error) {
+	narrowest := int64(1 << 62)
+	for range 10 {
+		var before, b, after unix.Timespec
+		err := errors.Join(unix.ClockGettime(unix.CLOCK_MONOTONIC, &before), unix.ClockGettime(unix.CLOCK_BOOTTIME, &b), unix.ClockGettime(unix.CLOCK_MONOTONIC, &after))
+		if err != nil {
+			return 0, 0, err
+		}
+		if before.Nano() <= b.Nano() && b.Nano() <= after.Nano() {
+			return b.Nano(), b.Nano(), nil
+		}
+		if width := after.Nano() - before.Nano(); width < narrowest {
+			narrowest, boot, mono = width, b.Nano(), before.Nano()+width/2
+		}
+	}
+	return boot, mono, nil
 }
 
 // SnapshotCommand is the part of Snapshot that a shell can do: the mappings of a

@@ -1,0 +1,136 @@
+package bpftrace
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func parseFormat(t *testing.T, name string) *Format {
+	t.Helper()
+	spec, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := ParseFormat(spec, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// What tools of bpftrace printed.
+func TestTools(t *testing.T) {
+	for _, tool := range []string{"threadsnoop", "sslsnoop"} {
+		f := parseFormat(t, "testdata/"+tool+".yaml")
+		text, err := os.ReadFile("testdata/" + tool + ".txt")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, rows, bad := parseText(string(text), f)
+		if len(bad) > 0 || p.Clock() != "elapsed" {
+			t.Errorf("%s: clock %s, %v", tool, p.Clock(), bad)
+		}
+		golden(t, tool+".rows", strings.Join(rows, "\n")+"\n")
+	}
+}
+
+// A tool as it is runs here, and what it prints is read.
+func TestToolLive(t *testing.T) {
+	const tool = "/usr/sbin/threadsnoop.bt"
+	script, err := os.ReadFile(tool)
+	if err != nil {
+		t.Skipf("the tools of bpftrace are not installed: %v", err)
+	}
+	if os.Getuid() != 0 {
+		t.Skip("not root: cannot record")
+	}
+	bin := compile(t, "testdata/counts.c", "-lpthread")
+	dir := t.TempDir()
+	// Since glibc 2.34 the function is in libc.
+	program := strings.ReplaceAll(string(script), "uprobe:libpthread:", "uprobe:libc:")
+	out := filepath.Join(dir, "out.txt")
+	cmd := exec.Command("bpftrace", "-o", out, "-c", bin+" 1", "-e", program)
+	if said, err := cmd.CombinedOutput(); err != nil {
+		t.Skipf("bpftrace does not work here: %v\n%s", err, said)
+	}
+	text, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rows, bad := parseText(string(text), parseFormat(t, "testdata/threadsnoop.yaml"))
+	if len(rows) != 4 || len(bad) > 0 || !strings.Contains(rows[0], "probe=libc:pthread_create") || !strings.Contains(rows[0], "comm=program") {
+		t.Errorf("%d hits, want those of 4 threads; %v\n%s", len(rows), bad, text)
+	}
+}
+
+func TestFormats(t *testing.T) {
+	tests := []struct{ spec, line, want string }{
+		{`{kind: hit, probe: 'a:b', line: '^(?P<time_s>\S+) (?P<tid>\d+) (?P<addr_hex>\w+)$'}`, "1.000000005 7 ff", "0 1000000005 hit seq=0 tid=7 addr=0xff probe=a:b"},
+		{`[{kind: mmap, part: enter, line: '(?P<time_us>\d+) (?P<cpu>\d+) (?P<pid>\d+) (?P<tid>\d+) (?P<len>\S+) (?P<comm>.*)'}]`, "5 1 7 8 0x2000 a b", `1 5000 mmap seq=0 cpu=1 pid=7 tid=8 comm="a b" len=0x2000`},
+		{`[{kind: mmap, part: exit, line: '(?P<time_ns>\d+) (?P<tid>\d+) (?P<ret>-?\d+)'}]`, "5 7 -12", "2 5 mmap seq=0 tid=7 ret=-12"},
+		{"lines:\n- kind: munmap\n  line: '(?P<time_ms>\\d+) (?P<tid>\\d+) (?P<dur_us>\\d+) (?P<ret>\\d+)'", "5 7 100 0", "0 4900000 munmap seq=0 tid=7 dur_ns=100000 ret=0"},
+		{`{kind: fork, line: '(?P<time_ns>\d+) (?P<pid>\d+) (?P<ret>\d+)'}`, "5 7 8", "0 5 fork seq=0 pid=7 tid=7 ret=8"},
+		{`{kind: lock_start, line: '(?P<time_ns>\d+) (?P<tid>\d+) (?P<mm_hex>\w+) (?P<write>[01])'}`, "5 7 ffff888199d45dc0 1", "0 5 lock_start seq=0 tid=7 mm=0xffff888199d45dc0 write=true"},
+		{`{kind: ret, probe: 'a:b', line: '(?P<time_ns>\d+) (?P<tid>\d+) (?P<dur_ns>\d+)'}`, "5 7 2", "0 5 ret seq=0 tid=7 probe=a:b"},
+	}
+	for _, test := range tests {
+		f, err := ParseFormat([]byte(test.spec), "spec")
+		if err != nil {
+			t.Errorf("%s: %v", test.spec, err)
+			continue
+		}
+		_, rows, bad := parseText("Attaching 1 probe...\n"+test.line+"\n", f)
+		if len(bad) > 0 || len(rows) != 1 || strings.TrimSuffix(rows[0], " src_pos=2") != test.want {
+			t.Errorf("%s\ngot  %q %v\nwant %s", test.spec, rows, bad, test.want)
+		}
+	}
+}
+
+func TestFormatMismatch(t *testing.T) {
+	f, err := ParseFormat([]byte(`{kind: hit, probe: 'a:b', line: '^(?P<time_ns>\S+) (?P<cpu>\d+) (?P<tid>\d+)$'}`), "spec")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line, says := range map[string]string{
+		"hello":                        "a line of one of the 1 kinds",
+		"x 1 2":                        "a value in the group time_ns",
+		"99999999999999 1 99999999999": "a value in the group tid",
+		"1 70000 2":                    "a value in the group cpu",
+	} {
+		_, rows, bad := parseText("1 2 3\n"+line+"\n1 2 3\n", f)
+		if len(rows) != 2 || len(bad) != 1 || !strings.Contains(bad[0].Error(), says) {
+			t.Errorf("%s: %q, %v; want %q", line, rows, bad, says)
+		}
+	}
+}
+
+func TestBadFormats(t *testing.T) {
+	const good = `line: '(?P<time_ns>\d+) (?P<tid>\d+)'`
+	for spec, says := range map[string]string{
+		"":                                     "0 kinds of lines",
+		"[":                                    "yaml",
+		"kind: hit\nwhat: x\n" + good:          "what",
+		"{kind: hop, " + good + "}":            "hop",
+		"{kind: hit, " + good + "}":            "want a probe",
+		"{kind: hit, probe: 'a:b', line: '('}": "missing closing",
+		"{kind: hit, probe: 'a:b', line: '(?P<tid>\\d+)'}":                    "the time",
+		"{kind: hit, probe: 'a:b', line: '(?P<time_ns>\\d+)'}":                "the thread",
+		"{kind: hit, probe: 'a:b', line: '(?P<time_ns>1)(?P<tid>1)(?P<x>1)'}": `group "x" is none of addr, advice`,
+		"{kind: hit, part: enter, probe: 'a:b', " + good + "}":                "want enter or exit, of a syscall",
+		"{kind: mmap, part: in, " + good + "}":                                "want enter or exit",
+		"{kind: mmap, part: exit, " + good + "}":                              "with the result",
+		"{kind: fork, " + good + "}":                                          "the id of the child",
+		"clock: wall\nlines: [{kind: exit, " + good + "}]":                    "want boottime",
+		"skip: ['(']\nlines: [{kind: exit, " + good + "}]":                    "skip:",
+		"{kind: exit, " + good + "}\n---\nx: 1":                               "one document",
+	} {
+		f, err := ParseFormat([]byte(spec), "spec")
+		if f != nil || !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v; want %q", spec, err, says)
+		}
+	}
+}
