@@ -37,11 +37,11 @@ type bpftraceStream struct {
 	bad      int64
 	firstBad error
 
-	first, newest int64   // ns; first is -1 before the first event
-	lastOn        []int64 // by CPU, the time of its last event, -1 for none
-	lost          *assemble.Record
-	maps          []*assemble.Record // mappings of before the first event
-	files         files
+	first  int64 // ns, -1 before the first event
+	losses losses
+	lost   *assemble.Record   // a loss that waits for the next event
+	maps   []*assemble.Record // mappings of before the first event
+	files  files
 }
 
 func openBpftrace(ctx context.Context, in *input) (Stream, error) {
@@ -135,7 +135,7 @@ func (s *bpftraceStream) read() error {
 		s.asm.Release(r)
 	}
 	if s.records++; s.records%advanceEvery == 0 {
-		s.asm.Advance(s.newest - bpftraceSlack)
+		s.asm.Advance(s.losses.newest - bpftraceSlack)
 		s.in.progress(s.p.Position())
 		if s.ctx.Err() != nil {
 			return context.Cause(s.ctx)
@@ -157,14 +157,16 @@ func (s *bpftraceStream) take(r *assemble.Record) {
 		s.maps = append(s.maps, r)
 		return
 	case r.Kind == traces.Map && r.Time == 0:
-		r.Time = s.newest
+		r.Time = s.losses.newest
 	}
 	if s.first < 0 {
 		s.first = r.Time
 		s.placeMaps()
 	}
-	s.first, s.newest = min(s.first, r.Time), max(s.newest, r.Time)
-	s.hear(r)
+	s.first, s.losses.newest = min(s.first, r.Time), max(s.losses.newest, r.Time)
+	if r.Got(traces.ColCPU) {
+		s.losses.heard(r.CPU, r.Time)
+	}
 	s.placeLoss()
 	s.asm.Add(r)
 }
@@ -178,17 +180,6 @@ func (s *bpftraceStream) placeMaps() {
 	s.maps = nil
 }
 
-// hear notes when each CPU was last heard of.
-func (s *bpftraceStream) hear(r *assemble.Record) {
-	if !r.Got(traces.ColCPU) {
-		return
-	}
-	for int(r.CPU) >= len(s.lastOn) {
-		s.lastOn = append(s.lastOn, -1)
-	}
-	s.lastOn[r.CPU] = max(s.lastOn[r.CPU], r.Time)
-}
-
 // lose keeps a loss until the next event is known. bpftrace does not tell the CPU:
 // it happened after the last event of any of them, and before the next, which is of
 // the CPU whose buffer was full.
@@ -198,12 +189,10 @@ func (s *bpftraceStream) lose(r *assemble.Record) {
 		s.asm.Release(r)
 		return
 	}
-	since := max(s.first, 0)
-	heard := slices.DeleteFunc(slices.Clone(s.lastOn), func(t int64) bool { return t < 0 })
-	if len(heard) > 0 {
-		since = slices.Min(heard)
+	r.Dur = s.losses.since() // until it is placed
+	if len(s.losses.lastOn) == 0 {
+		r.Dur = max(s.first, 0)
 	}
-	r.Dur = since // until it is placed
 	s.lost = r
 }
 
@@ -213,7 +202,7 @@ func (s *bpftraceStream) placeLoss() {
 	if r == nil {
 		return
 	}
-	r.Time, r.Dur = s.newest, s.newest-r.Dur
+	r.Time, r.Dur = s.losses.newest, s.losses.newest-r.Dur
 	r.Has |= traces.ColDur
 	s.asm.Add(r)
 	s.lost = nil
@@ -226,7 +215,7 @@ func (s *bpftraceStream) end() {
 	s.placeLoss()
 	if s.stderr != nil && s.stderr.Lost > 0 {
 		r := s.asm.Record()
-		r.Kind, r.Time, r.Dur, r.Ret = traces.Lost, s.newest, s.newest-max(s.first, 0), s.stderr.Lost
+		r.Kind, r.Time, r.Dur, r.Ret = traces.Lost, s.losses.newest, s.losses.newest-max(s.first, 0), s.stderr.Lost
 		r.Has = traces.ColDur | traces.ColRet
 		s.asm.Add(r)
 	}

@@ -41,11 +41,17 @@ func (l *losses) rest(r *assemble.Record) bool {
 	if l.total <= l.seen {
 		return false
 	}
+	r.Kind, r.Time, r.Dur, r.Ret = traces.Lost, l.newest, l.newest-l.since(), l.total-l.seen
+	r.Has = traces.ColDur | traces.ColRet
+	return true
+}
+
+// since is when the CPU that was longest silent was heard of: a loss on a CPU that is
+// not told may reach back to there.
+func (l *losses) since() int64 {
 	since := l.newest
 	for _, last := range l.lastOn {
 		since = min(since, last)
 	}
-	r.Kind, r.Time, r.Dur, r.Ret = traces.Lost, l.newest, l.newest-since, l.total-l.seen
-	r.Has = traces.ColDur | traces.ColRet
-	return true
+	return since
 }
