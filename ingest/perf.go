@@ -23,7 +23,10 @@ type perfStream struct {
 	asm      *assemble.Assembler
 	decoders []*decoder // by Event.Index, nil until the event was met
 	pipe     bool
-	ended    bool
+	queue    perfQueue
+	held     perfdata.Record // one that comes out of it
+	ended    bool            // the input is; flushed: and all of it is taken in
+	flushed  bool
 
 	newest, flush int64 // ns: of this round, and of the round before
 	losses        losses
@@ -110,10 +113,7 @@ const progressEvery = 1 << 14
 // Next is part of traces.Stream.
 func (s *perfStream) Next(ev *traces.Event) error {
 	for s.asm == nil || !s.asm.Next(ev) {
-		if s.ended {
-			return io.EOF
-		}
-		if err := s.read(); err != nil {
+		if err := s.step(); err != nil {
 			return err
 		}
 	}
@@ -122,7 +122,31 @@ func (s *perfStream) Next(ev *traces.Event) error {
 	return nil
 }
 
-// read takes in one record.
+// step takes in the next record in order, or reads one more.
+func (s *perfStream) step() error {
+	if h := s.queue.pop(); h != nil {
+		err := s.r.Decode(&s.held, h.typ, h.misc, h.offset, s.queue.body(h))
+		if err == nil {
+			s.take(&s.held)
+		}
+		s.queue.done(h)
+		return err
+	}
+	switch {
+	case !s.ended:
+		return s.read()
+	case s.flushed:
+		return io.EOF
+	}
+	s.flushed = true
+	if r := s.asm.Record(); s.losses.rest(r) {
+		s.asm.Place(r)
+	}
+	s.asm.Flush()
+	return nil
+}
+
+// read takes a record out of the file, to be put in order.
 func (s *perfStream) read() error {
 	err := s.r.Next(&s.rec)
 	switch {
@@ -153,7 +177,11 @@ func (s *perfStream) read() error {
 			return err
 		}
 	}
-	s.take(&s.rec)
+	s.newest = max(s.newest, int64(s.rec.Time))
+	s.queue.add(&s.rec, s.r.Body())
+	if s.queue.full() {
+		s.queue.half()
+	}
 	return nil
 }
 
@@ -171,10 +199,7 @@ func (s *perfStream) end() error {
 			return err
 		}
 	}
-	if r := s.asm.Record(); s.losses.rest(r) {
-		s.asm.Add(r)
-	}
-	s.asm.Flush()
+	s.queue.all()
 	s.in.progress(s.r.Position())
 	return nil
 }
@@ -183,15 +208,14 @@ func (s *perfStream) end() error {
 // the newest record of the pass before is complete (ordered_events__flush,
 // OE_FLUSH__ROUND).
 func (s *perfStream) round() {
-	if s.asm != nil && s.flush > 0 {
-		s.asm.Advance(s.flush)
+	if s.flush > 0 {
+		s.queue.advance(s.flush)
 	}
 	s.flush = s.newest
 }
 
 // take makes an assembler's record of rec.
 func (s *perfStream) take(rec *perfdata.Record) {
-	s.newest = max(s.newest, int64(rec.Time))
 	if rec.Guest() {
 		s.guests++
 		return
@@ -273,7 +297,7 @@ func newDecoder(ev *perfdata.Event) *decoder {
 	case traces.Exec:
 		d.path = ev.Format.Field("filename")
 	case traces.Hit, traces.Ret, traces.Arrive:
-		d.name = ev.Format.System + ":" + ev.Format.Name
+		d.name = assemble.ProbeName(ev.Format.System + ":" + ev.Format.Name)
 		if d.ip = ev.Format.Field(assemble.FieldIP); d.ip == nil {
 			d.ip = ev.Format.Field(assemble.FieldFunc)
 		}
@@ -329,7 +353,7 @@ func (s *perfStream) sample(rec *perfdata.Record) {
 			r.UserIP = r.Chain[r.ChainUser]
 		}
 	}
-	s.asm.Add(r)
+	s.asm.Place(r)
 }
 
 // protExec is PROT_READ|PROT_EXEC: what a mapping record without rights is of.
@@ -362,7 +386,7 @@ func (s *perfStream) mapping(rec *perfdata.Record) {
 	if r.BuildID != "" {
 		r.Has |= traces.ColBuildID
 	}
-	s.asm.Add(r)
+	s.asm.Place(r)
 }
 
 func (s *perfStream) comm(rec *perfdata.Record) {
@@ -373,7 +397,7 @@ func (s *perfStream) comm(rec *perfdata.Record) {
 	if !rec.Exec {
 		r.Phase = assemble.Naming
 	}
-	s.asm.Add(r)
+	s.asm.Place(r)
 }
 
 func (s *perfStream) task(rec *perfdata.Record) {
@@ -393,7 +417,7 @@ func (s *perfStream) task(rec *perfdata.Record) {
 		r.Has |= traces.ColRet | traces.ColFlags
 	}
 	r.Has |= traces.ColPID | traces.ColTID
-	s.asm.Add(r)
+	s.asm.Place(r)
 }
 
 // lost makes a row of a loss.
@@ -403,7 +427,7 @@ func (s *perfStream) lost(rec *perfdata.Record) {
 	r.Ret = int64(rec.Count)
 	r.Has |= traces.ColRet
 	s.losses.span(r)
-	s.asm.Add(r)
+	s.asm.Place(r)
 }
 
 // clocks names what perf's time stamps may be of (enum in include/uapi/linux/time.h).

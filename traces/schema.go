@@ -8,14 +8,14 @@ import (
 // their encodings from it. Rows themselves go through the columns table, never
 // through this type.
 //
-// Sorted columns are delta-encoded, columns that repeat few values have a
-// dictionary, and the rest is left to zstd.
+// Sorted columns and numbers that repeat are delta-encoded, which takes less time
+// than to look them up in a dictionary; names have one, and the rest is left to zstd.
 type row struct {
 	TimeNs   int64    `parquet:"time_ns,delta"`
 	Seq      int64    `parquet:"seq,delta"`
-	CPU      int32    `parquet:"cpu,optional,dict"`
-	PID      int32    `parquet:"pid,optional,dict"`
-	TID      int32    `parquet:"tid,optional,dict"`
+	CPU      int32    `parquet:"cpu,optional,delta"`
+	PID      int32    `parquet:"pid,optional,delta"`
+	TID      int32    `parquet:"tid,optional,delta"`
 	Comm     string   `parquet:"comm,optional,dict"`
 	Kind     string   `parquet:"kind,dict"`
 	DurNs    int64    `parquet:"dur_ns,optional"`
@@ -24,22 +24,22 @@ type row struct {
 	Pgoff    uint64   `parquet:"pgoff,optional"`
 	NewAddr  uint64   `parquet:"new_addr,optional"`
 	NewLen   uint64   `parquet:"new_len,optional"`
-	Prot     int32    `parquet:"prot,optional,dict"`
-	Flags    int32    `parquet:"flags,optional,dict"`
-	Advice   int32    `parquet:"advice,optional,dict"`
+	Prot     int32    `parquet:"prot,optional,delta"`
+	Flags    int32    `parquet:"flags,optional,delta"`
+	Advice   int32    `parquet:"advice,optional,delta"`
 	Ret      int64    `parquet:"ret,optional"`
-	DevMajor int32    `parquet:"dev_major,optional,dict"`
-	DevMinor int32    `parquet:"dev_minor,optional,dict"`
-	Inode    uint64   `parquet:"inode,optional,dict"`
-	InodeGen uint64   `parquet:"inode_gen,optional,dict"`
+	DevMajor int32    `parquet:"dev_major,optional,delta"`
+	DevMinor int32    `parquet:"dev_minor,optional,delta"`
+	Inode    uint64   `parquet:"inode,optional,delta"`
+	InodeGen uint64   `parquet:"inode_gen,optional,delta"`
 	Path     string   `parquet:"path,optional,dict"`
 	BuildID  string   `parquet:"build_id,optional,dict"`
 	Probe    string   `parquet:"probe,optional,dict"`
-	Mm       uint64   `parquet:"mm,optional,dict"`
+	Mm       uint64   `parquet:"mm,optional,delta"`
 	Write    bool     `parquet:"write,optional"`
 	InUprobe bool     `parquet:"in_uprobe,optional"`
 	Stack    []string `parquet:"stack,list,optional" parquet-element:",dict"`
-	Src      int32    `parquet:"src,optional,dict"`
+	Src      int32    `parquet:"src,optional,delta"`
 	SrcPos   int64    `parquet:"src_pos,optional,delta"`
 }
 

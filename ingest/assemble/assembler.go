@@ -46,6 +46,8 @@ type Assembler struct {
 	symbols Symbolizer
 	counts  Counts
 
+	lookups []maybeLookup // whose lock is released, in order of that
+
 	free     []*Record
 	input    uint64
 	latest   int64     // time of the latest record added
@@ -65,8 +67,19 @@ type Assembler struct {
 	kernelFrames map[uint64]string
 	stacks       map[uint64]namedChain
 	seed         maphash.Seed
-	probes       map[string]string // names of probes, as recorded and as rows have them
 	scratch      []byte
+}
+
+// lookupWait is how long after its lock was released a lock_start waits for the hit
+// that it was the lookup of, in ns. Only preemption lies between them, while a
+// thread that goes to sleep may hit again at any time or never.
+const lookupWait = 100_000_000
+
+// maybeLookup is a lock_start that waits, and when its lock was released.
+type maybeLookup struct {
+	thread          *thread
+	row             *Record
+	start, released int64 // ns
 }
 
 // thread is what is known of a thread.
@@ -96,7 +109,7 @@ const (
 func New(o Options) *Assembler {
 	return &Assembler{
 		options: o, symbols: o.Symbols, threads: map[int32]*thread{}, processes: map[int32]*process{},
-		kernelFrames: map[uint64]string{}, probes: map[string]string{}, stacks: map[uint64]namedChain{}, seed: maphash.MakeSeed(), past: minTime, latest: minTime,
+		kernelFrames: map[uint64]string{}, stacks: map[uint64]namedChain{}, seed: maphash.MakeSeed(), past: minTime, latest: minTime,
 	}
 }
 
@@ -139,6 +152,10 @@ func (a *Assembler) Add(r *Record) {
 		a.Advance(a.unsort[len(a.unsort)/2].Time)
 	}
 }
+
+// Place takes in the next record in order, for sources that put theirs in order
+// themselves. The Assembler then owns it.
+func (a *Assembler) Place(r *Record) { a.place(r) }
 
 // Advance says that no record earlier than t will come any more.
 func (a *Assembler) Advance(t int64) {
@@ -236,6 +253,12 @@ func (a *Assembler) place(r *Record) {
 		}
 	}
 	a.past, a.pastCPU = r.Time, r.cpu()
+	for len(a.lookups) > 0 && a.lookups[0].released < a.past-lookupWait {
+		if l := &a.lookups[0]; l.thread.lookup == l.row && l.row.Time == l.start {
+			a.notLookup(l.thread)
+		}
+		a.lookups = a.lookups[1:]
+	}
 	t := a.thread(r)
 	a.name(r, t)
 	if t != nil {
@@ -293,10 +316,13 @@ func (a *Assembler) row(r *Record, t *thread) {
 	switch r.Kind {
 	case traces.Hit, traces.Ret:
 		a.hits++
-		r.Probe = a.probeName(r.Probe)
 		a.hit(r, t)
 	case traces.LockStart:
 		a.lockStart(r, t)
+	case traces.LockReleased:
+		if t != nil && t.lookup != nil {
+			a.lookups = append(a.lookups, maybeLookup{t, t.lookup, t.lookup.Time, r.Time})
+		}
 	case traces.Map:
 		a.mapped(r)
 	case traces.Lost:

@@ -6,6 +6,7 @@
 //     a syscall, and which field goes into which column.
 //  2. The parser fills a [Record] and gives it to [Assembler.Add], in the order of
 //     its input.
+//     Or, in order already, to [Assembler.Place].
 //  3. [Assembler.Advance] says up to which time the input is complete. Records up
 //     to there are put in order of time, CPU and input.
 //  4. In that order they become rows. A syscall's row takes its place at the entry

@@ -142,13 +142,6 @@ func KernelAddress(addr uint64) bool { return addr>>63 != 0 }
 // its process.
 var captureGroup = regexp.MustCompile(`^replay_[0-9]+:`)
 
-// probeName leaves the process of a capture out of a probe's name, so that the
-// same probe has the same name in the next capture.
-func (a *Assembler) probeName(recorded string) string {
-	name, ok := a.probes[recorded]
-	if !ok {
-		name = captureGroup.ReplaceAllString(recorded, "replay:")
-		a.probes[recorded] = name
-	}
-	return name
-}
+// ProbeName leaves the process of a capture out of a probe's name, so that the same
+// probe has the same name in the next capture.
+func ProbeName(recorded string) string { return captureGroup.ReplaceAllString(recorded, "replay:") }

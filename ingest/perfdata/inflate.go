@@ -117,12 +117,12 @@ func (f *inflater) next(r *Reader, rec *Record) ([]byte, error) {
 		out := f.out[f.used:]
 		if len(out) >= recordHeaderSize {
 			if want = sizeOf(out); want < recordHeaderSize {
-				rec.start(out, f.offset)
+				rec.start(typeOf(out), miscOf(out), f.offset)
 				return nil, r.badSize(rec, want)
 			}
 		}
 		if len(out) >= want {
-			rec.start(out, f.offset)
+			rec.start(typeOf(out), miscOf(out), f.offset)
 			r.inflated = true
 			f.used += want
 			return out[recordHeaderSize:want], nil

@@ -21,6 +21,7 @@ type Reader struct {
 	names   map[string]string
 	plan    *plan
 
+	body     []byte // of the record that Next returned last
 	chain    []uint64
 	inflater *inflater
 	inflated bool // the current record came out of a compressed one
@@ -95,6 +96,7 @@ func (r *Reader) Next(rec *Record) error {
 		if err == nil {
 			if rec.Type.decoded() {
 				if err = r.decode(rec, body); err == nil {
+					r.body = body
 					return nil
 				}
 			} else {
@@ -148,7 +150,7 @@ func (r *Reader) nextBody(rec *Record) ([]byte, error) {
 	if len(head) < recordHeaderSize {
 		return nil, r.ending(len(head), "record header", recordHeaderSize)
 	}
-	rec.start(head, offset)
+	rec.start(typeOf(head), miscOf(head), offset)
 	size := sizeOf(head)
 	if size < recordHeaderSize {
 		return nil, r.badSize(rec, size)

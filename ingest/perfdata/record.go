@@ -41,12 +41,11 @@ type Record struct {
 
 // start begins a record from its header. It clears what the record before may have
 // set, which for a sample is the first half: most records are samples.
-func (rec *Record) start(head []byte, offset int64) {
+func (rec *Record) start(typ Type, misc uint16, offset int64) {
 	if rec.Type != Sample {
 		*rec = Record{}
 	}
-	rec.Type, rec.Misc = Type(binary.LittleEndian.Uint32(head)), binary.LittleEndian.Uint16(head[4:])
-	rec.Offset = offset
+	rec.Type, rec.Misc, rec.Offset = typ, misc, offset
 	rec.HasID, rec.Event, rec.Time, rec.CPU, rec.PID, rec.TID = false, nil, 0, -1, -1, -1
 	rec.IP, rec.Addr, rec.Period, rec.Callchain, rec.Raw = 0, 0, 0, nil, nil
 }
@@ -92,6 +91,16 @@ func (r *Record) Chain(buf []uint64) (chain []uint64, user int) {
 		user = len(buf)
 	}
 	return buf, user
+}
+
+// Body is what Decode takes to make the record again that Next returned last.
+func (r *Reader) Body() []byte { return r.body }
+
+// Decode makes a record again of its body, kept since Next returned it, and of its
+// type, misc and offset.
+func (r *Reader) Decode(rec *Record, typ Type, misc uint16, offset int64, body []byte) error {
+	rec.start(typ, misc, offset)
+	return r.decode(rec, body)
 }
 
 // decode fills rec from a record's body.

@@ -98,5 +98,7 @@ func (s *source) failure() error {
 // recordHeaderSize is the size of a perf_event_header: type, misc, size.
 const recordHeaderSize = 8
 
-// sizeOf is the size in a record's header.
-func sizeOf(head []byte) int { return int(binary.LittleEndian.Uint16(head[6:])) }
+// What a record's header says.
+func typeOf(head []byte) Type   { return Type(binary.LittleEndian.Uint32(head)) }
+func miscOf(head []byte) uint16 { return binary.LittleEndian.Uint16(head[4:]) }
+func sizeOf(head []byte) int    { return int(binary.LittleEndian.Uint16(head[6:])) }

@@ -68,6 +68,7 @@ type Parser struct {
 type point struct {
 	tp    *assemble.Tracepoint // nil: not known before its fields, or of no use
 	probe bool                 // a dynamic event, if its fields say so
+	name  string               // of a probe, as rows have it
 }
 
 // New returns a Parser of the text from in. The name is for messages.
@@ -375,7 +376,7 @@ func (p *Parser) point(h *header) *point {
 	if tp, ok := assemble.Lookup(name, nil); ok {
 		pt.tp = tp
 	} else {
-		pt.probe = len(h.rest) > 0 && h.rest[0] == '('
+		pt.probe, pt.name = len(h.rest) > 0 && h.rest[0] == '(', assemble.ProbeName(name)
 	}
 	p.points[name] = pt
 	return pt
@@ -401,7 +402,7 @@ func (p *Parser) probeHit(r *assemble.Record, h *header) (used bool, want string
 		p.Unused[string(h.event)]++ // a kprobe
 		return false, ""
 	}
-	r.Kind, r.Addr, r.Probe = tp.Kind, addr, p.intern(h.event)
+	r.Kind, r.Addr, r.Probe = tp.Kind, addr, p.point(h).name
 	r.Has |= traces.ColAddr | traces.ColProbe
 	return true, ""
 }
