@@ -123,6 +123,9 @@ func (s *scriptStream) Meta() traces.Meta {
 	if s.p.Micro {
 		m.Warnings = append(m.Warnings, "times have microseconds only, too coarse to tell who met whom: print with perf script --ns")
 	}
+	if n := s.p.NoThread; n > 0 {
+		m.Warnings = append(m.Warnings, fmt.Sprintf("%d lines do not say which thread they are of, so that syscalls have no result: print with perf script -F +tid", n))
+	}
 	if s.bad > 0 {
 		m.Warnings = append(m.Warnings, fmt.Sprintf("%d bad lines were skipped, the first: %v", s.bad, s.firstBad))
 	}

@@ -1,0 +1,163 @@
+package perfscript
+
+import "bytes"
+
+// header is the part of a line before the event's fields.
+type header struct {
+	comm     []byte
+	thread   bool  // ids are shown
+	pid, tid int64 // -1: not shown, or of no thread
+	cpu      int64 // -1: not shown
+	time     int64 // ns
+	digits   int   // of its fraction
+	event    []byte
+	rest     []byte
+}
+
+// splitHeader takes a line apart around its time stamp, which is the first number
+// with a point that ends in a colon, stands behind the ids and before an event.
+func splitHeader(line []byte) (header, bool) {
+	if h, ok := splitAtTime(line, true); ok {
+		return h, true
+	}
+	return splitAtTime(line, false) // perf script -F without tid and pid
+}
+
+func splitAtTime(line []byte, ids bool) (h header, ok bool) {
+	for at := 0; ; {
+		i := bytes.IndexByte(line[at:], ':')
+		if i < 0 {
+			return h, false
+		}
+		end := at + i
+		at = end + 1
+		if at < len(line) && line[at] != ' ' {
+			continue
+		}
+		h.pid, h.tid, h.cpu = -1, -1, -1
+		start, ok := h.timeBefore(line, end)
+		if ok && h.before(line[:skipBlanksBack(line, start)], ids) && h.eventOf(line[skipBlanks(line, at):]) {
+			return h, true
+		}
+	}
+}
+
+// timeBefore reads the seconds with a fraction that end before b[end], and returns
+// where they start.
+func (h *header) timeBefore(b []byte, end int) (start int, ok bool) {
+	point := end
+	for point > 0 && isDigit(b[point-1]) {
+		point--
+	}
+	h.digits = end - point
+	if point == 0 || b[point-1] != '.' || h.digits == 0 || h.digits > 9 {
+		return 0, false
+	}
+	start = point - 1
+	for start > 0 && isDigit(b[start-1]) {
+		start--
+	}
+	if start > 0 && b[start-1] != ' ' {
+		return 0, false
+	}
+	sec, ok := parseDec(b[start : point-1])
+	if !ok || sec > 1<<33 {
+		return 0, false
+	}
+	frac, _ := parseDec(b[point:end])
+	for range 9 - h.digits {
+		frac *= 10
+	}
+	h.time = sec*1e9 + frac
+	return start, true
+}
+
+// before reads what stands before the time: name, pid/tid or one of them, [cpu].
+// The name and the CPU may be missing, ids only where they are not asked for.
+func (h *header) before(b []byte, ids bool) bool {
+	if n := len(b); n > 0 && b[n-1] == ']' {
+		open := n - 1
+		for open > 0 && isDigit(b[open-1]) {
+			open--
+		}
+		if open == 0 || b[open-1] != '[' {
+			return false
+		}
+		cpu, ok := parseDec(b[open : n-1])
+		if !ok || cpu >= CPUMax {
+			return false
+		}
+		h.cpu = cpu
+		b = b[:skipBlanksBack(b, open-1)]
+	}
+	if h.thread = ids; ids {
+		start, ok := h.ids(b)
+		if !ok {
+			return false
+		}
+		b = b[:skipBlanksBack(b, start)]
+	}
+	h.comm = b[skipBlanks(b, 0):]
+	return true
+}
+
+// ids reads the process and thread at the end of b, and returns where they start.
+func (h *header) ids(b []byte) (start int, ok bool) {
+	start = len(b)
+	slash := -1
+	for start > 0 && b[start-1] != ' ' {
+		start--
+		if b[start] == '/' {
+			slash = start
+		}
+	}
+	if slash < 0 {
+		h.tid, ok = parseID(b[start:])
+	} else if h.pid, ok = parseID(b[start:slash]); ok {
+		h.tid, ok = parseID(b[slash+1:])
+	}
+	return start, ok
+}
+
+// eventOf splits what stands after the time: perhaps a period, the event, fields.
+func (h *header) eventOf(b []byte) bool {
+	end := tokenEnd(b)
+	if _, period := parseDec(b[:end]); period {
+		b = b[skipBlanks(b, end):]
+		end = tokenEnd(b)
+	}
+	if bytes.HasPrefix(b, []byte("PERF_RECORD_")) {
+		h.event, h.rest = b, b
+		return true
+	}
+	system := bytes.IndexByte(b[:end], ':')
+	if system <= 0 || end < system+2 || b[end-1] != ':' {
+		return false
+	}
+	h.event, h.rest = b[:end-1], b[skipBlanks(b, end):]
+	return true
+}
+
+// tokenEnd is where the first word of b ends.
+func tokenEnd(b []byte) int {
+	if i := bytes.IndexByte(b, ' '); i >= 0 {
+		return i
+	}
+	return len(b)
+}
+
+// skipBlanks is where text goes on from b[i], len(b) at the end.
+func skipBlanks(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\t') {
+		i++
+	}
+	return i
+}
+
+// skipBlanksBack is where text before b[i] ends.
+func skipBlanksBack(b []byte, i int) int {
+	for i > 0 && b[i-1] == ' ' {
+		i--
+	}
+	return i
+}
