@@ -253,3 +253,30 @@ func TestStderr(t *testing.T) {
 		t.Errorf("%+v, %v", s, err)
 	}
 }
+
+func BenchmarkParser(b *testing.B) {
+	text := strings.Repeat(sample, 1000)
+	for name, in := range map[string]struct {
+		text string
+		make func(*bufio.Reader, string, *Format) *Parser
+	}{"text": {text, New}, "json": {asJSON(text), NewJSON}} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(in.text)))
+			records := 0
+			for b.Loop() {
+				p := in.make(bufio.NewReaderSize(strings.NewReader(in.text), 1<<16), "out", nil)
+				for {
+					var r assemble.Record
+					if _, err := p.Next(&r); errors.Is(err, io.EOF) {
+						break
+					} else if err != nil {
+						b.Fatal(err)
+					}
+					records++
+				}
+			}
+			b.ReportMetric(float64(records)/b.Elapsed().Seconds(), "records/s")
+		})
+	}
+}
