@@ -38,7 +38,7 @@ type perfStream struct {
 }
 
 func openPerfData(ctx context.Context, in *input) (Stream, error) {
-	s := &perfStream{in: in, ctx: ctx, unused: map[string]int64{}}
+	s := &perfStream{in: in, ctx: ctx, queue: newPerfQueue(in.size), unused: map[string]int64{}}
 	var err error
 	if in.file != nil && !isPipeHeader(in.prefix) {
 		s.r, err = perfdata.New(in.file, in.size, in.path)

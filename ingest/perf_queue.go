@@ -52,6 +52,16 @@ func (h *heldRecord) before(o *heldRecord) bool {
 	return h.cpu < o.cpu
 }
 
+// recordBytes is what a record of a perf.data file takes at least, mostly.
+const recordBytes = 80
+
+// newPerfQueue makes a queue for a file of the size, 0 where that is unknown: memory
+// that grows is memory that is touched twice.
+func newPerfQueue(size int64) perfQueue {
+	n := min(size/recordBytes, queueMax/recordBytes)
+	return perfQueue{held: make([]heldRecord, 0, n), other: make([]heldRecord, 0, n)}
+}
+
 // add keeps a record with its body.
 func (q *perfQueue) add(rec *perfdata.Record, body []byte) {
 	s := q.room(len(body))

@@ -16,14 +16,10 @@ import (
 
 // gcPercent trades memory for time: what a command holds is bounded anyway, and
 // most of it lives as long as the command.
-const (
-	gcPercent   = 300
-	memoryLimit = 512 << 20 // bytes, from where on memory counts for more than time
-)
+const gcPercent = 200
 
 func main() {
 	debug.SetGCPercent(gcPercent)
-	debug.SetMemoryLimit(memoryLimit)
 	// A reader that has seen enough, such as head, is an error of the write, so
 	// that temporary files go away. Notify, unlike Ignore, is not inherited.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
