@@ -137,6 +137,22 @@ func TestMessages(t *testing.T) {
 	}
 }
 
+func TestStacks(t *testing.T) {
+	const bpftraceMode = "5 7\n        find_active_uprobe_rcu+230\n        asm_exc_int3+22\n\n5 7\n"
+	f, err := ParseFormat([]byte(`{kind: lock_start, line: '^ *(?P<time_ns>\d+) (?P<tid>\d+)$'}`), "spec")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rows, bad := parseText(bpftraceMode, f)
+	if len(bad) > 0 || len(rows) != 2 || !strings.Contains(rows[0], `stack=["find_active_uprobe_rcu+0xe6 ([unknown])","asm_exc_int3+0x16 ([unknown])"]`) || strings.Contains(rows[1], "stack") {
+		t.Errorf("%q %v", rows, bad)
+	}
+	_, rows, bad = parseText("5 7\n         6 7\n", f)
+	if len(bad) > 0 || len(rows) != 2 {
+		t.Errorf("an event that is padded: %q %v", rows, bad)
+	}
+}
+
 func TestDocuments(t *testing.T) {
 	printed := asJSON(hit)
 	tests := []struct {

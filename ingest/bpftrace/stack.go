@@ -8,9 +8,9 @@ import (
 	"github.com/replay/replay/traces"
 )
 
-// stack reads the frames that follow an event, each on a line of its own after a
-// tab: ADDRESS SYMBOL+OFFSET of the kernel, with (MODULE) of the program
-// (format_stack_perf in bpftrace.cpp).
+// stack reads the frames that follow an event, each on a line of its own: after a tab
+// ADDRESS SYMBOL+OFFSET of the kernel, with (MODULE) of the program, or after eight
+// blanks SYMBOL+OFFSET alone (get_stack in bpftrace.cpp, modes perf and bpftrace).
 func (p *Parser) stack(r *assemble.Record) {
 	p.frames, p.key = p.frames[:0], p.key[:0]
 	for {
@@ -19,7 +19,7 @@ func (p *Parser) stack(r *assemble.Record) {
 			p.failed = err
 			break
 		}
-		if len(line) > 0 && (line[0] != '\t' || lossEnds(line) && lostLine.Match(line)) {
+		if len(line) > 0 && !p.isFrame(line) {
 			p.held, p.hasHeld = line, true
 			break
 		}
@@ -45,6 +45,13 @@ func (p *Parser) stack(r *assemble.Record) {
 	r.Has |= traces.ColStack
 }
 
+func (p *Parser) isFrame(line []byte) bool {
+	if lossEnds(line) && lostLine.Match(line) {
+		return false // printed into the stack
+	}
+	return line[0] == '\t' || bytes.HasPrefix(line, []byte("        ")) && !p.isEvent(line)
+}
+
 const kernelModule = "([kernel.kallsyms])"
 
 // frame is a line of a stack as the store has it: symbol+0xoff (module), or
@@ -53,7 +60,10 @@ func (p *Parser) frame(r *assemble.Record, frame []byte) string {
 	text, rest, _ := bytes.Cut(frame, []byte{' '})
 	addr, err := strconv.ParseUint(string(text), 16, 64)
 	if err != nil {
-		return p.intern(frame) // what is no address is left as it is
+		if name, offset, ok := cutOffset(frame); ok {
+			return p.intern([]byte(name + "+0x" + strconv.FormatUint(offset, 16) + " ([unknown])"))
+		}
+		return p.intern(frame)
 	}
 	symbol, module := rest, []byte("([unknown])")
 	switch open := bytes.LastIndex(rest, []byte(" (")); {
