@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	"github.com/replay/replay/ingest/assemble"
@@ -20,7 +21,7 @@ const textSlack = 100_000_000
 type scriptStream struct {
 	in       *input
 	ctx      context.Context
-	p        *perfscript.Parser
+	ahead    *lineReader
 	asm      *assemble.Assembler
 	newest   int64
 	records  int64
@@ -33,10 +34,9 @@ type scriptStream struct {
 func isPerfScript(prefix []byte) bool { return perfscript.Is(prefix) }
 
 func openPerfScript(ctx context.Context, in *input) (Stream, error) {
-	return &scriptStream{
-		in: in, ctx: ctx, p: perfscript.New(in.reader, in.path),
-		asm: assemble.New(assemble.Options{Fork: true, Exec: true}),
-	}, nil
+	s := &scriptStream{in: in, ctx: ctx, asm: assemble.New(assemble.Options{Fork: true, Exec: true})}
+	s.ahead = newLineReader(perfscript.New(in.reader, in.path), s.asm)
+	return s, nil
 }
 
 // Next is part of traces.Stream.
@@ -61,8 +61,7 @@ func (s *scriptStream) Next(ev *traces.Event) error {
 const advanceEvery = 4096
 
 func (s *scriptStream) read() error {
-	r := s.asm.Record()
-	used, err := s.p.Next(r)
+	r, used, err := s.ahead.next()
 	var bad *perfscript.Error
 	switch {
 	case errors.Is(err, io.EOF):
@@ -77,7 +76,7 @@ func (s *scriptStream) read() error {
 	s.take(r, used && err == nil)
 	if s.records++; s.records%advanceEvery == 0 {
 		s.asm.Advance(s.newest - textSlack)
-		s.in.progress(s.p.Position())
+		s.in.progress(s.ahead.position)
 		if s.ctx.Err() != nil {
 			return context.Cause(s.ctx)
 		}
@@ -104,12 +103,13 @@ func (s *scriptStream) take(r *assemble.Record, used bool) {
 
 func (s *scriptStream) end() error {
 	s.ended = true
-	s.losses.seen, s.losses.total = s.p.Lost, s.p.LostTotal
+	p := s.ahead.parser
+	s.losses.seen, s.losses.total = p.Lost, p.LostTotal
 	if r := s.asm.Record(); s.losses.rest(r) {
 		s.asm.Add(r)
 	}
 	s.asm.Flush()
-	s.in.progress(s.p.Position())
+	s.in.progress(s.ahead.position)
 	return nil
 }
 
@@ -120,28 +120,33 @@ func (s *scriptStream) Meta() traces.Meta {
 		Schema: traces.Schema, Clock: "perf", Lost: c.Lost, Warnings: c.Warnings(),
 		Sources: []traces.Source{{Path: s.in.path, Format: "perf-script"}},
 	}
-	if s.p.Micro {
-		m.Warnings = append(m.Warnings, "times have microseconds only, too coarse to tell who met whom: print with perf script --ns")
-	}
-	if n := s.p.NoThread; n > 0 {
-		m.Warnings = append(m.Warnings, fmt.Sprintf("%d lines do not say which thread they are of, so that syscalls have no result: print with perf script -F +tid", n))
-	}
 	if s.bad > 0 {
 		m.Warnings = append(m.Warnings, fmt.Sprintf("%d bad lines were skipped, the first: %v", s.bad, s.firstBad))
 	}
-	var names []string
-	for name := range s.p.Unused {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		m.Warnings = append(m.Warnings, fmt.Sprintf("%d lines of %s make no rows", s.p.Unused[name], name))
+	if s.ended {
+		m.Warnings = append(m.Warnings, scriptWarnings(s.ahead.parser)...)
 	}
 	return m
 }
 
+// scriptWarnings tells what the whole text lacked.
+func scriptWarnings(p *perfscript.Parser) []string {
+	var w []string
+	if p.Micro {
+		w = append(w, "times have microseconds only, too coarse to tell who met whom: print with perf script --ns")
+	}
+	if n := p.NoThread; n > 0 {
+		w = append(w, fmt.Sprintf("%d lines do not say which thread they are of, so that syscalls have no result: print with perf script -F +tid", n))
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Unused)) {
+		w = append(w, fmt.Sprintf("%d lines of %s make no rows", p.Unused[name], name))
+	}
+	return w
+}
+
 // Close is part of Stream.
 func (s *scriptStream) Close() error {
+	s.ahead.stop()
 	s.in.close()
 	return nil
 }
