@@ -15,31 +15,51 @@ type merged struct {
 	heads   []traces.Event // the next event of each stream
 	ended   []bool
 	seq     int64
-	primed  bool
+	clock   int // the input whose clock all have
 }
 
+// merge reads the first event of each input, and with it what a pipe says of its
+// clock.
 func merge(paths []string, streams []Stream) (Stream, error) {
 	m := &merged{paths: paths, streams: streams, heads: make([]traces.Event, len(streams)), ended: make([]bool, len(streams))}
-	first := streams[0].Meta().Clock
-	for i, s := range streams {
-		if clock := s.Meta().Clock; clock != first {
+	for i := range streams {
+		if err := m.fill(i); err != nil {
 			m.Close()
-			return nil, fmt.Errorf("%s and %s: %w: %s and %s; record all with perf record -k mono", paths[0], paths[i], ErrClock, first, clock)
+			return nil, err
 		}
+	}
+	if err := m.checkClocks(); err != nil {
+		m.Close()
+		return nil, err
 	}
 	return m, nil
 }
 
-// Next is part of traces.Stream.
-func (m *merged) Next(ev *traces.Event) error {
-	if !m.primed {
-		m.primed = true
-		for i := range m.streams {
-			if err := m.fill(i); err != nil {
-				return err
-			}
+// untold is a Stream whose source does not tell its clock: Meta has what it is by
+// default.
+type untold interface{ clockUntold() }
+
+// checkClocks refuses inputs whose clocks differ. Those that do not tell theirs are
+// taken to have that of the others.
+func (m *merged) checkClocks() error {
+	first := -1
+	for i, s := range m.streams {
+		if _, any := s.(untold); any {
+			continue
+		}
+		if first < 0 {
+			first = i
+		}
+		if x, y := m.streams[first].Meta().Clock, s.Meta().Clock; x != y {
+			return fmt.Errorf("%s and %s: %w: %s and %s; record all with perf record -k mono", m.paths[first], m.paths[i], ErrClock, x, y)
 		}
 	}
+	m.clock = max(first, 0)
+	return nil
+}
+
+// Next is part of traces.Stream.
+func (m *merged) Next(ev *traces.Event) error {
 	least := -1
 	for i := range m.streams {
 		if !m.ended[i] && (least < 0 || earlier(&m.heads[i], &m.heads[least])) {
@@ -75,13 +95,16 @@ func (m *merged) fill(i int) error {
 
 // Meta is part of traces.Stream.
 func (m *merged) Meta() traces.Meta {
-	meta := m.streams[0].Meta()
+	meta := m.streams[m.clock].Meta()
 	meta.Sources, meta.Warnings, meta.Lost = nil, nil, 0
 	for i, s := range m.streams {
 		one := s.Meta()
 		meta.CPUs = max(meta.CPUs, one.CPUs)
 		meta.Lost += one.Lost
 		meta.Sources = append(meta.Sources, one.Sources...)
+		if _, any := s.(untold); any && one.Clock != meta.Clock {
+			meta.Warnings = append(meta.Warnings, fmt.Sprintf("%s: it does not tell its clock, which is taken to be %s as of %s", m.paths[i], meta.Clock, m.paths[m.clock]))
+		}
 		for _, w := range one.Warnings {
 			meta.Warnings = append(meta.Warnings, m.paths[i]+": "+w)
 		}

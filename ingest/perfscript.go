@@ -144,6 +144,9 @@ func scriptWarnings(p *perfscript.Parser) []string {
 	return w
 }
 
+// clockUntold is part of untold: text has stamps alone.
+func (s *scriptStream) clockUntold() {}
+
 // Close is part of Stream.
 func (s *scriptStream) Close() error {
 	s.ahead.stop()
