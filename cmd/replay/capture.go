@@ -22,7 +22,7 @@ import (
 
 func captureCommand(e *env) *cli.Command {
 	return &cli.Command{
-		Name: "capture", Usage: "record a program's hits with perf, and make a trace of them", ArgsUsage: "[-- PROGRAM ARGUMENT...]",
+		Name: "capture", Usage: "record a program's hits with perf or bpftrace, and make a trace of them", ArgsUsage: "[-- PROGRAM ARGUMENT...]",
 		Description: "A PROBE is path:function, path:function%return, path:0xoffset (in the file),\n" +
 			"sdt:provider:name (a marker of the program or its libraries; path:sdt:provider:name\n" +
 			"for that of a file), or the group:event of a probe that exists.\n\n" +
@@ -30,6 +30,7 @@ func captureCommand(e *env) *cli.Command {
 			"which ends the recording and keeps what it has.\n\n" +
 			"Examples:\n\n   replay capture --probe libc.so.6:malloc -- ./app\n   replay capture --probe /usr/bin/python3:sdt:python:gc__start -p 1234 -o gc.parquet",
 		Flags: commonFlags(
+			&cli.StringFlag{Name: "tool", Value: string(capture.Perf), Usage: "`TOOL` to record with: perf or bpftrace"},
 			&cli.StringSliceFlag{Name: "probe", Usage: "`PROBE` to record the hits of; may be given several times"},
 			&cli.IntFlag{Name: "pid", Aliases: []string{"p"}, Usage: "record the process `PID` until it ends, or Ctrl-C"},
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "record all processes until the program ends, or Ctrl-C"},
@@ -85,6 +86,12 @@ func (e *env) capture(c *cli.Context) error {
 	return r.ingest(loss)
 }
 
+// What each tool's recording is called, and the format of it.
+var (
+	rawSuffix = map[capture.Tool]string{capture.Perf: ".perf.data", capture.BPFtrace: ".bpftrace.json"}
+	rawFormat = map[capture.Tool]string{capture.Perf: "perf-data", capture.BPFtrace: "bpftrace-json"}
+)
+
 // choose makes options of the flags.
 func (r *recording) choose() error {
 	c := r.c
@@ -92,14 +99,18 @@ func (r *recording) choose() error {
 	if r.trace == "" {
 		r.trace = captureName(c)
 	}
+	tool := capture.Tool(c.String("tool"))
+	if rawFormat[tool] == "" {
+		return usage("--tool %q: want perf or bpftrace", tool)
+	}
 	r.options = capture.Options{
 		Command: c.Args().Slice(), PID: c.Int("pid"), All: c.Bool("all"),
-		Tool: capture.Perf, Stacks: c.Bool("stacks"), NoLocks: c.Bool("no-locks"), Quiet: c.Bool("quiet"),
-		Buffer: c.String("buffer"), Output: strings.TrimSuffix(r.trace, ".parquet") + ".perf.data",
+		Tool: tool, Stacks: c.Bool("stacks"), NoLocks: c.Bool("no-locks"), Quiet: c.Bool("quiet"),
+		Buffer: c.String("buffer"), Output: strings.TrimSuffix(r.trace, ".parquet") + rawSuffix[tool],
 		Group: capture.Group(os.Getpid()), Arrive: r.machine.HasKprobes(),
 	}
 	if r.options.Buffer == "" {
-		r.options.Buffer = capture.DefaultBuffer(runtime.NumCPU())
+		r.options.Buffer = capture.DefaultBuffer(tool, runtime.NumCPU())
 	}
 	if c.Bool("print") {
 		// For any machine: what a process id and this kernel add is left out.
@@ -169,24 +180,14 @@ func (r *recording) record() (err error) {
 	if err := os.Remove(r.options.Output); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err // perf would keep what is there under another name
 	}
-	tracefs := r.machine.Tracefs
-	cleaned, err := tracefs.Clean()
-	for _, name := range cleaned {
-		r.remark(r.c, "removed the probe %s, left by a capture that was killed", name)
-	}
-	if err != nil {
-		return err
-	}
-	guard, err := capture.StartGuard(tracefs, r.stderr, guardName, tracefs.Dir)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, guard.Close()) }()
-	if err := guard.Add(plan.Definitions); err != nil {
-		return err
-	}
-	for i := range plan.Definitions {
-		r.remark(r.c, "added the probe %s until the end of the recording", &plan.Definitions[i])
+	if len(plan.Definitions) > 0 {
+		guard, addErr := r.addProbes(plan.Definitions)
+		if guard != nil {
+			defer func() { err = errors.Join(err, guard.Close()) }()
+		}
+		if addErr != nil {
+			return addErr
+		}
 	}
 	if r.c.Bool("verbose") {
 		r.remark(r.c, "%s", plan.Script(r.trace))
@@ -196,6 +197,26 @@ func (r *recording) record() (err error) {
 		r.remark(r.c, "the program ended with %v", state)
 	}
 	return err
+}
+
+// addProbes defines events, with a guard to remove them.
+func (r *recording) addProbes(defs []capture.Definition) (*capture.Guard, error) {
+	tracefs := r.machine.Tracefs
+	cleaned, err := tracefs.Clean()
+	for _, name := range cleaned {
+		r.remark(r.c, "removed the probe %s, left by a capture that was killed", name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	guard, err := capture.StartGuard(tracefs, r.stderr, guardName, tracefs.Dir)
+	if err != nil {
+		return nil, err
+	}
+	for i := range defs {
+		r.remark(r.c, "adding the probe %s until the end of the recording", &defs[i])
+	}
+	return guard, guard.Add(defs)
 }
 
 // guardName is the hidden command of the process that removes the probes.
@@ -242,7 +263,7 @@ func (r *recording) programOutput() io.Writer {
 func (r *recording) ingest(loss lossLimit) error {
 	ctx, cancel := signal.NotifyContext(context.WithoutCancel(r.c.Context), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	o := ingest.Options{Format: "perf-data", Inlines: r.c.Bool("inlines"), Progress: r.progress(r.c, reading)}
+	o := ingest.Options{Format: rawFormat[r.options.Tool], Inlines: r.c.Bool("inlines"), Progress: r.progress(r.c, reading)}
 	count := newCounter()
 	raw := r.options.Output
 	meta, err := r.store(ctx, []string{raw}, o, r.trace, r.c.Bool("force"), count)

@@ -250,7 +250,13 @@ func TestCaptureEvent(t *testing.T) {
 
 // A process that runs already is recorded until it ends.
 func TestCaptureProcess(t *testing.T) {
-	needLive(t, capture.Perf)
+	for _, tool := range []capture.Tool{capture.Perf, capture.BPFtrace} {
+		t.Run(string(tool), func(t *testing.T) { captureProcess(t, tool) })
+	}
+}
+
+func captureProcess(t *testing.T, tool capture.Tool) {
+	needLive(t, tool)
 	inCountsFolder(t)
 	app := exec.Command("./counts", "200", "w")
 	var out strings.Builder
@@ -261,7 +267,7 @@ func TestCaptureProcess(t *testing.T) {
 	defer app.Process.Kill()
 	waited := make(chan error, 1)
 	go func() { waited <- app.Wait() }() // or it stays a process for perf
-	succeed(t, "capture", "-p", fmt.Sprint(app.Process.Pid), "--probe", "./counts:probed")
+	succeed(t, "capture", "--tool", string(tool), "-p", fmt.Sprint(app.Process.Pid), "--probe", "./counts:probed")
 	if err := <-waited; err != nil {
 		t.Fatal(err)
 	}
@@ -287,6 +293,59 @@ func TestCapturePrinted(t *testing.T) {
 	if capture.ThisMachine().Tracefs.HasEvent(group + ":probed") {
 		t.Error("the script left its probe")
 	}
+}
+
+// bpftrace counts the same as perf, and as the program.
+func TestCaptureBpftrace(t *testing.T) {
+	needLive(t, capture.BPFtrace)
+	inCountsFolder(t)
+	for _, test := range []struct {
+		name, flags, args string
+		check             func(recorded) bool
+	}{
+		{"function", "--probe ./counts:probed", "200", func(r recorded) bool { return r.locks > 0 && r.stacks == 0 }},
+		// bpftrace names the frames of a process only while that lives.
+		{"stacks", "--probe ./counts:probed --stacks --no-locks", "200", func(r recorded) bool { return r.locks == 0 && r.stacks > 0 }},
+		{"return", "--probe ./counts:probed%return", "200", func(r recorded) bool { return r.hits == 0 }},
+		{"offset", "--probe ./counts:" + probedOffset(t), "200", nil},
+		{"all", "-a --probe ./counts:probed", "200", nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			args := strings.Fields("capture --tool bpftrace -f -o t.parquet " + test.flags + " -- ./counts " + test.args)
+			c := parseCounts(t, succeed(t, args...))
+			if r := expect(t, "t.parquet", c, c.hits); test.check != nil && !test.check(r) {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+	noProcesses(t)
+}
+
+// Arguments with blanks reach the program that bpftrace starts.
+func TestCaptureBpftraceArguments(t *testing.T) {
+	needLive(t, capture.BPFtrace)
+	inCountsFolder(t)
+	out := succeed(t, "capture", "--tool", "bpftrace", "-o", "t.parquet", "--probe", "./counts:probed", "--", "sh", "-c", `./counts "$0"; echo "$1"`, "100", `it's "$HOME"`)
+	c := parseCounts(t, out)
+	expect(t, "t.parquet", c, c.hits)
+	if !strings.Contains(out, `it's "$HOME"`+"\n") {
+		t.Errorf("the arguments came as %s", out)
+	}
+}
+
+// The printed script records the same as text, with losses on standard error.
+func TestCaptureBpftraceText(t *testing.T) {
+	needLive(t, capture.BPFtrace)
+	inCountsFolder(t)
+	script := succeed(t, "capture", "--tool", "bpftrace", "--print", "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "200")
+	script = strings.NewReplacer("-f json ", "", "replay ingest", "true", " record.bt\n", " record.bt 2>stderr.txt\n").Replace(script)
+	out, err := exec.Command("sh", "-c", script).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s", err, script, out)
+	}
+	succeed(t, "ingest", "--format", "bpftrace", "--stderr", "stderr.txt", "-o", "t.parquet", "t.bpftrace.json")
+	c := parseCounts(t, string(out))
+	expect(t, "t.parquet", c, c.hits)
 }
 
 // TestCaptureOverflow records a hot loop into a buffer of one page.
@@ -380,15 +439,24 @@ func TestCaptureEnds(t *testing.T) {
 	needLive(t, capture.Perf)
 	inCountsFolder(t)
 	for _, test := range []struct {
+		tool   capture.Tool
+		raw    string
 		signal syscall.Signal
 		code   int
-	}{{syscall.SIGINT, exitOK}, {syscall.SIGTERM, exitOK}, {syscall.SIGKILL, -1}} {
-		t.Run(test.signal.String(), func(t *testing.T) {
-			cmd, stderr := program(t, "capture", "-f", "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "0")
+	}{
+		{capture.Perf, "t.perf.data", syscall.SIGINT, exitOK},
+		{capture.Perf, "t.perf.data", syscall.SIGTERM, exitOK},
+		{capture.Perf, "t.perf.data", syscall.SIGKILL, -1},
+		{capture.BPFtrace, "t.bpftrace.json", syscall.SIGINT, exitOK},
+		{capture.BPFtrace, "t.bpftrace.json", syscall.SIGKILL, -1},
+	} {
+		t.Run(string(test.tool)+" "+test.signal.String(), func(t *testing.T) {
+			needLive(t, test.tool)
+			cmd, stderr := program(t, "capture", "--tool", string(test.tool), "-f", "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "0")
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			waitFor(t, "a recording", func() bool { return size("t.perf.data") > 1<<20 })
+			waitFor(t, "a recording", func() bool { return size(test.raw) > 1<<20 })
 			cmd.Process.Signal(test.signal)
 			cmd.Wait()
 			if code := cmd.ProcessState.ExitCode(); code != test.code {

@@ -13,7 +13,8 @@ import (
 
 // Snapshot writes lines to put in front of those of Script, of what an event cannot
 // tell: the machine, how far apart the clocks are, and the mappings of processes
-// that run already.
+// that run already. Of several processes, those that have ended, or
+// that may not be read, are left out: hits in them get a mapping when they come.
 func Snapshot(w io.Writer, pids ...int) error {
 	var u unix.Utsname
 	boot, mono, err := bothClocks()
@@ -25,6 +26,9 @@ func Snapshot(w io.Writer, pids ...int) error {
 	fmt.Fprintf(&b, "%s clock boottime=%d monotonic=%d\n", Prefix, boot, mono)
 	for _, pid := range pids {
 		maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
+		if len(pids) > 1 && (errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) || errors.Is(err, os.ErrPermission)) {
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("read the mappings of process %d: %w", pid, err)
 		}

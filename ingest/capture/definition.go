@@ -13,6 +13,7 @@ type Definition struct {
 	Return      bool
 	File        string // empty: a kprobe at the function Name
 	Site        Site
+	probe       *Probe // what it was made of
 }
 
 // Event is the name that perf knows the event by.

@@ -49,7 +49,7 @@ func Resolve(p *Probe, program Program) ([]Definition, error) {
 func define(p *Probe, file string, sites []Site) []Definition {
 	var defs []Definition
 	for _, s := range sites {
-		defs = append(defs, Definition{Name: p.name(), Return: p.Return, File: file, Site: s})
+		defs = append(defs, Definition{Name: p.name(), Return: p.Return, File: file, Site: s, probe: p})
 	}
 	return defs
 }

@@ -66,9 +66,14 @@ const (
 )
 
 // DefaultBuffer is a size for the buffer of each CPU: large enough for bursts of
-// hits, small enough that a machine with many CPUs has the memory.
-func DefaultBuffer(cpus int) string {
+// hits, small enough that a machine with many CPUs has the memory. bpftrace gets
+// half: it empties its buffers one after the other, each of them whole, so that
+// their size is how far its events are out of order.
+func DefaultBuffer(tool Tool, cpus int) string {
 	size := bufferMax
+	if tool == BPFtrace {
+		size /= 2
+	}
 	for size > bufferMin && size*cpus > bufferAll {
 		size /= 2
 	}

@@ -69,8 +69,16 @@ func TestMissing(t *testing.T) {
 
 func TestBuffers(t *testing.T) {
 	for cpus, want := range map[int]string{1: "32768K", 64: "32768K", 65: "16384K", 512: "4096K", 1 << 20: "512K"} {
-		if got := DefaultBuffer(cpus); got != want || !validBuffer(got) {
+		if got := DefaultBuffer(Perf, cpus); got != want || !validBuffer(got) {
 			t.Errorf("%d CPUs: %s, want %s", cpus, got, want)
+		}
+	}
+	if got := DefaultBuffer(BPFtrace, 2); got != "16384K" {
+		t.Errorf("bpftrace gets %s", got)
+	}
+	for s, want := range map[string]uint64{"64": 64, "4K": 1, "1B": 1, "5K": 2, "32M": 8192, "32768K": 8192, "1G": 1 << 18, "2047G": 1 << 29} {
+		if got := pages(s); got != want && os.Getpagesize() == 4096 {
+			t.Errorf("%s are %d pages, want %d", s, got, want)
 		}
 	}
 	for s, want := range map[string]bool{

@@ -5,6 +5,42 @@ import "strconv"
 // arriveFunction is what a hit passes before its uprobe is looked up.
 const arriveFunction = "uprobe_notify_resume"
 
+// syscallsTraced are those that change address spaces.
+var syscallsTraced = []string{"mmap", "munmap", "mprotect", "mremap", "brk", "madvise"}
+
+// Tracepoints that a trace is made of, besides its probes.
+var (
+	tasks = []string{"sched:sched_process_fork", "sched:sched_process_exec", "sched:sched_process_exit"}
+	locks = []string{
+		// The stack tells which of them are of uprobe lookups.
+		"mmap_lock:mmap_lock_start_locking/call-graph=fp,max-stack=16/",
+		"mmap_lock:mmap_lock_acquire_returned",
+		"mmap_lock:mmap_lock_released",
+	}
+)
+
+// perfPlan makes the plan of a recording with perf.
+func perfPlan(o *Options, defs []Definition) *Plan {
+	p := &Plan{Definitions: defs, options: o}
+	if o.Arrive {
+		p.Definitions = append(p.Definitions, o.arrive())
+	}
+	var hits []string
+	for i := range o.Probes {
+		if e := o.Probes[i].Event; e != "" {
+			hits = append(hits, e)
+		}
+	}
+	for i := range p.Definitions {
+		hits = append(hits, p.Definitions[i].Event())
+	}
+	p.args = perfArgs(o, hits)
+	return p
+}
+
+// arrive is the kprobe that tells of each hit's arrival.
+func (o *Options) arrive() Definition { return Definition{Group: o.Group, Name: arriveFunction} }
+
 // perfArgs is the command line of perf record.
 func perfArgs(o *Options, hits []string) []string {
 	// One clock with other recorders; -d records mappings of data, too.

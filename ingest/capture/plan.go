@@ -39,24 +39,11 @@ type Options struct {
 // Plan is a recording: what to define before, and what to run.
 type Plan struct {
 	Definitions []Definition
-	Args        []string // the recorder's command line
-	arrive      Definition
-	output      string
+	options     *Options
+	args        []string // the recorder's command line, but for bpftrace's output and program
+	env         string   // what the recorder needs in its environment, as NAME=VALUE
+	program     string   // bpftrace's
 }
-
-// syscallsTraced are those that change address spaces.
-var syscallsTraced = []string{"mmap", "munmap", "mprotect", "mremap", "brk", "madvise"}
-
-// Tracepoints that a trace is made of, besides its probes.
-var (
-	tasks = []string{"sched:sched_process_fork", "sched:sched_process_exec", "sched:sched_process_exit"}
-	locks = []string{
-		// The stack tells which of them are of uprobe lookups.
-		"mmap_lock:mmap_lock_start_locking/call-graph=fp,max-stack=16/",
-		"mmap_lock:mmap_lock_acquire_returned",
-		"mmap_lock:mmap_lock_released",
-	}
-)
 
 // NewPlan resolves the probes and puts the recorder's command line together.
 func NewPlan(o Options) (*Plan, error) {
@@ -75,27 +62,11 @@ func NewPlan(o Options) (*Plan, error) {
 		}
 		defs = append(defs, more...)
 	}
-	return newPlan(&o, defs), nil
-}
-
-// newPlan makes the plan for the probes as they are defined.
-func newPlan(o *Options, defs []Definition) *Plan {
-	p := &Plan{Definitions: defs, output: o.Output, arrive: Definition{Group: o.Group, Name: arriveFunction}}
-	if o.Arrive {
-		p.Definitions = append(p.Definitions, p.arrive)
+	nameApart(defs, o.Group)
+	if o.Tool == BPFtrace {
+		return bpftracePlan(&o, defs)
 	}
-	nameApart(p.Definitions, o.Group)
-	var hits []string
-	for i := range o.Probes {
-		if e := o.Probes[i].Event; e != "" {
-			hits = append(hits, e)
-		}
-	}
-	for i := range p.Definitions {
-		hits = append(hits, p.Definitions[i].Event())
-	}
-	p.Args = perfArgs(o, hits)
-	return p
+	return perfPlan(&o, defs), nil
 }
 
 func (o *Options) check() error {

@@ -32,50 +32,93 @@ func golden(t *testing.T, name, got string) {
 }
 
 // definitions are of one probe of each kind.
-func definitions() []Definition {
-	return []Definition{
-		{Name: "f", File: "/bin/app", Site: Site{Offset: 0x1420}},
-		{Name: "f_return", File: "/bin/app", Site: Site{Offset: 0x1420}, Return: true},
-		{Name: "python_gc__start", File: "/bin/it's", Site: Site{Offset: 0x2000, Semaphore: 0x5000}},
-		{Name: "python_gc__start", File: "/bin/it's", Site: Site{Offset: 0x2100, Semaphore: 0x5000}},
+func definitions(group string) []Definition {
+	f := &Probe{Function: "f"}
+	gc := &Probe{Provider: "python", Marker: "gc__start"}
+	defs := []Definition{
+		{Name: "f", File: "/bin/app", Site: Site{Offset: 0x1420}, probe: f},
+		{Name: "f_return", File: "/bin/app", Site: Site{Offset: 0x1420}, Return: true, probe: f},
+		{Name: "python_gc__start", File: "/bin/it's", Site: Site{Offset: 0x2000, Semaphore: 0x5000}, probe: gc},
+		{Name: "python_gc__start", File: "/bin/it's", Site: Site{Offset: 0x2100, Semaphore: 0x5000}, probe: gc},
 	}
+	nameApart(defs, group)
+	return defs
+}
+
+// script is what --print shows for the definitions.
+func script(t *testing.T, o Options) string {
+	t.Helper()
+	plan, err := perfPlan(&o, definitions(o.Group)), error(nil)
+	if o.Tool == BPFtrace {
+		plan, err = bpftracePlan(&o, definitions(o.Group))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan.Script("app.parquet")
 }
 
 // The printed commands are reviewed as they are.
 func TestScripts(t *testing.T) {
 	for name, o := range map[string]Options{
-		"command.sh": {Tool: Perf, Command: []string{"./app", "a b", "it's"}},
-		"process.sh": {Tool: Perf, PID: 1234, Stacks: true, NoLocks: true, Probes: []Probe{{Event: "probe_libc:malloc"}}},
-		"all.sh":     {Tool: Perf, All: true, Command: []string{"sleep", "5"}},
+		"command.sh":          {Tool: Perf, Command: []string{"./app", "a b", "it's"}},
+		"process.sh":          {Tool: Perf, PID: 1234, Stacks: true, NoLocks: true, Probes: []Probe{{Event: "probe_libc:malloc"}}},
+		"all.sh":              {Tool: Perf, All: true, Command: []string{"sleep", "5"}},
+		"bpftrace-command.sh": {Tool: BPFtrace, Command: []string{"/bin/sh", "-c", "exit"}},
+		"bpftrace-process.sh": {Tool: BPFtrace, PID: 1234, NoLocks: true},
 	} {
 		o.Group, o.Buffer, o.Output = "replay", "32M", "app.perf.data"
-		golden(t, name, newPlan(&o, definitions()).Script("app.parquet"))
+		if o.Tool == BPFtrace {
+			o.Output = "app.bpftrace.json"
+		}
+		golden(t, name, script(t, o))
+	}
+}
+
+// bpftrace -c takes no blanks but those between arguments.
+func TestOneWord(t *testing.T) {
+	if _, err := os.Stat("/bin/sh"); err != nil {
+		t.Skip("no /bin/sh")
+	}
+	for want, command := range map[string][]string{
+		"/bin/sh -c exit": {"/bin/sh", "-c", "exit"},
+		`/usr/bin/env -S"/bin/sh"\_"-c"\_"echo\_\$0"\_""`: {"/bin/sh", "-c", "echo $0", ""},
+	} {
+		if got, err := oneWord(command); err != nil || got != want {
+			t.Errorf("%q: %s, %v; want %s", command, got, err, want)
+		}
+	}
+	if _, err := oneWord([]string{"/nowhere/app"}); err == nil {
+		t.Error("a program that is not there")
 	}
 }
 
 // With kprobes, a plan has one that tells of each hit's arrival.
 func TestArrive(t *testing.T) {
 	o := Options{Tool: Perf, Group: "replay_1", Arrive: true, Command: []string{"app"}}
-	p := newPlan(&o, definitions()[:1])
+	p := perfPlan(&o, definitions(o.Group)[:1])
 	last := p.Definitions[len(p.Definitions)-1]
 	if last.String() != "p:replay_1/uprobe_notify_resume uprobe_notify_resume" || last.file() != kprobeEvents {
 		t.Errorf("%q in %s", last.String(), last.file())
 	}
-	if !slices.Contains(p.Args, "replay_1:uprobe_notify_resume") {
-		t.Errorf("it is not recorded: %q", p.Args)
+	if !slices.Contains(p.args, "replay_1:uprobe_notify_resume") {
+		t.Errorf("it is not recorded: %q", p.args)
 	}
 }
 
 func TestBadOptions(t *testing.T) {
 	probe := []Probe{{Event: "a:b"}}
 	for says, o := range map[string]Options{
-		"no probe given":    {PID: 1, Buffer: "1"},
-		"not both":          {Probes: probe, PID: 1, All: true, Buffer: "1"},
-		"nothing to record": {Probes: probe, Buffer: "1"},
-		"-p -1":             {Probes: probe, PID: -1, Buffer: "1"},
-		"power of two":      {Probes: probe, PID: 1, Buffer: "3"},
+		"no probe given":     {PID: 1, Buffer: "1"},
+		"not both":           {Probes: probe, PID: 1, All: true, Buffer: "1"},
+		"nothing to record":  {Probes: probe, Buffer: "1"},
+		"-p -1":              {Probes: probe, PID: -1, Buffer: "1"},
+		"power of two":       {Probes: probe, PID: 1, Buffer: "3"},
+		"no probe of perf's": {Probes: probe, PID: 1, Buffer: "1", Tool: BPFtrace},
 	} {
-		o.Tool = Perf
+		if o.Tool == "" {
+			o.Tool = Perf
+		}
 		if p, err := NewPlan(o); p != nil || !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v: want %q", err, says)
 		}
@@ -99,7 +142,7 @@ func TestReadmeRecipe(t *testing.T) {
 		return found
 	}
 	o := Options{Tool: Perf, Command: []string{"app"}, Probes: []Probe{{Event: "probe_libc:malloc"}}}
-	want := events(strings.Join(newPlan(&o, nil).Args, " "))
+	want := events(strings.Join(perfPlan(&o, nil).args, " "))
 	if got := events(recipe); !slices.Equal(got, want) {
 		t.Errorf("the README records\n%q, want\n%q", got, want)
 	}

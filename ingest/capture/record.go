@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+
+	"github.com/replay/replay/ingest/bpftrace"
 )
 
 // outputDelay is how long what the program left behind may keep its output open
@@ -20,17 +22,41 @@ var ErrRecorder = errors.New("nothing was recorded")
 
 // Record runs the plan's recorder until it ends. What arrives on stop makes it
 // finish the recording first. The returned state may be that of the recorded
-// program, which the recorder passes on.
+// program, which perf passes on.
 func (p *Plan) Record(stdin io.Reader, stdout, stderr io.Writer, stop <-chan os.Signal) (*os.ProcessState, error) {
-	// The kernel sends Pdeathsig when the thread that started the process ends.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	cmd := exec.Command(p.Args[0], p.Args[1:]...)
+	cmd := exec.Command(p.args[0], p.args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	cmd.WaitDelay = outputDelay
+	var err error
+	if p.options.Tool == BPFtrace {
+		err = p.runBPFtrace(cmd, stop)
+	} else {
+		err = run(cmd, stop)
+	}
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(p.options.Output)
+	failed := err != nil || info.Size() == 0 // perf passes the program's failures on
+	if p.options.Tool == BPFtrace {
+		failed = !cmd.ProcessState.Success()
+	}
+	if failed {
+		_ = os.Remove(p.options.Output) // it may be there before the tool knows that it can record
+		return nil, fmt.Errorf("%w: %s ended with %v; it says why, unless it is to be quiet", ErrRecorder, p.options.Tool, cmd.ProcessState)
+	}
+	return cmd.ProcessState, nil
+}
+
+// run runs a recorder, and interrupts it when asked to: then it ends as it does at
+// the end of its program.
+func run(cmd *exec.Cmd, stop <-chan os.Signal) error {
+	// The kernel sends Pdeathsig when the thread that started the process ends.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", p.Args[0], err)
+		return fmt.Errorf("start %s: %w", cmd.Args[0], err)
 	}
 	ended := make(chan struct{})
 	defer close(ended)
@@ -38,7 +64,6 @@ func (p *Plan) Record(stdin io.Reader, stdout, stderr io.Writer, stop <-chan os.
 		for {
 			select {
 			case <-stop:
-				// perf record ends at SIGINT as it does at the end of its program.
 				_ = cmd.Process.Signal(os.Interrupt) // it may have ended by itself
 			case <-ended:
 				return
@@ -48,11 +73,40 @@ func (p *Plan) Record(stdin io.Reader, stdout, stderr io.Writer, stop <-chan os.
 	err := cmd.Wait()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
-		return nil, fmt.Errorf("%s: %w", p.Args[0], err)
+		return fmt.Errorf("%s: %w", cmd.Args[0], err)
 	}
-	if info, statErr := os.Stat(p.output); statErr != nil || info.Size() == 0 {
-		_ = os.Remove(p.output) // perf makes the file before it knows that it can record
-		return nil, fmt.Errorf("%w: %s ended with %v; it says why, unless it is to be quiet", ErrRecorder, p.Args[0], cmd.ProcessState)
+	return nil
+}
+
+// runBPFtrace runs bpftrace, which has no room for what no event tells: it prints
+// into a pipe, whose content goes behind that into the recording.
+func (p *Plan) runBPFtrace(cmd *exec.Cmd, stop <-chan os.Signal) (err error) {
+	out, err := os.OpenFile(p.options.Output, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
 	}
-	return cmd.ProcessState, nil
+	defer func() { err = errors.Join(err, out.Close()) }()
+	if err := bpftrace.Snapshot(out, p.options.processes()...); err != nil {
+		return err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	cmd.ExtraFiles = []*os.File{w}
+	cmd.Args = append(cmd.Args, "-o", "/dev/fd/3", "-e", p.program)
+	cmd.Env = append(os.Environ(), p.env)
+	copied := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(out, r)
+		copied <- err
+	}()
+	err = run(cmd, stop)
+	// What the program left behind may have the pipe, too.
+	err = errors.Join(err, w.Close(), r.SetReadDeadline(time.Now().Add(outputDelay)))
+	if copyErr := <-copied; !errors.Is(copyErr, os.ErrDeadlineExceeded) {
+		err = errors.Join(err, copyErr)
+	}
+	return err
 }

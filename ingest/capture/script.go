@@ -3,6 +3,8 @@ package capture
 import (
 	"fmt"
 	"strings"
+
+	"github.com/replay/replay/ingest/bpftrace"
 )
 
 // Script is the plan as commands of a shell, for a machine without this program.
@@ -11,19 +13,28 @@ func (p *Plan) Script(trace string) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, "# As root, where the probed files are the same as here.")
 	fmt.Fprintln(&b, "trap : INT # Ctrl-C ends the recording; what follows it is done all the same")
-	for i := range p.Definitions {
-		d := &p.Definitions[i]
-		fmt.Fprintf(&b, "echo %s >> %s/%s\n", Quote(d.String()), mounts[0], d.file())
+	if p.options.Tool == BPFtrace {
+		p.bpftraceScript(&b, trace)
+	} else {
+		p.perfScript(&b, trace)
 	}
-	fmt.Fprintf(&b, arriveScript, mounts[0], kprobeEvents, &p.arrive, p.arrive.Event())
-	fmt.Fprintln(&b, quoteAll(p.Args[:2]), "$arrive", quoteAll(p.Args[2:]))
-	for i := range p.Definitions {
-		d := &p.Definitions[i]
-		fmt.Fprintf(&b, "echo %s >> %s/%s\n", Quote(d.removal()), mounts[0], d.file())
-	}
-	fmt.Fprintf(&b, "[ -z \"$arrive\" ] || echo %s >> %s/%s\n", p.arrive.removal(), mounts[0], kprobeEvents)
-	fmt.Fprintf(&b, "replay ingest -o %s %s\n", Quote(trace), Quote(p.output))
 	return b.String()
+}
+
+func (p *Plan) perfScript(b *strings.Builder, trace string) {
+	for i := range p.Definitions {
+		d := &p.Definitions[i]
+		fmt.Fprintf(b, "echo %s >> %s/%s\n", Quote(d.String()), mounts[0], d.file())
+	}
+	arrive := p.options.arrive()
+	fmt.Fprintf(b, arriveScript, mounts[0], kprobeEvents, &arrive, arrive.Event())
+	fmt.Fprintln(b, quoteAll(p.args[:2]), "$arrive", quoteAll(p.args[2:]))
+	for i := range p.Definitions {
+		d := &p.Definitions[i]
+		fmt.Fprintf(b, "echo %s >> %s/%s\n", Quote(d.removal()), mounts[0], d.file())
+	}
+	fmt.Fprintf(b, "[ -z \"$arrive\" ] || echo %s >> %s/%s\n", arrive.removal(), mounts[0], kprobeEvents)
+	fmt.Fprintf(b, "replay ingest -o %s %s\n", Quote(trace), Quote(p.options.Output))
 }
 
 // arriveScript adds the kprobe that tells when each hit arrived.
@@ -32,6 +43,19 @@ const arriveScript = `if [ -e %[1]s/%[2]s ]; then # when each hit arrives
   arrive='-e %[4]s'
 fi
 `
+
+// bpftraceScript records as JSON, since only that tells where losses are.
+func (p *Plan) bpftraceScript(b *strings.Builder, trace string) {
+	output := Quote(p.options.Output)
+	fmt.Fprintf(b, "cat > record.bt <<'END'\n%sEND\n", p.program)
+	inputs := output
+	if p.options.PID != 0 || p.options.All {
+		fmt.Fprintf(b, "{ %s; } > maps.txt # the mappings that are there already\n", bpftrace.SnapshotCommand(p.options.PID))
+		inputs = "maps.txt " + output
+	}
+	fmt.Fprintln(b, p.env, quoteAll(p.args), "-o", output, "record.bt")
+	fmt.Fprintf(b, "cat %s | replay ingest --format bpftrace-json -o %s -\n", inputs, Quote(trace))
+}
 
 func quoteAll(args []string) string {
 	quoted := make([]string, len(args))

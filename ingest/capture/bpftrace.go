@@ -1,0 +1,129 @@
+package capture
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/replay/replay/ingest/bpftrace"
+)
+
+// bpftracePlan makes the plan of a recording with bpftrace, which adds its probes
+// itself and takes them along when it ends, however that is.
+func bpftracePlan(o *Options, defs []Definition) (*Plan, error) {
+	p := &Plan{options: o}
+	s := bpftrace.Options{PID: o.PID, Locks: !o.NoLocks, Stacks: o.Stacks, Command: o.PID == 0 && !o.All}
+	for i := range o.Probes {
+		if e := o.Probes[i].Event; e != "" {
+			return nil, fmt.Errorf("%w: bpftrace records no probe of perf's such as %s; give path:function", ErrOptions, e)
+		}
+	}
+	for i := range defs {
+		probe, err := defs[i].bpftrace()
+		if err != nil {
+			return nil, err
+		}
+		// One probe of bpftrace's stands for all places of a marker.
+		if !slices.Contains(s.Probes, probe) {
+			s.Probes = append(s.Probes, probe)
+		}
+	}
+	var err error
+	if p.program, err = bpftrace.Script(s); err != nil {
+		return nil, err
+	}
+	p.env = "BPFTRACE_PERF_RB_PAGES=" + strconv.FormatUint(pages(o.Buffer), 10)
+	p.args = []string{"bpftrace", "-f", "json"}
+	if s.Unsafe() {
+		p.args = append(p.args, "--unsafe")
+	}
+	switch {
+	case len(o.Command) > 0:
+		command, err := oneWord(o.Command)
+		if err != nil {
+			return nil, err
+		}
+		p.args = append(p.args, "-c", command)
+	case o.PID != 0:
+		p.args = append(p.args, "-p", strconv.Itoa(o.PID))
+	}
+	return p, nil
+}
+
+// bpftrace is the definition as bpftrace takes it: by its name where that is all
+// there is to say, for then it needs no --unsafe.
+func (d *Definition) bpftrace() (bpftrace.Probe, error) {
+	p := bpftrace.Probe{Name: d.Event(), Path: d.File, Return: d.Return}
+	var err error
+	switch {
+	case d.probe.Provider != "":
+		p.Name = d.Group + ":" + d.probe.name() // the same for all places
+		p.Provider, p.Marker = d.probe.Provider, d.probe.Marker
+	case d.probe.Function != "" && !strings.Contains(d.probe.Function, "@"):
+		p.Function = d.probe.Function
+	default:
+		p.Address, err = bpftrace.Address(d.File, d.Site.Offset)
+	}
+	return p, err
+}
+
+// pages is a buffer size in pages, a power of two as the kernel wants it.
+func pages(buffer string) uint64 {
+	n, _ := strconv.ParseUint(strings.TrimRight(buffer, "BKMG"), 10, 31) // validBuffer has seen it
+	for i, unit := range "BKMG" {
+		if strings.HasSuffix(buffer, string(unit)) {
+			size := uint64(os.Getpagesize())
+			n = (n<<(10*i) + size - 1) / size
+		}
+	}
+	power := uint64(1)
+	for power < n {
+		power *= 2
+	}
+	return power
+}
+
+// oneWord writes a command for bpftrace -c, which wants the file of the program and
+// splits the rest at blanks without looking at quotes. Arguments with blanks go
+// through env -S, which has an escape for them.
+func oneWord(command []string) (string, error) {
+	file, err := exec.LookPath(command[0])
+	if err == nil {
+		file, err = filepath.Abs(file)
+	}
+	if err != nil {
+		return "", err
+	}
+	words := append([]string{file}, command[1:]...)
+	if !slices.ContainsFunc(words, func(s string) bool { return s == "" || Quote(s) != s }) {
+		return strings.Join(words, " "), nil
+	}
+	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`, ` `, `\_`, "\n", `\n`, "\t", `\t`, "\v", `\v`, "\f", `\f`, "\r", `\r`)
+	for i, s := range words {
+		words[i] = `"` + escape.Replace(s) + `"`
+	}
+	return "/usr/bin/env -S" + strings.Join(words, `\_`), nil
+}
+
+// processes are those whose mappings no event will tell.
+func (o *Options) processes() []int {
+	switch {
+	case o.PID != 0:
+		return []int{o.PID}
+	case !o.All:
+		return nil
+	}
+	var pids []int
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	slices.Sort(pids)
+	return pids
+}
