@@ -19,8 +19,10 @@ const (
 	stringsMax = 1 << 18
 )
 
-// chain reads the callchain that follows an event, up to an empty line.
-func (p *Parser) chain(r *assemble.Record) {
+// chain reads the callchain that follows an event, up to an empty line. Padded lines
+// that are no frames go with those before: source lines (perf script -F +srcline),
+// or what a line of namespaces goes on with, as told by more.
+func (p *Parser) chain(r *assemble.Record, more bool) {
 	p.text = p.text[:0]
 	for {
 		line, err := p.readLine()
@@ -31,12 +33,14 @@ func (p *Parser) chain(r *assemble.Record) {
 		if len(line) == 0 {
 			break
 		}
-		ip, ok := frameAddress(line)
-		if !ok {
+		if ip, ok := frameAddress(line); ok {
+			p.text = append(append(p.text, ip...), '\n')
+			continue
+		}
+		if !more && len(p.text) == 0 || skipBlanks(line, 0) == 0 || isEvent(line) {
 			p.next, p.has = line, true
 			break
 		}
-		p.text = append(append(p.text, ip...), '\n')
 	}
 	if len(p.text) == 0 {
 		return
@@ -54,6 +58,11 @@ func (p *Parser) chain(r *assemble.Record) {
 	if c.userIP != 0 {
 		r.UserIP, r.UserIPPage = c.userIP, true
 	}
+}
+
+func isEvent(line []byte) bool {
+	_, ok := splitHeader(line)
+	return ok
 }
 
 // frameAddress returns a line of a callchain from its address on. The name in

@@ -130,8 +130,10 @@ func (h *header) eventOf(b []byte) bool {
 		h.event, h.rest = b, b
 		return true
 	}
+	// Events of the processor have no system: cycles:. They are no use, but no
+	// mistake; without ids a line must show more of what it is.
 	system := bytes.IndexByte(b[:end], ':')
-	if system <= 0 || end < system+2 || b[end-1] != ':' {
+	if system <= 0 || b[end-1] != ':' || !h.thread && system == end-1 {
 		return false
 	}
 	h.event, h.rest = b[:end-1], b[skipBlanks(b, end):]

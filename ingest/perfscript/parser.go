@@ -161,8 +161,9 @@ func (p *Parser) Next(r *assemble.Record) (bool, error) {
 	}
 	r.SrcPos = p.line
 	r.Has |= traces.ColSrcPos
+	more := bytes.Contains(line, []byte(" PERF_RECORD_NAMESPACES"))
 	used, bad := p.event(r, line)
-	p.chain(r)
+	p.chain(r, more)
 	return used, bad
 }
 

@@ -4,13 +4,20 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"flag"
+	"fmt"
 	"io"
+	"os"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/replay/replay/ingest/assemble"
 	"github.com/replay/replay/traces"
 )
+
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 const sample = `java: [C1] x 16299/16301 [001]  1064.354772554:    mmap_lock:mmap_lock_start_locking: mm=0xffff88810006be80 memcg_id=4985 write=false
 	ffffffff815f426b [unknown] ([kernel.kallsyms])
@@ -188,5 +195,43 @@ churn 7404 [001] 5512.7: PERF_RECORD_LOST_SAMPLES lost 5
 	}
 	if len(rets) != 2 || rets[0] != 1760 || rets[1] != 5 || p.Lost != 1760 || p.LostTotal != 1800 {
 		t.Errorf("rows %d, in place %d, totals %d", rets, p.Lost, p.LostTotal)
+	}
+}
+
+// What each of the odd lines is read as, or why not.
+func TestOddLines(t *testing.T) {
+	text, err := os.ReadFile("testdata/odd.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := New(bufio.NewReader(bytes.NewReader(text)), "odd.txt")
+	a := assemble.New(assemble.Options{})
+	var got strings.Builder
+	for {
+		r := a.Record()
+		used, err := p.Next(r)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		switch {
+		case err != nil:
+			fmt.Fprintln(&got, err)
+		case used:
+			fmt.Fprintf(&got, "phase=%d %s\n", r.Phase, stripSeq(traces.FormatText(&r.Event)))
+		}
+	}
+	fmt.Fprintf(&got, "unused %v, without a thread %d, micro %v\n", p.Unused, p.NoThread, p.Micro)
+	const golden = "testdata/odd.golden"
+	if *update {
+		if err := os.WriteFile(golden, []byte(got.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), got.String()); d != "" {
+		t.Errorf("%s (-golden +got), -update rewrites it:\n%s", golden, d)
 	}
 }
