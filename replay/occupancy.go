@@ -12,12 +12,13 @@ import (
 // thread that is woken finds its CPU taken. It holds the rows that were read ahead
 // of the simulation, no more.
 type occupancy struct {
-	start    int64             // ns: virtual time 0
-	latency  int64             // ns, of a wake-up on an idle CPU
-	slice    int64             // ns, that a thread keeps its CPU from another
-	blocking int64             // ns from the lock_start of a writer to its sleep behind a reader
-	locks    bool              // lock events may be used
-	cpus     map[int32][]shown // in order of time
+	start    int64               // ns: virtual time 0
+	latency  int64               // ns, of a wake-up on an idle CPU
+	slice    int64               // ns, that a thread keeps its CPU from another
+	blocking int64               // ns from the lock_start of a writer to its sleep behind a reader
+	locks    bool                // lock events may be used
+	cpus     map[int32][]shown   // in order of time
+	uses     map[int32][]lockUse // by process, in order of their ends
 }
 
 // shown is a row of a thread on a CPU.
@@ -25,6 +26,37 @@ type shown struct {
 	at    int64 // ns
 	tid   int32
 	write bool // it asks for mmap_lock for write
+}
+
+// lockUse is what a thread did with mmap_lock: it asked, was granted it, let go of
+// writing and of all of it. Times are ns.
+type lockUse struct {
+	write                          bool
+	asked, granted, even, released int64
+}
+
+// use notes what a thread did with the mmap_lock of a process. A writer that has to
+// wait for longer than it spins sleeps in the queue.
+func (o *occupancy) use(pid int32, write bool, start, granted, even, released int64) {
+	o.uses[pid] = append(o.uses[pid], lockUse{write, start + o.blocking, granted, even, released})
+}
+
+// behind is until when a reader that asks at a time waits for writers that queue
+// already; 0 for none. When nobody holds the lock it does not wait: it steals it
+// while the writer wakes up (rwsem_down_read_slowpath).
+func (o *occupancy) behind(pid int32, at int64) int64 {
+	end, held := int64(0), false
+	for i := range o.uses[pid] {
+		u := &o.uses[pid][i]
+		held = held || u.granted <= at && at < u.released
+		if u.write && u.asked <= at && at < u.granted {
+			end = max(end, u.even)
+		}
+	}
+	if !held {
+		return 0
+	}
+	return end
 }
 
 // runGap is how far apart two rows of a thread on one CPU may lie, in ns, for it
@@ -38,7 +70,7 @@ const readerSpin = 10_500
 func newOccupancy(profile *Profile, s *survey, using Using) *occupancy {
 	return &occupancy{
 		start: s.start, latency: profile.Recorder.WakeLatency, slice: profile.Lock.TimeSlice.Nanos(),
-		blocking: s.gaps.start[1].median + readerSpin, locks: using != Syscalls, cpus: map[int32][]shown{},
+		blocking: s.gaps.start[1].median + readerSpin, locks: using != Syscalls, cpus: map[int32][]shown{}, uses: map[int32][]lockUse{},
 	}
 }
 
@@ -58,9 +90,27 @@ func (o *occupancy) note(ev *traces.Event, waited bool) {
 
 // forget drops rows before a time in ns.
 func (o *occupancy) forget(before int64) {
+	o.forgetUses(before)
 	for cpu, rows := range o.cpus { // each for itself: the order does not matter
 		if len(rows) > 0 && rows[len(rows)/2].at < before {
 			o.cpus[cpu] = append(rows[:0], rows[search(rows, before):]...)
+		}
+	}
+}
+
+// usesKept is how many uses of a lock are kept beyond what the simulation has
+// reached: dropping them has its price.
+const usesKept = 64
+
+// forgetUses drops what threads did with mmap_lock before a time in ns.
+func (o *occupancy) forgetUses(before int64) {
+	for pid, list := range o.uses { // each for itself: the order does not matter
+		n := 0
+		for n < len(list) && list[n].released < before {
+			n++
+		}
+		if n > usesKept {
+			o.uses[pid] = append(list[:0], list[n:]...)
 		}
 	}
 }

@@ -60,3 +60,24 @@ func TestOccupancyIsBounded(t *testing.T) {
 		t.Errorf("%d rows are held of the last 100", most)
 	}
 }
+
+// A lookup that asks for the lock queues behind a writer that sleeps for it, but
+// steals the lock when nobody holds it.
+func TestBehindWaitingWriter(t *testing.T) {
+	const us = 1000
+	o := newOccupancy(profile(), &survey{}, Locks)
+	o.use(1, true, 0, 1*us, 20*us, 200*us)        // holds the lock, for read from 20 µs on
+	o.use(1, true, 30*us, 230*us, 240*us, 241*us) // waits for it, and is slow to wake up
+	o.use(2, true, 0, 500*us, 600*us, 600*us)     // another process
+	for _, c := range []struct{ at, want int64 }{
+		{25 * us, 0},         // the writer has not asked
+		{35 * us, 0},         // it spins
+		{100 * us, 240 * us}, // it sleeps
+		{210 * us, 0},        // the lock is free: stolen
+		{235 * us, 0},        // the writer has it; that is the simulated lock's
+	} {
+		if got := o.behind(1, c.at); got != c.want {
+			t.Errorf("a reader that asks at %d ns waits until %d, want %d", c.at, got, c.want)
+		}
+	}
+}

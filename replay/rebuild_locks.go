@@ -80,6 +80,9 @@ func (r *reconstructor) endLock(t *thread, ev *traces.Event) {
 	o.Time, o.Observed = l.start, true
 	o.Undecided = r.survey.losses.touch(l.acquired, released)
 	a := action{kind: sim.OpRead, at: l.acquired, proc: r.process(t.pid, ev.Comm), origin: o, readHold: released - l.acquired}
+	if !l.write && r.occupancy != nil {
+		r.occupancy.use(t.pid, false, l.start, l.acquired, l.acquired, released)
+	}
 	if l.write {
 		r.notes.section(o)
 		t.section = o
@@ -87,6 +90,9 @@ func (r *reconstructor) endLock(t *thread, ev *traces.Event) {
 		even := r.evenAt(t, &l, released)
 		if r.sectionSeen != nil {
 			r.sectionSeen(t, odd, even, l.downgrade != 0)
+		}
+		if r.occupancy != nil {
+			r.occupancy.use(t.pid, true, l.start, odd, even, released)
 		}
 		// Issued when it was granted: a wait before was the recorded kernel's, and
 		// the simulated lock makes its own.

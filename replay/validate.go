@@ -160,9 +160,16 @@ func (v *validator) wait(h *sim.HitRecord, o *Origin) sim.Time {
 	if h.LockAt == 0 {
 		return 0
 	}
+	occupancy, woken := v.src.rec.occupancy, h.Woken
 	wait := h.Acquired - h.LockAt + v.src.stolen(o.TID)
-	if h.Woken > 0 {
-		wait += v.src.rec.occupancy.wake(o, h.CPU, h.Woken)
+	if end := occupancy.behind(o.PID, v.start+(h.LockAt+v.src.lockDelay).Nanos()); end > 0 {
+		if at := sim.Time(end-v.start) * sim.Nanosecond; at > h.Acquired {
+			woken = at
+			wait += at - h.Acquired
+		}
+	}
+	if woken > 0 {
+		wait += occupancy.wake(o, h.CPU, woken)
 	}
 	return wait
 }
