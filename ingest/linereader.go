@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/replay/replay/ingest/assemble"
+	"github.com/replay/replay/ingest/lines"
 	"github.com/replay/replay/ingest/perfscript"
 )
 
@@ -81,7 +82,7 @@ func (l *lineReader) fill(b *lineBlock) (ended bool) {
 		line := &b.lines[b.n]
 		line.used, line.err = l.parser.Next(line.record)
 		b.n++
-		var bad *perfscript.Error
+		var bad *lines.Error
 		ended = line.err != nil && !errors.As(line.err, &bad)
 	}
 	b.position = l.parser.Position()

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/replay/replay/ingest/assemble"
+	"github.com/replay/replay/ingest/lines"
 	"github.com/replay/replay/ingest/perfscript"
 	"github.com/replay/replay/traces"
 )
@@ -62,7 +63,7 @@ const advanceEvery = 4096
 
 func (s *scriptStream) read() error {
 	r, used, err := s.ahead.next()
-	var bad *perfscript.Error
+	var bad *lines.Error
 	switch {
 	case errors.Is(err, io.EOF):
 		return s.end()

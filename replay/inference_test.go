@@ -104,3 +104,24 @@ func TestDelayDensity(t *testing.T) {
 		t.Errorf("the densities add up to %v, want %v", sum, want)
 	}
 }
+
+// Where the trace shows when hits arrived, that is believed, lock events or not.
+func TestArriveRowsWithoutLocks(t *testing.T) {
+	full, _ := recordedLoop(0, 3000)
+	var trace made
+	hits := int64(0)
+	for _, ev := range full {
+		switch {
+		case ev.Kind.IsLock():
+			continue
+		case ev.Kind == traces.Hit:
+			hits++
+			trace = append(trace, traces.Event{Time: ev.Time - 400, CPU: ev.CPU, PID: ev.PID, TID: ev.TID, Kind: traces.Arrive, Has: traces.ColCPU | traces.ColPID | traces.ColTID})
+		}
+		trace = append(trace, ev)
+	}
+	res := speculative(t, trace)
+	if a := res.Trace.Arrivals; a.Observed != hits || a.Modelled != 0 {
+		t.Errorf("of %d hits %d arrivals are observed, %d inferred", hits, a.Observed, a.Modelled)
+	}
+}

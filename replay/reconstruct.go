@@ -119,6 +119,7 @@ type hold struct {
 type reconstructor struct {
 	stream  traces.Stream
 	using   Using
+	arrive  bool // arrive rows may be used
 	profile *Profile
 	survey  *survey
 	// For Syscalls: how to tell late hits, and what they may be late for.
@@ -188,11 +189,12 @@ const maxLag = 20_000_000
 const maxOpen = 1_000_000_000
 
 func newReconstructor(stream traces.Stream, using Using, profile *Profile, s *survey, in *inference) *reconstructor {
+	arrive := using != Syscalls
 	if in != nil {
 		using = Syscalls
 	}
 	return &reconstructor{
-		stream: stream, using: using, profile: profile, survey: s, inference: in, sections: map[int32]*recent{}, breaks: map[int32]uint64{},
+		stream: stream, using: using, arrive: arrive, profile: profile, survey: s, inference: in, sections: map[int32]*recent{}, breaks: map[int32]uint64{},
 		processes: map[int32]*process{}, threads: map[int32]*thread{}, lastStart: map[int32]int64{},
 	}
 }
@@ -387,7 +389,7 @@ func (r *reconstructor) fileOf(ev *traces.Event, probe string) mm.FileID {
 func (r *reconstructor) arrival(t *thread, ev *traces.Event) (int64, bool) {
 	rec := &r.profile.Recorder
 	switch {
-	case t.lookup.arrive != 0 && r.using != Syscalls:
+	case t.lookup.arrive != 0 && r.arrive:
 		return t.lookup.arrive, true
 	case t.lookup.start != 0 && r.using != Syscalls:
 		return t.lookup.start - rec.FailLag - t.lookup.cold - rec.Window, true

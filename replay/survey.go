@@ -18,7 +18,6 @@ type survey struct {
 	lost         int64
 	losses       losses
 	lockRows     bool // the trace has mmap_lock events
-	arriveRows   bool
 	threads      map[int32]*threadSurvey
 	gaps         recorderGaps
 	rhythms      map[int32]*gapTable // gaps between the hits of each thread
@@ -121,8 +120,6 @@ func (s *survey) add(ev *traces.Event) {
 		t.hits++
 		t.last = ev.Time
 		s.hits++
-	case ev.Kind == traces.Arrive:
-		s.arriveRows = true
 	case ev.Kind.IsLock():
 		s.lockRows = true
 	case ev.Kind.IsSyscall() && floors[ev.Kind] > 0 && ev.Got(traces.ColDur):

@@ -21,3 +21,16 @@ func (c *Counts) Warnings() []string {
 	add(c.Undecided, "%d lock_start rows have no callchain: whether a uprobe lookup took the lock is unknown")
 	return w
 }
+
+// Counts is what did not fit.
+type Counts struct {
+	UnpairedEnters int64 // syscalls without an exit
+	UnpairedExits  int64 // exits without an entry: rows of the exit alone
+	Late           int64 // records earlier than what was given out before them
+	LatestNs       int64 // by how much, at most, ns
+	Unordered      int64 // records that came after later ones
+	DisorderNs     int64 // by how much, at most, ns
+	ForcedOut      int64 // rows given out incomplete because of MaxHeld
+	Undecided      int64 // lock_start rows of which it is unknown who took the lock
+	Lost           int64 // events that the recorder dropped
+}

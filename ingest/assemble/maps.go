@@ -129,3 +129,27 @@ func (a *Assembler) userFrame(p *process, pid int32, addr uint64) string {
 	}
 	return "0x" + strconv.FormatUint(addr, 16) + " (" + module + ")"
 }
+
+const fileColumns = traces.ColPath | traces.ColBuildID | traces.ColDevMajor | traces.ColDevMinor | traces.ColInode | traces.ColInodeGen
+
+// copyFile takes over the file of a mapping.
+func copyFile(ev, file *traces.Event) {
+	ev.Has |= file.Has & fileColumns
+	ev.Path, ev.BuildID = file.Path, file.BuildID
+	ev.DevMajor, ev.DevMinor, ev.Inode, ev.InodeGen = file.DevMajor, file.DevMinor, file.Inode, file.InodeGen
+}
+
+// protExec is PROT_EXEC.
+const protExec = 4
+
+// mapped adds a mapping with code to its process.
+func (a *Assembler) mapped(r *Record) {
+	if !r.Got(traces.ColPID | traces.ColAddr | traces.ColLen) {
+		return
+	}
+	if r.Got(traces.ColProt) && r.Prot&protExec == 0 {
+		return // no code, so that no hit and no frame is in it
+	}
+	file := r.Event
+	a.process(r.PID).add(mapping{start: r.Addr, end: r.Addr + r.Len, pgoff: r.Pgoff, ev: &file})
+}

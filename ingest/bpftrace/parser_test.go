@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"testing"
 
@@ -242,7 +243,7 @@ func TestClocks(t *testing.T) {
 
 func TestSnapshotIsRead(t *testing.T) {
 	var b strings.Builder
-	if err := Snapshot(&b, 1, 1); err != nil {
+	if err := Snapshot(&b, os.Getpid(), 1<<30); err != nil {
 		t.Skipf("no /proc here: %v", err)
 	}
 	p, rows, bad := parseText(b.String(), nil)
@@ -250,7 +251,7 @@ func TestSnapshotIsRead(t *testing.T) {
 		t.Errorf("%d rows, %+v, %v", len(rows), p.Machine, bad)
 	}
 	_, rows, bad = parseText("replay1 maps 7 7f0000001000-7f0000003000 r-xs 00002000 fe:01 326269                     /usr/lib/a b.so\n", nil)
-	const want = "0 0 map pid=7 tid=7 addr=0x7f0000001000 len=0x2000 pgoff=0x2000 prot=5 flags=1 dev_major=254 dev_minor=1 inode=326269 path=\"/usr/lib/a b.so\""
+	const want = "0 0 map seq=0 pid=7 tid=7 addr=0x7f0000001000 len=0x2000 pgoff=0x2000 prot=5 flags=1 dev_major=254 dev_minor=1 inode=326269 path=\"/usr/lib/a b.so\""
 	if len(bad) > 0 || len(rows) != 1 || !strings.HasPrefix(rows[0], want) {
 		t.Errorf("%q %v\nwant %s", rows, bad, want)
 	}

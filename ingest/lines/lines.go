@@ -4,7 +4,6 @@ package lines
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -62,7 +61,16 @@ func (r *Reader) Next() ([]byte, error) {
 	case err != nil && !errors.Is(err, io.EOF):
 		return nil, err
 	}
-	return bytes.TrimRight(line, "\r\n"), nil
+	return trimEnd(line), nil
+}
+
+// trimEnd cuts off the end of a line.
+func trimEnd(line []byte) []byte {
+	n := len(line)
+	for n > 0 && (line[n-1] == '\n' || line[n-1] == '\r') {
+		n--
+	}
+	return line[:n]
 }
 
 // skip reads up to the end of a line that is too long, and returns bad.

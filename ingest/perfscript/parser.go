@@ -3,11 +3,9 @@ package perfscript
 import (
 	"bufio"
 	"bytes"
-	"errors"
-	"fmt"
-	"io"
 
 	"github.com/replay/replay/ingest/assemble"
+	"github.com/replay/replay/ingest/lines"
 	"github.com/replay/replay/traces"
 )
 
@@ -15,37 +13,9 @@ import (
 // Linux's NR_CPUS.
 const CPUMax = 1 << 16
 
-// ErrLine is returned for a line that makes no sense.
-var ErrLine = errors.New("bad line")
-
-// Error is a bad line.
-type Error struct {
-	File string
-	Line int64
-	Text string
-	Want string
-}
-
-// maxShown is how many bytes of a bad line a message shows.
-const maxShown = 120
-
-func (e *Error) Error() string {
-	text := e.Text
-	if len(text) > maxShown {
-		text = text[:maxShown] + "..."
-	}
-	return fmt.Sprintf("%s:%d: %v: want %s, not %q", e.File, e.Line, ErrLine, e.Want, text)
-}
-
-func (e *Error) Unwrap() error { return ErrLine }
-
 // Parser reads one text.
 type Parser struct {
-	name string
-	in   *bufio.Reader
-	line int64
-	read int64
-
+	in       *lines.Reader
 	next     []byte // a line that is read and not used
 	has      bool
 	failed   error // of a line that a callchain was looked for in, for the next Next
@@ -77,7 +47,7 @@ type point struct {
 
 // New returns a Parser of the text from in. The name is for messages.
 func New(in *bufio.Reader, name string) *Parser {
-	return &Parser{name: name, in: in, points: map[string]*point{}, strings: map[string]string{}, stacks: map[string]*callchain{}, Unused: map[string]int64{}}
+	return &Parser{in: lines.New(in, name), points: map[string]*point{}, strings: map[string]string{}, stacks: map[string]*callchain{}, Unused: map[string]int64{}}
 }
 
 // Is reports whether text looks like that of perf script: one of its first lines
@@ -97,10 +67,10 @@ func Is(prefix []byte) bool {
 }
 
 // Position is how many bytes of the text are read.
-func (p *Parser) Position() int64 { return p.read }
+func (p *Parser) Position() int64 { return p.in.Position() }
 
 // Line is the number of the line last read.
-func (p *Parser) Line() int64 { return p.line }
+func (p *Parser) Line() int64 { return p.in.Line() }
 
 // readLine returns the next line without its end.
 func (p *Parser) readLine() ([]byte, error) {
@@ -112,44 +82,11 @@ func (p *Parser) readLine() ([]byte, error) {
 		p.has = false
 		return p.next, nil
 	}
-	line, err := p.in.ReadSlice('\n')
-	p.line++
-	p.read += int64(len(line))
-	switch {
-	case errors.Is(err, bufio.ErrBufferFull):
-		bad := p.bad(line[:maxShown], fmt.Sprintf("a line of at most %d bytes", p.in.Size()))
-		return nil, p.skipLine(bad)
-	case err != nil && len(line) == 0:
-		return nil, err
-	}
-	return trimEnd(line), nil
-}
-
-// trimEnd cuts off the end of a line.
-func trimEnd(line []byte) []byte {
-	n := len(line)
-	for n > 0 && (line[n-1] == '\n' || line[n-1] == '\r') {
-		n--
-	}
-	return line[:n]
-}
-
-// skipLine reads up to the end of a line that is too long, and returns bad.
-func (p *Parser) skipLine(bad error) error {
-	for {
-		part, err := p.in.ReadSlice('\n')
-		p.read += int64(len(part))
-		switch {
-		case err == nil || errors.Is(err, io.EOF):
-			return bad
-		case !errors.Is(err, bufio.ErrBufferFull):
-			return err
-		}
-	}
+	return p.in.Next()
 }
 
 // Next fills r with the next event and returns io.EOF after the last one. False
-// means that the event makes no row. After an [Error] it goes on behind the bad
+// means that the event makes no row. After a [lines.Error] it goes on behind the bad
 // line and the callchain that belongs to it.
 func (p *Parser) Next(r *assemble.Record) (bool, error) {
 	line, err := p.readLine()
@@ -159,7 +96,7 @@ func (p *Parser) Next(r *assemble.Record) (bool, error) {
 	if start := skipBlanks(line, 0); start == len(line) || line[0] == '#' {
 		return false, nil
 	}
-	r.SrcPos = p.line
+	r.SrcPos = p.in.Line()
 	r.Has |= traces.ColSrcPos
 	more := bytes.Contains(line, []byte(" PERF_RECORD_NAMESPACES"))
 	used, bad := p.event(r, line)
@@ -171,18 +108,14 @@ func (p *Parser) Next(r *assemble.Record) (bool, error) {
 func (p *Parser) event(r *assemble.Record, line []byte) (bool, error) {
 	h, ok := splitHeader(line)
 	if !ok {
-		return false, p.bad(line, "an event of perf script: name, ids, [cpu], time: event: fields")
+		return false, p.in.Bad(line, "an event of perf script: name, ids, [cpu], time: event: fields")
 	}
 	p.Micro = p.Micro || h.digits <= 6
 	used, want := p.fill(r, &h)
 	if want != "" {
-		return false, p.bad(line, want)
+		return false, p.in.Bad(line, want)
 	}
 	return used, nil
-}
-
-func (p *Parser) bad(line []byte, want string) error {
-	return &Error{File: p.name, Line: p.line, Text: string(line), Want: want}
 }
 
 // fill makes a record of what an event's line holds, or says what it wanted there.

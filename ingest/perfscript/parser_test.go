@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/replay/replay/ingest/assemble"
+	"github.com/replay/replay/ingest/lines"
 	"github.com/replay/replay/traces"
 )
 
@@ -118,7 +119,7 @@ func TestBad(t *testing.T) {
 				rows++
 			}
 		}
-		if len(errs) != 1 || !errors.Is(errs[0], ErrLine) || !strings.HasPrefix(errs[0].Error(), "file:2: ") || !strings.Contains(errs[0].Error(), c.want) {
+		if len(errs) != 1 || !errors.Is(errs[0], lines.ErrLine) || !strings.HasPrefix(errs[0].Error(), "file:2: ") || !strings.Contains(errs[0].Error(), c.want) {
 			t.Errorf("%.60q: errors %v, want one of line 2 about %q", c.line, errs, c.want)
 		}
 		if rows != 2 {
@@ -140,7 +141,7 @@ func FuzzParser(f *testing.F) {
 			if used && errors.Is(err, io.EOF) {
 				t.Fatal("a record and the end")
 			}
-			var bad *Error
+			var bad *lines.Error
 			if errors.As(err, &bad) && bad.Line < 1 {
 				t.Fatalf("no position: %v", err)
 			}

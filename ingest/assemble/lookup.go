@@ -1,0 +1,90 @@
+package assemble
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/replay/replay/traces"
+)
+
+// lookupWait is how long after its lock was released a lock_start waits for the hit
+// that it was the lookup of, in ns. Only preemption lies between them, while a
+// thread that goes to sleep may hit again at any time or never.
+const lookupWait = 100_000_000
+
+// maybeLookup is a lock_start that waits, and when its lock was released.
+type maybeLookup struct {
+	thread          *thread
+	row             *Record
+	start, released int64 // ns
+}
+
+// lockStart waits for what the lock turns out to have been taken for, unless a
+// symbol on the stack tells.
+func (a *Assembler) lockStart(r *Record, t *thread) {
+	if r.Got(traces.ColInUprobe) || t == nil {
+		return
+	}
+	if lookupOnStack(r) {
+		r.InUprobe = true
+		r.Has |= traces.ColInUprobe
+		return
+	}
+	a.notLookup(t)
+	if r.Write || r.UserIP == 0 {
+		if r.Write || len(r.Stack) > 0 {
+			r.Has |= traces.ColInUprobe // the lookup takes it for read, from a trap
+		} else {
+			a.counts.Undecided++
+		}
+		return
+	}
+	r.pending = true
+	t.lookup = r
+}
+
+// lookupFrames begin the names of the functions that look a uprobe up, in the
+// order of their history.
+const lookupFrames = "find_active_uprobe"
+
+// lookupOnStack reports whether the uprobe lookup is on the stack by name. That it
+// is not says nothing: perf names kernel frames after another kernel when a
+// recording does not tell its own.
+func lookupOnStack(r *Record) bool {
+	return slices.ContainsFunc(r.Stack, func(f string) bool { return strings.HasPrefix(f, lookupFrames) })
+}
+
+// notLookup decides that the thread's lock_start was no uprobe lookup's.
+func (a *Assembler) notLookup(t *thread) {
+	if r := t.lookup; r != nil {
+		r.Has |= traces.ColInUprobe
+		r.pending = false
+		t.lookup = nil
+	}
+}
+
+// hit decides whether the thread's lock_start was this hit's lookup: it was when
+// the lock was taken on the way out of a trap at the probed instruction. On x86
+// the saved address is one byte beyond it (do_int3), elsewhere it is the same.
+func (a *Assembler) hit(r *Record, t *thread) {
+	if t != nil && t.lookup != nil {
+		l := t.lookup
+		if r.Kind == traces.Hit && sameTrap(l, r.Addr) {
+			l.InUprobe = true
+		}
+		a.notLookup(t)
+	}
+	if t == nil || r.Got(traces.ColPath) {
+		return
+	}
+	if file := a.process(t.pid).file(r.Addr); file != nil {
+		copyFile(&r.Event, file)
+	}
+}
+
+func sameTrap(l *Record, addr uint64) bool {
+	if l.UserIPPage {
+		return (l.UserIP-addr)%4096 <= 1
+	}
+	return l.UserIP == addr || l.UserIP == addr+1
+}
