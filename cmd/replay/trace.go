@@ -89,7 +89,7 @@ func bpftraceFormat(given string) (*bpftrace.Format, error) {
 	if !strings.Contains(given, "line:") {
 		f, err := os.Open(given)
 		if err != nil {
-			return nil, fmt.Errorf("--bpftrace-format: %w; want a file, or a format, which has a line:", err)
+			return nil, fmt.Errorf("--bpftrace-format: %w; want a file, or a format with a line: in it", err)
 		}
 		defer f.Close()
 		name = given
