@@ -44,14 +44,15 @@ static void *work(void *arg)
 	return 0;
 }
 
-/* A probe is a breakpoint in the code. The other events follow at once. */
+/* A probe is a breakpoint in the code. It is there once the recorder has opened its
+ * first event; the others take a while on a busy machine. */
 static void wait_for_probe(void)
 {
 	char code[16];
 	memcpy(code, (void *)probed, sizeof code);
 	while (memcmp(code, (void *)probed, sizeof code) == 0)
 		usleep(1000);
-	usleep(500000);
+	sleep(4);
 }
 
 int main(int argc, char **argv)
