@@ -66,9 +66,12 @@ func perf(t testing.TB, path string, args ...string) string {
 	if _, err := exec.LookPath("perf"); err != nil {
 		t.Skip("perf is not installed")
 	}
-	out, err := exec.Command("perf", append(args, "-i", path)...).CombinedOutput()
+	cmd := exec.Command("perf", append(args, "-i", path)...)
+	var said strings.Builder // apart: its warnings come in the middle of lines
+	cmd.Stderr = &said
+	out, err := cmd.Output()
 	if err != nil {
-		t.Skipf("perf %s does not work here: %v\n%s", args[0], err, out)
+		t.Skipf("perf %s does not work here: %v\n%s", args[0], err, said.String())
 	}
 	return string(out)
 }
