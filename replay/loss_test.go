@@ -104,6 +104,10 @@ func speculative(t *testing.T, trace Trace) *Result {
 
 // Whatever is lost, the fallbacks of the full trace lie within the bounds.
 func TestLossBounds(t *testing.T) {
+	rounds := 12
+	if testing.Short() {
+		rounds = 2
+	}
 	for _, name := range []string{"churn-1x1", "stress-malloc-z", "javac"} {
 		full := rows(t, name)
 		res := speculative(t, full)
@@ -114,7 +118,7 @@ func TestLossBounds(t *testing.T) {
 		rand := sim.NewPRNG(11)
 		start, length := full[0].Time, full[len(full)-1].Time-full[0].Time
 		var undecided, all, hits int64
-		for range 12 {
+		for range rounds {
 			from := start + int64(rand.Uint64()>>1)%length
 			lost := span{from, from + int64(rand.Uint64()>>1)%(length/20)}
 			trace, n := overflow(full, int32(rand.Uint64()>>33%2), lost)
@@ -131,7 +135,7 @@ func TestLossBounds(t *testing.T) {
 		if undecided == 0 {
 			t.Errorf("%s: vacuous, no hit was undecided", name)
 		}
-		t.Logf("%s: %d events lost in 12 runs, %d hits of %d undecided", name, all, undecided, hits)
+		t.Logf("%s: %d events lost in %d runs, %d hits of %d undecided", name, all, rounds, undecided, hits)
 	}
 }
 

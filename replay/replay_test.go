@@ -292,6 +292,10 @@ func TestOutcomesAreHidden(t *testing.T) {
 		}
 		return true
 	}
+	names := []string{"churn-1x1", "stress-malloc-z"}
+	if testing.Short() {
+		names = names[:1]
+	}
 	rand := sim.NewPRNG(7)
 	scramble := func(ev *traces.Event) bool {
 		if !ev.Kind.IsLock() {
@@ -305,7 +309,7 @@ func TestOutcomesAreHidden(t *testing.T) {
 		using  Using
 		change func(*traces.Event) bool
 	}{{Locks, hideWaits}, {Syscalls, scramble}} {
-		for _, name := range []string{"churn-1x1", "stress-malloc-z"} {
+		for _, name := range names {
 			trace := corpus(t, name)
 			want, wantWaits := decisions(t, trace, test.using), waits(t, trace, test.using)
 			trace.change = test.change
