@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync"
 	"syscall"
 )
 
@@ -32,10 +33,26 @@ func main() {
 // run is the whole program: it returns the exit code. Results go to stdout,
 // everything else to stderr.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if _, ok := stderr.(*os.File); !ok {
+		stderr = &inTurn{w: stderr}
+	}
 	e := &env{stdin: &untilDone{ctx: ctx, r: stdin}, stdout: stdout, stderr: stderr}
 	app := newApp(e)
 	err := app.RunContext(ctx, append([]string{app.Name}, permute(app.Commands, args)...))
 	return e.report(ctx, err)
+}
+
+// inTurn takes one write at a time: what a command starts, such as perf, writes
+// beside it. The kernel does that for files.
+type inTurn struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (t *inTurn) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.w.Write(p)
 }
 
 // untilDone is a reader that ends with ctx, even while a read blocks: nobody may
