@@ -14,6 +14,7 @@ import (
 	"github.com/replay/replay/ingest/assemble"
 	"github.com/replay/replay/ingest/bpftrace"
 	"github.com/replay/replay/ingest/lines"
+	"github.com/replay/replay/ingest/symbols"
 	"github.com/replay/replay/traces"
 )
 
@@ -57,9 +58,13 @@ type bpftraceParser func(in *bufio.Reader, name string, format *bpftrace.Format)
 func newBpftrace(ctx context.Context, in *input, format string, parser bpftraceParser) (Stream, error) {
 	s := &bpftraceStream{
 		in: in, ctx: ctx, format: format, first: -1,
-		p:   parser(in.reader, in.path, in.opts.Bpftrace),
-		asm: assemble.New(assemble.Options{Fork: true, Exec: true}),
+		p: parser(in.reader, in.path, in.opts.Bpftrace),
 	}
+	names, err := symbols.New(symbols.Options{Inlines: in.opts.Inlines})
+	if err != nil {
+		return nil, err
+	}
+	s.asm = assemble.New(assemble.Options{Fork: true, Exec: true, Symbols: names})
 	s.clock = clockAhead(parser(bufio.NewReader(bytes.NewReader(in.prefix)), in.path, in.opts.Bpftrace), in.path)
 	if in.opts.Stderr != "" {
 		f, err := os.Open(in.opts.Stderr)

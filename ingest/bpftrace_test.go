@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -54,6 +55,38 @@ func TestBpftraceText(t *testing.T) {
 			t.Fatalf("%s", traces.FormatText(ev))
 		}
 	}
+}
+
+// Frames that bpftrace did not name are named by the mappings that were put before
+// them while it printed, those of this very program.
+func TestBpftraceFrames(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, code := os.Getpid(), reflect.ValueOf(TestBpftraceFrames).Pointer()
+	printed := fmt.Sprintf(`replay1 script clock=boottime
+replay1 sched:sched_process_exec 100 0 %[1]d %[1]d path=/bin/app comm=app
+replay1 hit 120 0 %[1]d %[1]d addr=0x%[2]x probe=app:f path=/bin/app comm=app
+	%[2]x 0x%[2]x ([unknown])
+	10 0x10 ([unknown])
+`, pid, code)
+	var b strings.Builder
+	if err := bpftrace.Follow(&b, strings.NewReader(toJSON(t, printed))); err != nil {
+		t.Fatal(err)
+	}
+	events, _ := read(t, writeFile(t, "out.json", b.String()), Options{})
+	for i := range events {
+		ev := &events[i]
+		if ev.Kind != traces.Hit {
+			continue
+		}
+		if len(ev.Stack) != 2 || !strings.HasSuffix(ev.Stack[0], " ("+exe+")") || ev.Stack[1] != "0x10 ([unknown])" {
+			t.Errorf("%q", ev.Stack)
+		}
+		return
+	}
+	t.Error("no hit")
 }
 
 // toJSON makes of a text what bpftrace -f json prints for it.

@@ -12,7 +12,9 @@
 //     it. A stack follows its line, one frame to a line, each after a tab.
 //
 //  2. [Snapshot] writes, in the same form, what no event tells: the machine, its
-//     clocks, and the mappings of processes that run already.
+//     clocks, and the mappings of processes that run already. [Follow] adds those of
+//     processes that start or map more code while bpftrace prints; without them a
+//     stack of a process that has ended has addresses only.
 //
 //  3. [New] and [NewJSON] make a [Parser] of what was printed, with these lines in
 //     front or without. It yields records for the assembler in the order of the

@@ -15,6 +15,9 @@ const (
 	mapsLine    = "maps"    // maps PID LINE, of /proc/PID/maps
 )
 
+// mappedLine is maps with a time: mapped TIME PID LINE.
+const mappedLine = "mapped"
+
 // own reads what follows the prefix in a line of Script, or says what it wanted.
 func (p *Parser) own(r *assemble.Record, b []byte) (used bool, want string) {
 	name, rest, _ := bytes.Cut(b, []byte{' '})
@@ -30,6 +33,15 @@ func (p *Parser) own(r *assemble.Record, b []byte) (used bool, want string) {
 	case clockLine:
 		return false, p.clocks(rest)
 	case mapsLine:
+		return p.mapping(r, rest)
+	case mappedLine:
+		time, rest, _ := bytes.Cut(rest, []byte{' '})
+		n, ok := parseNumber(time)
+		if !ok || n > timeMax {
+			return false, "TIME and a mapping"
+		}
+		r.Time = int64(n)
+		p.shift(r)
 		return p.mapping(r, rest)
 	}
 	want = p.timed(r, name, rest)

@@ -75,6 +75,7 @@ replay1 syscalls:sys_enter_madvise 190 1 10 12 start=0x1000 len_in=0x2000 behavi
 replay1 sched:sched_process_fork 200 1 10 12 child_pid=13 flags=0x10f00 comm=a
 replay1 sched:sched_process_exec 210 1 13 13 path=/usr/bin/a b comm=a b
 replay1 sched:sched_process_exit 220 1 13 13 comm=a
+replay1 mapped 230 13 7f0000001000-7f0000002000 r-xp 00001000 fe:00 325835                     /usr/lib/a library.so
 `
 
 func TestSample(t *testing.T) {

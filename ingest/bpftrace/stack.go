@@ -10,9 +10,11 @@ import (
 
 // stack reads the frames that follow an event, each on a line of its own: after a tab
 // ADDRESS SYMBOL+OFFSET of the kernel, with (MODULE) of the program, or after eight
-// blanks SYMBOL+OFFSET alone (get_stack in bpftrace.cpp, modes perf and bpftrace).
+// blanks SYMBOL+OFFSET alone (get_stack in bpftrace.cpp, modes perf and bpftrace). Where
+// bpftrace named no frame of the program, r gets the addresses.
 func (p *Parser) stack(r *assemble.Record) {
 	p.frames, p.key = p.frames[:0], p.key[:0]
+	named := false
 	for {
 		line, err := p.readLine()
 		if err != nil {
@@ -29,10 +31,14 @@ func (p *Parser) stack(r *assemble.Record) {
 		}
 		p.key = append(append(p.key, frame...), '\n')
 		p.frames = append(p.frames, p.frame(r, frame))
+		addr, ok := unnamed(frame)
+		named = named || !ok
+		r.Chain = append(r.Chain, addr)
 	}
-	if len(p.frames) == 0 {
-		return
+	if !named {
+		return // there is none, or it is for the assembler to name
 	}
+	r.Chain = r.Chain[:0]
 	stack, ok := p.stacks[string(p.key)]
 	if !ok {
 		if len(p.stacks) > stacksMax {
@@ -50,6 +56,13 @@ func (p *Parser) isFrame(line []byte) bool {
 		return false // printed into the stack
 	}
 	return line[0] == '\t' || bytes.HasPrefix(line, []byte("        ")) && !p.isEvent(line)
+}
+
+// unnamed is the address of a user's frame without a name: "ADDRESS 0xADDRESS ([unknown])".
+func unnamed(frame []byte) (addr uint64, ok bool) {
+	text, rest, _ := bytes.Cut(frame, []byte{' '})
+	addr, err := strconv.ParseUint(string(text), 16, 64)
+	return addr, err == nil && bytes.HasPrefix(rest, []byte("0x")) && !assemble.KernelAddress(addr)
 }
 
 const kernelModule = "([kernel.kallsyms])"

@@ -36,7 +36,12 @@ func bpftracePlan(o *Options, defs []Definition) (*Plan, error) {
 	if p.program, err = bpftrace.Script(s); err != nil {
 		return nil, err
 	}
-	p.env = "BPFTRACE_PERF_RB_PAGES=" + strconv.FormatUint(pages(o.Buffer), 10)
+	p.env = []string{"BPFTRACE_PERF_RB_PAGES=" + strconv.FormatUint(pages(o.Buffer), 10)}
+	if o.Stacks {
+		// It would look for symbols in processes that have ended, and 0.17 dies of
+		// that (get_pid_exe in utils.cpp). They are named at ingest.
+		p.env = append(p.env, "BPFTRACE_NO_USER_SYMBOLS=1")
+	}
 	p.args = []string{"bpftrace", "-f", "json"}
 	if s.Unsafe() {
 		p.args = append(p.args, "--unsafe")

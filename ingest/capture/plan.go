@@ -41,7 +41,7 @@ type Plan struct {
 	Definitions []Definition
 	options     *Options
 	args        []string // the recorder's command line, but for bpftrace's output and program
-	env         string   // what the recorder needs in its environment, as NAME=VALUE
+	env         []string // what the recorder needs in its environment, as NAME=VALUE
 	program     string   // bpftrace's
 }
 

@@ -96,12 +96,9 @@ func (p *Plan) runBPFtrace(cmd *exec.Cmd, stop <-chan os.Signal) (err error) {
 	defer r.Close()
 	cmd.ExtraFiles = []*os.File{w}
 	cmd.Args = append(cmd.Args, "-o", "/dev/fd/3", "-e", p.program)
-	cmd.Env = append(os.Environ(), p.env)
+	cmd.Env = append(os.Environ(), p.env...)
 	copied := make(chan error, 1)
-	go func() {
-		_, err := io.Copy(out, r)
-		copied <- err
-	}()
+	go func() { copied <- bpftrace.Follow(out, r) }()
 	err = run(cmd, stop)
 	// What the program left behind may have the pipe, too.
 	err = errors.Join(err, w.Close(), r.SetReadDeadline(time.Now().Add(outputDelay)))

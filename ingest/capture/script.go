@@ -53,7 +53,7 @@ func (p *Plan) bpftraceScript(b *strings.Builder, trace string) {
 		fmt.Fprintf(b, "{ %s; } > maps.txt # the mappings that are there already\n", bpftrace.SnapshotCommand(p.options.PID))
 		inputs = "maps.txt " + output
 	}
-	fmt.Fprintln(b, p.env, quoteAll(p.args), "-o", output, "record.bt")
+	fmt.Fprintln(b, quoteAll(p.env), quoteAll(p.args), "-o", output, "record.bt")
 	fmt.Fprintf(b, "cat %s | replay ingest --format bpftrace-json -o %s -\n", inputs, Quote(trace))
 }
 

@@ -4,7 +4,6 @@ import (
 	"debug/dwarf"
 	"debug/elf"
 	"encoding/binary"
-	"os"
 	"path/filepath"
 	"sort"
 )
@@ -249,10 +248,4 @@ func (in *inlines) at(addr uint64) []string {
 		names[i] = c.name
 	}
 	return names
-}
-
-// exists reports whether there is a regular file.
-func exists(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular()
 }

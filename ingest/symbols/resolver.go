@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/ianlancetaylor/demangle"
 
@@ -88,12 +89,23 @@ func (r *Resolver) object(file *traces.Event) *object {
 	key := objectKey{file.Path, file.BuildID}
 	o, ok := r.objects[key]
 	if !ok {
-		if exists(file.Path) || file.BuildID != "" {
+		if file.BuildID != "" || isSame(file) {
 			o = openObject(file.Path, file.BuildID, r.inlines)
 		}
 		r.objects[key] = o
 	}
 	return o
+}
+
+// isSame reports whether the path leads to the regular file that was mapped, as far
+// as can be told without a build id.
+func isSame(file *traces.Event) bool {
+	info, err := os.Stat(file.Path)
+	if err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return !ok || !file.Got(traces.ColInode) || stat.Ino == file.Inode
 }
 
 // jit names code of a just-in-time compiler from /tmp/perf-PID.map.

@@ -3,8 +3,10 @@ package symbols
 import (
 	"debug/elf"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/replay/replay/traces"
@@ -54,21 +56,31 @@ func TestBadKallsyms(t *testing.T) {
 	}
 }
 
-// The functions of this very program, found through its program headers.
-func TestUser(t *testing.T) {
-	exe, err := os.Executable()
+// symbolised is a Go program with symbols; go test strips its own.
+func symbolised(t *testing.T) (string, *elf.File, []elf.Symbol) {
+	t.Helper()
+	exe, err := exec.LookPath("go")
 	if err != nil {
+		t.Skip("no program with symbols: ", err)
+	}
+	if exe, err = filepath.EvalSymlinks(exe); err != nil {
 		t.Fatal(err)
 	}
 	f, err := elf.Open(exe)
 	if err != nil {
-		t.Skipf("the test is no ELF file: %v", err)
+		t.Skipf("the go command is no ELF file: %v", err)
 	}
-	defer f.Close()
+	t.Cleanup(func() { f.Close() })
 	syms, err := f.Symbols()
 	if err != nil {
-		t.Skipf("the test is stripped: %v", err)
+		t.Skipf("the go command is stripped: %v", err)
 	}
+	return exe, f, syms
+}
+
+// The functions of a program, found through its program headers.
+func TestUser(t *testing.T) {
+	exe, f, syms := symbolised(t)
 	r, err := New(Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -93,6 +105,30 @@ func TestUser(t *testing.T) {
 	}
 	if got := r.User(1, 0, &traces.Event{Path: exe, BuildID: "00ff"}, 0x1000); elfBuildID(f) != "" && got != "" {
 		t.Errorf("a file with another build id names %q", got)
+	}
+}
+
+// A path that leads to another file than the mapped one names nothing.
+func TestOtherFile(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(exe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		t.Skip("files have no inodes here")
+	}
+	for inode, want := range map[uint64]bool{stat.Ino: true, stat.Ino + 1: false} {
+		if got := isSame(&traces.Event{Path: exe, Inode: inode, Has: traces.ColInode}); got != want {
+			t.Errorf("inode %d for %d: %v", inode, stat.Ino, got)
+		}
+	}
+	if isSame(&traces.Event{Path: t.TempDir()}) {
+		t.Error("a folder is taken for a program")
 	}
 }
 
