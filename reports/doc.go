@@ -8,7 +8,8 @@
 //  2. Text writes the report for a terminal, headline first, in 80 columns.
 //  3. HTML writes the same as a page with charts: one file, which works offline.
 //  4. HitProfile and BlameProfile make pprof profiles: where hits spend their
-//     time, and whose address-space changes cost it.
+//     time, and whose address-space changes cost it. Kernel frames of a trace
+//     without kernel symbols are those that Linux goes through for the operation.
 //  5. Timeline writes write sections and fallbacks as a trace-event file for
 //     Perfetto; Benchfmt writes the figures for benchstat.
 //  6. WriteDir writes all of them into one directory, or none.

@@ -1,6 +1,10 @@
 package reports
 
-import "github.com/replay/replay/sim"
+import (
+	"slices"
+
+	"github.com/replay/replay/sim"
+)
 
 // kernelModule is the module of the frames below, as perf names it.
 const kernelModule = "[kernel.kallsyms]"
@@ -28,7 +32,6 @@ type lookupFrames struct {
 	lock      []frame                  // down_read: the atomic on mmap_lock
 	blocked   []frame                  // asleep until the lock is granted
 	held      []frame                  // the walk under the lock
-	handler   []frame                  // trap entry and exit, and the handlers
 }
 
 // framesOf returns the stacks of a resolver, in the words of the kernel that it
@@ -43,7 +46,6 @@ func framesOf(resolver string) *lookupFrames {
 		lock:      under("down_read"),
 		blocked:   under("down_read", "rwsem_down_read_slowpath", "schedule_preempt_disabled"),
 		held:      under(),
-		handler:   kernelStack(append(append([]string{}, trap...), "handler_chain")...),
 	}
 	for o := range f.refused {
 		f.refused[o] = f.speculate
@@ -98,16 +100,18 @@ var writerCalls = map[string][]string{
 	"exit":     {"do_exit", "exit_mm", "exit_mmap"},
 }
 
-// writerStack is a writer's stack, leaf first: as traced if that includes the
-// kernel, else the traced part below the model's kernel frames.
+// writerStack is a writer's stack, leaf first: as traced if that names functions of
+// the kernel, else the traced part of the program below the model's kernel frames.
 func writerStack(kind string, traced []string) []frame {
-	var stack []frame
-	for _, s := range traced {
-		stack = append(stack, parseFrame(s))
+	stack := parseStack(traced)
+	inKernel := slices.IndexFunc(stack, func(f frame) bool { return !f.kernel() })
+	if inKernel < 0 {
+		inKernel = len(stack)
 	}
-	if len(stack) > 0 && stack[0].kernel() {
+	if slices.ContainsFunc(stack[:inKernel], frame.named) {
 		return stack
 	}
+	stack = stack[inKernel:]
 	calls, ok := writerCalls[kind]
 	if !ok {
 		return append([]frame{{symbol: "[" + kind + "]"}}, stack...)

@@ -7,15 +7,15 @@ import (
 	"github.com/replay/replay/sim"
 )
 
-// hitTypes are the columns of the hit profile. time is resolve plus the trap and
-// the handlers, so that a flame graph of it shows all that a hit costs.
+// hitTypes are the columns of the hit profile. Scripts rely on them and on their
+// order. The trap and the handlers, which cost the same whatever the resolver, are
+// in the reports.
 var hitTypes = []*profile.ValueType{
 	{Type: "hits", Unit: "count"},
 	{Type: "resolve", Unit: "nanoseconds"},
 	{Type: "lock_wait", Unit: "nanoseconds"},
 	{Type: "fallbacks", Unit: "count"},
 	{Type: "line_transfers", Unit: "count"},
-	{Type: "time", Unit: "nanoseconds"},
 }
 
 // HitProfile shows where the hits of run r spend their time. A sample's stack is
@@ -39,11 +39,9 @@ func HitProfile(res *replay.Result, r *replay.Run) *profile.Profile {
 // hitRoot is the part of a sample's stack that is not the kernel's, leaf first.
 // Kernel frames of the trace are the recording kernel's, not the resolver's.
 func hitRoot(resolver string, s *replay.Sample) []frame {
-	var stack []frame
-	for _, text := range s.Stack {
-		if f := parseFrame(text); len(stack) > 0 || !f.kernel() {
-			stack = append(stack, f)
-		}
+	stack := parseStack(s.Stack)
+	for len(stack) > 0 && stack[0].kernel() {
+		stack = stack[1:]
 	}
 	return append(stack, frame{symbol: s.Probe}, frame{symbol: resolver})
 }
@@ -63,7 +61,7 @@ func hitLabels(s *replay.Sample) labels {
 type portion struct {
 	stack                      []frame
 	hits, fallbacks, transfers int64
-	resolve, wait, other       sim.Time
+	resolve, wait              sim.Time
 }
 
 // split divides a sample among kernel stacks. Parts overlap (see sim.Parts), so
@@ -75,9 +73,8 @@ type portion struct {
 // hit was resolved: the ledger does not say which of its steps moved a line.
 func split(s *replay.Sample, f *lookupFrames) []portion {
 	work := s.Parts.Lookup + s.Parts.Stall
-	handler := portion{stack: f.handler, other: s.Parts.Handler}
 	if s.Outcome == sim.Lockless {
-		return []portion{{stack: f.speculate, hits: s.Hits, transfers: s.LineTransfers, resolve: s.Parts.Resolve(), wait: s.Parts.LockWait}, handler}
+		return []portion{{stack: f.speculate, hits: s.Hits, transfers: s.LineTransfers, resolve: s.Parts.Resolve(), wait: s.Parts.LockWait}}
 	}
 	wasted := min(s.Parts.Wasted, work)
 	held := min(s.Parts.LockHold, work-wasted)
@@ -86,15 +83,12 @@ func split(s *replay.Sample, f *lookupFrames) []portion {
 		{stack: f.lock, hits: s.Hits, fallbacks: s.Hits, transfers: s.LineTransfers, resolve: work - wasted - held},
 		{stack: f.blocked, resolve: s.Parts.LockWait, wait: s.Parts.LockWait},
 		{stack: f.held, resolve: held},
-		handler,
 	}
 }
 
 // hitColumns turns portions into values that add up to the run's totals.
-type hitColumns struct{ resolve, wait, time nanos }
+type hitColumns struct{ resolve, wait nanos }
 
 func (c *hitColumns) values(p *portion) []int64 {
-	return []int64{
-		p.hits, c.resolve.next(p.resolve), c.wait.next(p.wait), p.fallbacks, p.transfers, c.time.next(p.resolve + p.other),
-	}
+	return []int64{p.hits, c.resolve.next(p.resolve), c.wait.next(p.wait), p.fallbacks, p.transfers}
 }

@@ -52,6 +52,21 @@ func parseFrame(s string) frame {
 	return f
 }
 
+// parseStack reads a stack, leaf first. Unwinding by frame pointers ends with the
+// address 0 that the first function found in its register: that is no frame.
+func parseStack(traced []string) []frame {
+	var stack []frame
+	for _, s := range traced {
+		if f := parseFrame(s); f.symbol != "0x0" {
+			stack = append(stack, f)
+		}
+	}
+	return stack
+}
+
+// named reports whether f is more than an address.
+func (f frame) named() bool { return !strings.HasPrefix(f.symbol, "0x") }
+
 // moduleStart is where " (module)" begins in a frame, or -1.
 func moduleStart(s string) int {
 	for from := 0; ; {
@@ -81,7 +96,7 @@ func (f frame) kernel() bool {
 
 // label is f for people: an address alone says little without its module.
 func (f frame) label() string {
-	if strings.HasPrefix(f.symbol, "0x") && f.module != "" {
+	if !f.named() && f.module != "" {
 		return f.symbol + " in " + path.Base(f.module)
 	}
 	return f.symbol

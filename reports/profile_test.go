@@ -50,13 +50,27 @@ func TestProfiles(t *testing.T) {
 	written(t, BlameProfile(emptyResult(), r))
 }
 
+// TestSampleTypes holds what scripts ask a profile for by name and by position.
+func TestSampleTypes(t *testing.T) {
+	res := fixture()
+	p := written(t, HitProfile(res, &res.Runs[0]))
+	var types []string
+	for _, v := range p.SampleType {
+		types = append(types, v.Type+"/"+v.Unit)
+	}
+	want := []string{"hits/count", "resolve/nanoseconds", "lock_wait/nanoseconds", "fallbacks/count", "line_transfers/count"}
+	if diff := cmp.Diff(want, types); diff != "" {
+		t.Errorf("sample types (-want +got):\n%s", diff)
+	}
+}
+
 func TestProfileTotals(t *testing.T) {
 	res := fixture()
 	for i := range res.Runs {
 		r := &res.Runs[i]
 		want := map[string]int64{
 			"hits": r.Hits, "resolve": r.Resolve.Total.Nanos(), "lock_wait": r.LockWait.Total.Nanos(),
-			"fallbacks": r.Fallbacks(), "line_transfers": r.LineTransfers, "time": (r.Resolve.Total + r.Parts.Handler).Nanos(),
+			"fallbacks": r.Fallbacks(), "line_transfers": r.LineTransfers,
 		}
 		if diff := cmp.Diff(want, sum(written(t, HitProfile(res, r)))); diff != "" {
 			t.Errorf("%s: columns do not add up to the run (-run +profile):\n%s", r.Resolver, diff)
@@ -96,7 +110,7 @@ func TestProfileTotalsAlways(t *testing.T) {
 		got := sum(written(t, HitProfile(&replay.Result{}, &r)))
 		want := map[string]int64{
 			"hits": r.Hits, "resolve": r.Parts.Resolve().Nanos(), "lock_wait": r.Parts.LockWait.Nanos(),
-			"fallbacks": r.Fallbacks(), "line_transfers": 0, "time": (r.Parts.Resolve() + r.Parts.Handler).Nanos(),
+			"fallbacks": r.Fallbacks(), "line_transfers": 0,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("columns do not add up to the run (-run +profile):\n%s", diff)
@@ -148,6 +162,11 @@ func TestWriterStack(t *testing.T) {
 	}{
 		{"user frames get the model's kernel frames", leafs("munmap", "__munmap+0xb (/libc.so)"), []string{"do_vmi_align_munmap", "__vm_munmap", "__x64_sys_munmap", "__munmap"}},
 		{"traced kernel frames stay", leafs("munmap", "down_write+0x1 ([kernel.kallsyms])", "__munmap+0xb (/libc.so)"), []string{"down_write", "__munmap"}},
+		{"kernel frames without names get the model's", leafs("munmap", "0xffffffff815f426b ([kernel.kallsyms])", "0xffffffff81000130 ([kernel.kallsyms])", "__munmap+0xb (/libc.so)", "0x7f00 (/bin/app)"),
+			[]string{"do_vmi_align_munmap", "__vm_munmap", "__x64_sys_munmap", "__munmap", "0x7f00"}},
+		{"one name among addresses keeps them", leafs("munmap", "0xffffffff815f426b ([kernel.kallsyms])", "do_munmap+0x1 ([kernel.kallsyms])"), []string{"0xffffffff815f426b", "do_munmap"}},
+		{"nothing but kernel frames without names", leafs("brk", "0xffffffff815f426b ([kernel.kallsyms])"), []string{"do_brk_flags", "__x64_sys_brk"}},
+		{"the end of a chain of frame pointers is no frame", leafs("brk", "brk+0xb (/libc.so)", "0x0 ([unknown])"), []string{"do_brk_flags", "__x64_sys_brk", "brk"}},
 		{"vdso is user code", leafs("brk", "x+0x1 ([vdso])"), []string{"do_brk_flags", "__x64_sys_brk", "x"}},
 		{"unknown operation", leafs("register"), []string{"[register]"}},
 	} {
