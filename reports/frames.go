@@ -80,7 +80,7 @@ func namesOf(resolver string) lookupNames {
 		n.speculate, n.begin = []string{"lock_vma_under_rcu"}, "vma_start_read"
 	case "refcount":
 		n.find = "find_active_uprobe"
-	case "ideal":
+	case bound:
 		n.speculate = nil
 	}
 	return n

@@ -16,8 +16,8 @@ type chart struct {
 	Hint  string `json:"-"`
 
 	StepNs  float64       `json:"step_ns,omitempty"` // over_time: length of a slice
-	Reasons []reasonCurve `json:"reasons,omitempty"`
-	Held    []float64     `json:"held,omitempty"` // percent of each slice
+	Reasons []reasonCurve `json:"reasons,omitempty"` // none where no hit fell back
+	Held    []float64     `json:"held,omitempty"`    // percent of each slice
 	Lost    []lostSpan    `json:"lost,omitempty"`
 
 	X    []float64  `json:"x,omitempty"` // latency: ns

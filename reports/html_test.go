@@ -2,12 +2,17 @@ package reports
 
 import (
 	"bytes"
+	"context"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/replay/replay/replay"
+	"github.com/replay/replay/sim"
 )
 
 func htmlOf(t *testing.T, res *replay.Result) string {
@@ -40,6 +45,46 @@ func TestHTML(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// TestHTMLDraws opens pages in a browser: each chart is drawn, no script fails.
+func TestHTMLDraws(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a browser takes seconds to start")
+	}
+	browser, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip("no chromium to draw the page")
+	}
+	quiet := fixture() // no hit of its speculative runs fell back
+	for i := range quiet.Runs {
+		if r := &quiet.Runs[i]; speculates(r) {
+			r.Outcomes = [sim.NumOutcomes]int64{sim.Lockless: r.Hits}
+		}
+	}
+	for name, res := range map[string]*replay.Result{"fixture": fixture(), "no fallback": quiet} {
+		t.Run(name, func(t *testing.T) {
+			page := filepath.Join(t.TempDir(), "page.html")
+			if err := os.WriteFile(page, []byte(htmlOf(t, res)), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--user-data-dir="+t.TempDir(), "--dump-dom", "file://"+page)
+			var stderr bytes.Buffer
+			cmd.Stderr = &stderr
+			dom, err := cmd.Output()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, &stderr)
+			}
+			if failure := regexp.MustCompile(`CONSOLE.*`).FindString(stderr.String()); failure != "" {
+				t.Error(failure)
+			}
+			if got, want := strings.Count(string(dom), `class="uplot`), len(charts(res)); got != want {
+				t.Errorf("%d of %d charts are drawn", got, want)
+			}
+		})
 	}
 }
 

@@ -125,18 +125,29 @@ func guilty(r *replay.Run) []replay.Blame {
 }
 
 // mainRun is the run that the headline is about: the last one that can resolve
-// without the lock, else the last. It is nil when there is none.
+// without the lock, the bound that no kernel reaches only where no other can, else
+// the last. It is nil when there is none.
 func mainRun(res *replay.Result) *replay.Run {
-	for i := len(res.Runs) - 1; i >= 0; i-- {
-		if speculates(&res.Runs[i]) {
-			return &res.Runs[i]
+	rank := func(r *replay.Run) int {
+		switch {
+		case !speculates(r):
+			return 0
+		case r.Resolver == bound:
+			return 1
+		}
+		return 2
+	}
+	var main *replay.Run
+	for i := range res.Runs {
+		if r := &res.Runs[i]; main == nil || rank(r) >= rank(main) {
+			main = r
 		}
 	}
-	if len(res.Runs) == 0 {
-		return nil
-	}
-	return &res.Runs[len(res.Runs)-1]
+	return main
 }
+
+// bound is the resolver that no kernel has.
+const bound = "ideal"
 
 // baseRun is what the main run is held against: the first that always locks, or
 // nil.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/replay/replay/replay"
+	"github.com/replay/replay/sim"
 )
 
 func textOf(t *testing.T, res *replay.Result, o TextOptions) string {
@@ -21,6 +22,30 @@ func textOf(t *testing.T, res *replay.Result, o TextOptions) string {
 func TestText(t *testing.T) {
 	golden(t, "report.txt", []byte(textOf(t, fixture(), TextOptions{})))
 	golden(t, "empty.txt", []byte(textOf(t, emptyResult(), TextOptions{})))
+}
+
+// The headline is about a lookup that a kernel could have, where one was replayed.
+func TestMainRun(t *testing.T) {
+	lockless, locks := [sim.NumOutcomes]int64{sim.Lockless: 1}, [sim.NumOutcomes]int64{sim.Unconfigured: 1}
+	for list, want := range map[string]string{
+		"locked,speculative": "speculative", "speculative,locked": "speculative", "speculative,pervma": "pervma",
+		"speculative,ideal": "speculative", "ideal,speculative": "speculative", "ideal,locked": "ideal", "locked,refcount": "refcount",
+	} {
+		res := &replay.Result{}
+		for name := range strings.SplitSeq(list, ",") {
+			r := replay.Run{Resolver: name, Hits: 1, Outcomes: lockless}
+			if name == "locked" || name == "refcount" {
+				r.Outcomes = locks
+			}
+			res.Runs = append(res.Runs, r)
+		}
+		if got := mainRun(res).Resolver; got != want {
+			t.Errorf("%s: the headline is about %s, want %s", list, got, want)
+		}
+	}
+	if mainRun(&replay.Result{}) != nil {
+		t.Error("a headline about no run")
+	}
 }
 
 // wideResult has everything longer, larger and more than usual.

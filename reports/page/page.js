@@ -24,11 +24,12 @@
   function overTime(chart, width) {
     const x = chart.held.map((_, i) => (i + 0.5) * chart.step_ns);
     const sums = x.map(() => 0);
-    const stacked = chart.reasons.map(r => r.counts.map((n, i) => sums[i] += n));
+    const reasons = chart.reasons || [];
+    const stacked = reasons.map(r => r.counts.map((n, i) => sums[i] += n));
     const series = [{ label: "time", value: (u, v) => time(v) }];
     const columns = [x];
-    for (let i = chart.reasons.length - 1; i >= 0; i--) { // tallest first, so that the others cover it
-      const reason = chart.reasons[i];
+    for (let i = reasons.length - 1; i >= 0; i--) { // tallest first, so that the others cover it
+      const reason = reasons[i];
       series.push({
         label: reason.name, scale: "y", fill: css(reason.class), stroke: css(reason.class), width: 0,
         paths: uPlot.paths.bars({ size: [0.95, 40], align: 0 }), points: { show: false },
