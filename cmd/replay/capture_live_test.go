@@ -194,10 +194,16 @@ func probedOffset(t *testing.T) string {
 
 // A marker counts only once its semaphore is raised, in the program itself.
 func TestCaptureMarker(t *testing.T) {
-	needLive(t, capture.Perf)
+	for _, tool := range []capture.Tool{capture.Perf, capture.BPFtrace} {
+		t.Run(string(tool), func(t *testing.T) { captureMarker(t, tool) })
+	}
+}
+
+func captureMarker(t *testing.T, tool capture.Tool) {
+	needLive(t, tool)
 	inCountsFolder(t)
 	for _, probe := range []string{"sdt:counts:round", "./counts:sdt:counts:round"} {
-		r := call(t, "capture", "-f", "-o", "t.parquet", "--probe", probe, "--", "./counts", "200")
+		r := call(t, "capture", "--tool", string(tool), "-f", "-o", "t.parquet", "--probe", probe, "--", "./counts", "200")
 		if strings.Contains(r.stderr, ".note.stapsdt") {
 			t.Skip("no sys/sdt.h; install systemtap-sdt-dev")
 		}
