@@ -44,5 +44,13 @@
 //     directions.
 //   - Page faults that find the VMA lock are invisible; those that took mmap_lock
 //     are replayed where the trace has lock events.
+//   - Reads of owner words (__rwsem_set_reader_owned keeps the bit below): with a
+//     transfer for each, the locked lookup of two threads is fitted 10 % too slow
+//     instead of 5 %, so other instructions seem to hide them.
+//   - What older kernels wait for beyond the lines named in resolver.go. On
+//     xeon-6138x2 their peaks are too high: refcount 4.05 M hits/s instead of less
+//     than 4 M, srcu 11.4 M instead of 8 to 10 M. A published profile of the latter
+//     has 14 % of all time in srcu_read_lock with 8 threads and 19 % with 16, so
+//     most of it is contention; the barriers explain 2 %.
 //   - PREEMPT_RT, whose mmap_lock is another lock altogether.
 package sim
