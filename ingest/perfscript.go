@@ -133,6 +133,9 @@ func (s *scriptStream) Meta() traces.Meta {
 // scriptWarnings tells what the whole text lacked.
 func scriptWarnings(p *perfscript.Parser) []string {
 	var w []string
+	if p.Cut() {
+		w = append(w, traces.CutWarning)
+	}
 	if p.Micro {
 		w = append(w, "times have microseconds only, too coarse to tell who met whom: print with perf script --ns")
 	}

@@ -33,6 +33,9 @@ const (
 	// TextLineMax is the length in bytes of the longest line that a TextReader
 	// accepts.
 	TextLineMax = 4 << 20
+
+	// CutWarning is the warning about a text whose last line has no end.
+	CutWarning = "the text ends within a line: was it cut short? That line may be wrong, and more may be missing"
 )
 
 // IsText reports whether a file that begins with prefix, of 16 bytes or more, is
@@ -159,6 +162,7 @@ type TextReader struct {
 	line int // number of the line last read, from 1
 	long []byte
 	rows int64
+	cut  bool // the last line has no end
 	meta Meta
 	pool *pool
 	seq  sequence
@@ -188,6 +192,9 @@ func (r *TextReader) next(ev *Event) error {
 		if err == io.EOF {
 			if r.meta.Schema == 0 {
 				return fmt.Errorf("%s: %w: the file is empty; a trace begins with %q", r.name, ErrCorrupt, textMagic+"1")
+			}
+			if r.cut {
+				r.meta.Warnings = append(r.meta.Warnings, CutWarning)
 			}
 			return io.EOF
 		}
@@ -225,6 +232,7 @@ func (r *TextReader) readLine() ([]byte, error) {
 		}
 		if err == io.EOF && len(part) > 0 {
 			err = nil
+			r.cut = true
 		}
 		return bytes.TrimSuffix(bytes.TrimSuffix(part, []byte("\n")), []byte("\r")), err
 	}

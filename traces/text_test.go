@@ -190,6 +190,24 @@ type iotestErr struct{ err error }
 
 func (r iotestErr) Read([]byte) (int, error) { return 0, r.err }
 
+// A text whose last line has no end may have been cut short, even where that line
+// makes sense.
+func TestTextCut(t *testing.T) {
+	whole := text(t, synthetic(3), Meta{Clock: "perf"})
+	for _, test := range []struct {
+		text string
+		cut  bool
+	}{{whole, false}, {strings.TrimSuffix(whole, "\n"), true}, {whole + "# lost 3", true}} {
+		r := NewTextReader(strings.NewReader(test.text), "x.txt")
+		if _, err := collect(r); err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.Contains(r.Meta().Warnings, CutWarning); got != test.cut {
+			t.Errorf("%q: warned %v, want %v", test.text[len(test.text)-10:], got, test.cut)
+		}
+	}
+}
+
 func FuzzParseText(f *testing.F) {
 	for _, e := range synthetic(20) {
 		f.Add(FormatText(&e))

@@ -39,6 +39,7 @@ type Reader struct {
 	in   *bufio.Reader
 	line int64
 	read int64
+	cut  bool
 }
 
 // New returns a Reader of the text from in, whose buffer bounds the length of a
@@ -61,6 +62,7 @@ func (r *Reader) Next() ([]byte, error) {
 	case err != nil && !errors.Is(err, io.EOF):
 		return nil, err
 	}
+	r.cut = err != nil
 	return trimEnd(line), nil
 }
 
@@ -78,6 +80,7 @@ func (r *Reader) skip(bad error) error {
 	for {
 		part, err := r.in.ReadSlice('\n')
 		r.read += int64(len(part))
+		r.cut = errors.Is(err, io.EOF)
 		switch {
 		case err == nil || errors.Is(err, io.EOF):
 			return bad
@@ -94,6 +97,9 @@ func (r *Reader) Bad(line []byte, want string) error {
 
 // Line is the number of the line last read, from 1.
 func (r *Reader) Line() int64 { return r.line }
+
+// Cut reports whether the line last read has no end: the text was cut short there.
+func (r *Reader) Cut() bool { return r.cut }
 
 // Position is how many bytes are read.
 func (r *Reader) Position() int64 { return r.read }

@@ -85,6 +85,9 @@ func (p *Parser) readLine() ([]byte, error) {
 	return p.in.Next()
 }
 
+// Cut reports whether the text ended within its last line.
+func (p *Parser) Cut() bool { return p.in.Cut() }
+
 // Next fills r with the next event and returns io.EOF after the last one. False
 // means that the event makes no row. After a [lines.Error] it goes on behind the bad
 // line and the callchain that belongs to it.
