@@ -12,7 +12,8 @@
 //  3. Open or NewFile opens one; File.Events streams it back with only the
 //     columns asked for, and Reader.Between for only a part of the time.
 //  4. NewTextWriter and NewTextReader are the same for the text twin, one line to
-//     an event, which FormatText and ParseText turn into each other.
+//     an event, which FormatText and ParseText turn into each other. A JSONWriter
+//     writes the same as one document, for others to read.
 //  5. Validate holds a stream to the rules of the schema, which are stricter than
 //     what the readers need.
 //
