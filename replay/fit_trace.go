@@ -5,11 +5,35 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
+
+	"github.com/replay/replay/traces"
 )
 
-// ErrNoLocks is returned for a trace that cannot be fitted to.
-var ErrNoLocks = errors.New("the trace has no mmap_lock events: record as the README says")
+// ErrNoLocks is returned for a trace that does not show what the kernel did.
+var ErrNoLocks = errors.New("the trace has no mmap_lock events, so that nobody knows which lookups failed: record with them, as replay capture does")
+
+// RequireLocks returns ErrNoLocks for a trace without lock events.
+func RequireLocks(ctx context.Context, trace Trace) error {
+	stream, err := trace.Stream(0)
+	if err != nil {
+		return err
+	}
+	defer closeStream(stream)
+	var ev traces.Event
+	for n := 0; !ev.Kind.IsLock(); n++ {
+		if n%65536 == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := stream.Next(&ev); err == io.EOF {
+			return ErrNoLocks
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // SectionFit is what a fit measured of one kind of write section.
 type SectionFit struct {

@@ -20,15 +20,13 @@ var ErrExists = errors.New("exists already; overwrite with --force, or choose an
 // something else always: it would be replaced.
 func CheckDir(dir string, force bool) error {
 	entries, err := os.ReadDir(dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		if _, err := os.Stat(filepath.Dir(filepath.Clean(dir))); err != nil {
-			return fmt.Errorf("output folder: %w", err)
-		}
-		return nil
-	case err != nil:
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("output folder: %w", err)
-	case len(entries) == 0:
+	}
+	if err := writable(dir); err != nil {
+		return err
+	}
+	if len(entries) == 0 {
 		return nil
 	}
 	if _, err := os.Stat(filepath.Join(dir, "report.json")); err != nil {
@@ -38,6 +36,40 @@ func CheckDir(dir string, force bool) error {
 		return fmt.Errorf("%s %w", dir, ErrExists)
 	}
 	return nil
+}
+
+// CheckFile reports whether an output may be written, before the work is done.
+func CheckFile(name string, force bool) error {
+	if err := unused(name, force); err != nil {
+		return err
+	}
+	return writable(name)
+}
+
+func unused(name string, force bool) error {
+	if _, err := os.Stat(name); err == nil && !force {
+		return fmt.Errorf("%s %w", name, ErrExists)
+	}
+	return nil
+}
+
+// writable reports whether an output of that name can be made aside and put in its
+// place.
+func writable(name string) error {
+	aside, err := os.MkdirTemp(filepath.Dir(filepath.Clean(name)), ".replay.")
+	if err != nil {
+		return fmt.Errorf("%s cannot be written: %w; choose another with -o", name, reason(err))
+	}
+	return os.Remove(aside)
+}
+
+// reason is err without the name of a file that was made aside.
+func reason(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
 }
 
 // file is one output of a run.
@@ -105,8 +137,8 @@ func replace(aside, dir string) error {
 // WriteFile writes a file aside and puts it in its place; without force it does
 // not overwrite.
 func WriteFile(name string, force bool, write func(io.Writer) error) error {
-	if _, err := os.Stat(name); err == nil && !force {
-		return fmt.Errorf("%s %w", name, ErrExists)
+	if err := unused(name, force); err != nil {
+		return err
 	}
 	var b bytes.Buffer
 	if err := write(&b); err != nil {
@@ -114,12 +146,12 @@ func WriteFile(name string, force bool, write func(io.Writer) error) error {
 	}
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".")
 	if err != nil {
-		return err
+		return fmt.Errorf("write %s: %w", name, reason(err))
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write(b.Bytes())
 	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
-		return err
+		return fmt.Errorf("write %s: %w", name, reason(err))
 	}
 	return os.Rename(f.Name(), name)
 }

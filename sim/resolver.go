@@ -1,6 +1,9 @@
 package sim
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // action is one thing that a lookup does. What it touches and decides is
 // defined once, in lookup.go, for every resolver.
@@ -156,5 +159,5 @@ func FindResolver(name string) (*Resolver, error) {
 			return &resolvers[i], nil
 		}
 	}
-	return nil, fmt.Errorf("unknown resolver %q: want one of %v", name, ResolverNames())
+	return nil, fmt.Errorf("unknown resolver %q: want one of %s", name, strings.Join(ResolverNames(), ", "))
 }

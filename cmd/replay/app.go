@@ -17,7 +17,7 @@ type env struct {
 	bar            *bar
 }
 
-// Flags that every command has.
+// Flags that every command takes, so that a script may give them to any.
 var (
 	jsonFlag    = &cli.BoolFlag{Name: "json", Usage: "print one JSON document on standard output, and nothing else"}
 	forceFlag   = &cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "overwrite what is there"}
@@ -27,8 +27,19 @@ var (
 	seedFlag    = &cli.Uint64Flag{Name: "seed", Value: 1, Usage: "seed of every choice that is not determined"}
 )
 
+// commonFlags adds them to a command's own. Help leaves out those that change nothing
+// there: a command without an output overwrites none, one without a choice needs no
+// seed.
 func commonFlags(more ...cli.Flag) []cli.Flag {
-	return append(more, jsonFlag, forceFlag, quietFlag, verboseFlag, colorFlag)
+	has := func(name string) bool {
+		return slices.ContainsFunc(more, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
+	}
+	force, seed := *forceFlag, *seedFlag
+	force.Hidden, seed.Hidden = !has("output"), true
+	if !has(seed.Name) {
+		more = append(more, &seed)
+	}
+	return append(more, jsonFlag, &force, quietFlag, verboseFlag, colorFlag)
 }
 
 func newApp(e *env) *cli.App {
@@ -46,7 +57,10 @@ func newApp(e *env) *cli.App {
 		HideVersion:          true,
 		Suggest:              true,
 		ExitErrHandler:       func(*cli.Context, error) {}, // run maps errors to codes
-		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
+		OnUsageError: func(c *cli.Context, err error, isSub bool) error {
+			if isSub {
+				return usage("%s: %v; see replay %s --help", c.Command.Name, err, c.Command.Name)
+			}
 			return usage("%v; see replay --help", err)
 		},
 		Action: func(c *cli.Context) error {
@@ -79,7 +93,7 @@ func permute(commands []*cli.Command, args []string) []string {
 	if slices.Contains(args, completionFlag) {
 		return args
 	}
-	before, args := splitFlags(commonFlags(seedFlag), args, true)
+	before, args := splitFlags(commonFlags(), args, true)
 	if len(args) == 0 {
 		return before
 	}

@@ -53,8 +53,12 @@ func (e *env) bench(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	resolvers, err := parseResolvers(c.String("resolver"))
+	if err != nil {
+		return err
+	}
 	report := benchReport{Schema: "replay.bench/1", Machine: profile.Name}
-	for resolver := range strings.SplitSeq(c.String("resolver"), ",") {
+	for _, resolver := range resolvers {
 		for _, n := range cpus {
 			if n > profile.CPUs() {
 				return usage("machine %s has %d CPUs: its figures say nothing about %d", profile.Name, profile.CPUs(), n)
@@ -101,5 +105,6 @@ func parseList(s string) ([]int, error) {
 func writeJSON(e *env, v any) error {
 	enc := json.NewEncoder(e.stdout)
 	enc.SetIndent("", " ")
+	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
 }

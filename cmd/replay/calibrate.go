@@ -44,6 +44,11 @@ func (e *env) calibrate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if name := c.String("output"); name != "" {
+		if err := reports.CheckFile(name, c.Bool("force")); err != nil {
+			return err
+		}
+	}
 	if table != "" {
 		return e.calibrateBench(c, profile, table)
 	}

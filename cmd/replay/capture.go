@@ -156,8 +156,20 @@ func (r *recording) print() error {
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(r.stdout, plan.Script(r.trace))
+	script := plan.Script(r.trace)
+	if r.c.Bool("json") {
+		return writeJSON(r.env, printedPlan{"replay.capture/1", r.options.Tool, r.trace, script})
+	}
+	_, err = io.WriteString(r.stdout, script)
 	return err
+}
+
+// printedPlan is the JSON document of capture --print.
+type printedPlan struct {
+	Schema string       `json:"schema"`
+	Tool   capture.Tool `json:"tool"`
+	Trace  string       `json:"trace"`
+	Script string       `json:"script"` // for a shell
 }
 
 // unused checks that a file can be written, before anything is recorded.

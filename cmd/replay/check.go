@@ -119,6 +119,9 @@ func (e *env) updateBaseline(c *cli.Context, docs []*reports.Document, limits []
 		return err
 	}
 	e.remark(c, "wrote %s: commit it", path)
+	if c.Bool("json") {
+		return b.Write(e.stdout)
+	}
 	return nil
 }
 
@@ -153,7 +156,7 @@ func diffCommand(e *env) *cli.Command {
 		Flags:       commonFlags(),
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 2 {
-				return usage("diff: want two runs, not %d", c.NArg())
+				return usage("diff: want two runs, not %d; see replay diff --help", c.NArg())
 			}
 			base, err := readReport(c.Args().Get(0))
 			if err != nil {

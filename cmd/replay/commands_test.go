@@ -67,6 +67,15 @@ func TestOneJSONDocument(t *testing.T) {
 		{"run --json -f -o a.run --max-loss 1% app.parquet", report},
 		{"run --json --resolver ideal -o b.run -v app.parquet", report},
 		{"bench --json --cpus 1,2", "schema machine rows"},
+		{"dump --json app.parquet", "schema meta events"},
+		{"dump --json lossy.parquet", "schema meta events"},
+		{"validate --json app.parquet", "schema using hits events lost observed_fallbacks predicted_fallbacks decided_fallbacks expected_fallbacks " +
+			"expected_fallbacks_2sd tp fp fn precision recall f1 wait_ns arrival_error_ns"},
+		{"machines --json", "schema machines"},
+		{"check --json --baseline base.json --update a.run", "schema limits entries"},
+		{"check --json --baseline base.json a.run", "schema passed open compared findings"},
+		{"diff --json a.run a.run", "schema trace model changes blame only_in"},
+		{"capture --json --print --probe app:f -- true", "schema tool trace script"},
 	} {
 		line := test.line
 		r := call(t, strings.Fields(line)...)
@@ -325,6 +334,24 @@ func TestCompletion(t *testing.T) {
 	for _, shell := range []string{"bash", "zsh"} {
 		if out := succeed(t, "completion", shell); !strings.Contains(out, completionFlag) {
 			t.Errorf("the script for %s does not ask the program", shell)
+		}
+	}
+}
+
+// TestCommonFlags holds that a script may give them to every command, and that help
+// shows those that change something.
+func TestCommonFlags(t *testing.T) {
+	inFolder(t)
+	for _, line := range []string{"info app.parquet", "dump app.parquet", "machines", "completion bash", "validate app.parquet", "slice -o a.parquet app.parquet"} {
+		succeed(t, append(strings.Fields(line), "--seed", "7", "-f", "-q", "-v", "--color", "never")...)
+	}
+	for _, test := range []struct {
+		command     string
+		force, seed bool
+	}{{"run", true, true}, {"bench", false, true}, {"calibrate", true, true}, {"ingest", true, false}, {"info", false, false}, {"check", false, false}} {
+		help := succeed(t, test.command, "--help")
+		if strings.Contains(help, "--force") != test.force || strings.Contains(help, "--seed") != test.seed {
+			t.Errorf("%s: the wrong common flags:\n%s", test.command, help)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -28,6 +29,8 @@ func TestMessages(t *testing.T) {
 		"bad.txt":           []byte("# replay-trace 1\n12 hit addr=0x10\n13 hat addr=0x10\n"),
 		"bad.yaml":          []byte("name: [\n"),
 		"bad.json":          []byte("{\n}\n"),
+		"nohits.txt":        []byte("# replay-trace 1\n12 munmap dur_ns=100 addr=0x1000 len=0x1000 ret=0\n"),
+		"nolocks.txt":       []byte("# replay-trace 1\n12 hit cpu=0 pid=1 tid=1 addr=0x10 probe=a:b\n"),
 	} {
 		if err := os.WriteFile(name, content, 0o644); err != nil {
 			t.Fatal(err)
@@ -76,6 +79,7 @@ ingest -o app.parquet lossy.parquet
 ingest -o tmp lossy.parquet
 ingest -o nowhere/out.parquet lossy.parquet
 ingest app.parquet missing.data
+ingest tmp
 run
 run missing.parquet
 run notes.txt
@@ -89,6 +93,27 @@ run --cpus none app.parquet
 run --cpus 100000 app.parquet
 run --cpus 1000 app.parquet
 run --clone 0 app.parquet
+run --resolver locked,locked app.parquet
+run -o new.run nohits.txt
+run -o nowhere/new.run app.parquet
+validate nohits.txt
+validate nolocks.txt
+validate --using syscalls nolocks.txt
+validate --using luck app.parquet
+calibrate
+calibrate nolocks.txt
+calibrate -o app.parquet app.parquet
+calibrate -o nowhere/m.yaml app.parquet
+calibrate --bench bad.yaml
+bench app.parquet
+bench --cpus 0
+bench --cpus 1000
+bench --resolver magic
+bench --machine nosuch
+capture
+capture -- true
+capture --probe app:f
+capture --tool strace --probe app:f -- true
 run --machine nosuch app.parquet
 run --machine nosuch.yaml app.parquet
 run --machine bad.yaml app.parquet
@@ -97,7 +122,7 @@ run -o app.run app.parquet
 run -o tmp/.. app.parquet
 run --color sometimes -o new.run app.parquet
 dump
-dump --json app.parquet
+dump --json empty
 dump empty
 dump truncated.parquet
 dump bad.txt
@@ -121,6 +146,7 @@ diff app.run
 diff app.run missing.run
 machines nosuch
 machines bad.yaml
+machines notes.txt
 completion
 completion fish
 `
@@ -152,9 +178,41 @@ func TestUnreadable(t *testing.T) {
 		}
 		b.WriteString(transcript(r, args...))
 	}
+	b.WriteString(readOnly(t))
 	setFileUser(os.Geteuid()) // golden files are the tester's
 	golden(t, "unreadable.golden", b.String())
 }
+
+// readOnly writes into folders that may not be written to, which has to fail before
+// the work is done, and with a word on what to do.
+func readOnly(t *testing.T) string {
+	setFileUser(os.Geteuid())
+	writeTrace(t, "open.parquet", smallTrace(), smallMeta)
+	succeed(t, "run", "-q", "-o", "open.run", "open.parquet")
+	if os.Geteuid() == 0 {
+		setFileUser(65534)
+	} else if err := os.Chmod(".", 0o555); err != nil {
+		t.Fatal(err)
+	} else {
+		defer os.Chmod(".", 0o755)
+	}
+	var b strings.Builder
+	for _, line := range []string{
+		"run open.parquet", "run -f -o open.run open.parquet", "ingest -o new.parquet open.parquet", "slice -o new.parquet open.parquet",
+		"calibrate -o new.yaml open.parquet", "check --update --baseline new.json open.run",
+	} {
+		args := strings.Fields(line)
+		r := call(t, args...)
+		if r.code != exitUsage || r.stdout != "" {
+			t.Errorf("replay %s: exit %d, want %d, and %d bytes of output", line, r.code, exitUsage, len(r.stdout))
+		}
+		b.WriteString(temporary.ReplaceAllString(transcript(r, args...), "TEMPORARY"))
+	}
+	return b.String()
+}
+
+// temporary is the name of a trace until it is whole.
+var temporary = regexp.MustCompile(`\.new\.parquet\.[0-9.]+tmp`)
 
 // setFileUser makes this thread open files as that user, if it may.
 func setFileUser(uid int) { unix.RawSyscall(unix.SYS_SETFSUID, uintptr(uid), 0, 0) }

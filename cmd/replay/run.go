@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -66,6 +67,9 @@ func (e *env) run(c *cli.Context) error {
 			dir = "stdin.run"
 		}
 	}
+	if _, err := isStored(path); err != nil {
+		return err // that there is no trace comes before where to write to
+	}
 	if err := reports.CheckDir(dir, c.Bool("force")); err != nil {
 		return err
 	}
@@ -76,7 +80,7 @@ func (e *env) run(c *cli.Context) error {
 	defer trace.Close()
 	result, err := replay.Play(c.Context, trace, &profile.Profile, options, e.progress(c, "replaying"))
 	if err != nil {
-		return badInput(err)
+		return badInput(named(path, err))
 	}
 	e.endProgress()
 	if err := reports.WriteDir(dir, result, c.Bool("force")); err != nil {
@@ -97,14 +101,10 @@ func (e *env) run(c *cli.Context) error {
 // runOptions reads the flags that say how to replay.
 func runOptions(c *cli.Context) (replay.Options, error) {
 	o := replay.DefaultOptions()
-	o.Resolvers = nil
-	for name := range strings.SplitSeq(c.String("resolver"), ",") {
-		if _, err := sim.FindResolver(name); err != nil {
-			return o, usage("--resolver: %v", err)
-		}
-		o.Resolvers = append(o.Resolvers, name)
-	}
 	var err error
+	if o.Resolvers, err = parseResolvers(c.String("resolver")); err != nil {
+		return o, err
+	}
 	if o.Timing, err = replay.ParseTiming(c.String("timing")); err != nil {
 		return o, usage("--timing: %v", err)
 	}
@@ -124,6 +124,20 @@ func runOptions(c *cli.Context) (replay.Options, error) {
 	}
 	o.Seed = c.Uint64("seed")
 	return o, nil
+}
+
+// parseResolvers reads a list of names.
+func parseResolvers(s string) ([]string, error) {
+	names := strings.Split(s, ",")
+	for i, name := range names {
+		if _, err := sim.FindResolver(name); err != nil {
+			return nil, usage("--resolver: %v", err)
+		}
+		if slices.Contains(names[:i], name) {
+			return nil, usage("--resolver %q: %s is given twice", s, name)
+		}
+	}
+	return names, nil
 }
 
 // maxClone bounds the copies of a thread.

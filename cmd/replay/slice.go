@@ -81,8 +81,11 @@ func (e *env) cut(c *cli.Context, path, name string, cut *traces.Cut) error {
 	if w.Rows() == 0 {
 		return usage("none of the %d events of %s is in the cut: see replay info for its span, processes and probes", t.file.NumRows(), path)
 	}
+	if err := w.Commit(cut.Meta(t.Meta())); err != nil {
+		return err
+	}
 	e.remark(c, "%s: %d of %d events", name, w.Rows(), t.file.NumRows())
-	return w.Commit(cut.Meta(t.Meta()))
+	return nil
 }
 
 // parseCut reads the flags that say what to keep.

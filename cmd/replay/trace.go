@@ -11,11 +11,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/replay/replay/ingest"
 	"github.com/replay/replay/ingest/bpftrace"
+	"github.com/replay/replay/replay"
 	"github.com/replay/replay/reports"
 	"github.com/replay/replay/traces"
 )
@@ -129,7 +131,9 @@ func (e *env) openInto(c *cli.Context, t *openTrace) error {
 			return err
 		}
 		name = filepath.Join(t.aside, "trace.parquet")
-		if _, err := e.store(c.Context, []string{t.path}, o, name, false, nil); err != nil {
+		if _, err := e.store(c.Context, []string{t.path}, o, name, false, nil); errors.Is(err, syscall.ENOSPC) {
+			return fmt.Errorf("%w; a trace of the capture is made there: set TMPDIR to a folder with space, or keep it with replay ingest -o", err)
+		} else if err != nil {
 			return err
 		}
 	}
@@ -138,6 +142,17 @@ func (e *env) openInto(c *cli.Context, t *openTrace) error {
 	}
 	if t.path != "-" {
 		t.sha, err = hashFile(c.Context, t.path)
+	}
+	return err
+}
+
+// named says which trace lacks what a replay needs. Other errors say it themselves.
+func named(path string, err error) error {
+	if errors.Is(err, replay.ErrNoHits) {
+		return fmt.Errorf("%s: %w: did the program come to the probe? See replay info for what was recorded", path, err)
+	}
+	if errors.Is(err, replay.ErrNoLocks) {
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	return err
 }
@@ -163,6 +178,9 @@ func isStored(path string) (bool, error) {
 // store writes what the inputs hold into a trace, aside and then in its place. It
 // counts the events, unless count is nil.
 func (e *env) store(ctx context.Context, inputs []string, o ingest.Options, name string, force bool, count *counter) (traces.Meta, error) {
+	if i := slices.IndexFunc(inputs, isFolder); i >= 0 {
+		return traces.Meta{}, usage("%s is a folder: give the files in it", inputs[i])
+	}
 	stream, err := ingest.Open(ctx, inputs, o)
 	if err != nil {
 		return traces.Meta{}, badInput(err)

@@ -50,9 +50,12 @@ func (e *env) validate(c *cli.Context) error {
 		return err
 	}
 	defer trace.Close()
+	if err := replay.RequireLocks(c.Context, trace); err != nil {
+		return badInput(named(path, err))
+	}
 	v, err := replay.Validate(c.Context, trace, &profile.Profile, using, c.Int("explain"))
 	if err != nil {
-		return badInput(err)
+		return badInput(named(path, err))
 	}
 	e.endProgress()
 	if c.Bool("json") {

@@ -8,7 +8,7 @@ import (
 )
 
 // ErrOptions is returned for options that exclude each other.
-var ErrOptions = errors.New("options")
+var ErrOptions = errors.New("capture options")
 
 // Tool is a recorder.
 type Tool string

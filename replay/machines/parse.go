@@ -67,7 +67,7 @@ func document(name string, data []byte) (*yaml.Node, error) {
 	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: empty: want a machine profile (see replay machines generic)", name)
 	} else if err != nil {
-		return nil, fmt.Errorf("%s:%s", name, yamlMessage(err))
+		return nil, fmt.Errorf("%s:%s; want a machine profile (see replay machines generic)", name, yamlMessage(err))
 	}
 	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: more than one document: want one machine profile", name)
@@ -336,10 +336,16 @@ func record(n *yaml.Node, keys ...string) ([]*yaml.Node, error) {
 	return fields, nil
 }
 
+// describedMax is how many bytes of a value an error shows.
+const describedMax = 60
+
 // describe names what a node is, for errors.
 func describe(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.ScalarNode:
+		if len(n.Value) > describedMax {
+			return fmt.Sprintf("%q...", n.Value[:describedMax])
+		}
 		return fmt.Sprintf("%q", n.Value)
 	case yaml.MappingNode:
 		return "a mapping"
