@@ -52,12 +52,13 @@ func parseFrame(s string) frame {
 	return f
 }
 
-// parseStack reads a stack, leaf first. Unwinding by frame pointers ends with the
-// address 0 that the first function found in its register: that is no frame.
+// parseStack reads a stack, leaf first, without what is no part of the program's
+// path: the function that records the event (__mmap_lock_do_trace_start_locking in
+// mm/mmap_lock.c), and the address 0 that unwinding by frame pointers ends with.
 func parseStack(traced []string) []frame {
 	var stack []frame
 	for _, s := range traced {
-		if f := parseFrame(s); f.symbol != "0x0" {
+		if f := parseFrame(s); f.symbol != "0x0" && !strings.HasPrefix(f.symbol, "__mmap_lock_do_trace_") {
 			stack = append(stack, f)
 		}
 	}
@@ -102,16 +103,24 @@ func (f frame) label() string {
 	return f.symbol
 }
 
-// callers shows a stack on one line, leaf first, as far as it has names. A stack of
-// bare addresses tells nothing here; the profiles have it.
-func callers(stack []string) string {
-	var labels []string
-	for _, s := range stack {
-		if !strings.HasPrefix(s, "0x") {
-			labels = append(labels, printable(parseFrame(s).label()))
+// callers shows a stack on one line, leaf first, as far as it has names: the
+// program's part, since the operation is named beside it, or else the kernel's. A
+// stack of bare addresses tells nothing here; the profiles have it.
+func callers(traced []string) string {
+	var user, kernel []string
+	for _, f := range parseStack(traced) {
+		switch {
+		case !f.named():
+		case f.kernel():
+			kernel = append(kernel, printable(f.label()))
+		default:
+			user = append(user, printable(f.label()))
 		}
 	}
-	return strings.Join(labels, " < ")
+	if len(user) == 0 {
+		user = kernel
+	}
+	return strings.Join(user, " < ")
 }
 
 // guilty are the writers that cost hits anything, the dearest first.

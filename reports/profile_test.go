@@ -161,7 +161,7 @@ func TestWriterStack(t *testing.T) {
 		got, want []string
 	}{
 		{"user frames get the model's kernel frames", leafs("munmap", "__munmap+0xb (/libc.so)"), []string{"do_vmi_align_munmap", "__vm_munmap", "__x64_sys_munmap", "__munmap"}},
-		{"traced kernel frames stay", leafs("munmap", "down_write+0x1 ([kernel.kallsyms])", "__munmap+0xb (/libc.so)"), []string{"down_write", "__munmap"}},
+		{"traced kernel frames stay", leafs("munmap", "__mmap_lock_do_trace_start_locking+0x4b ([kernel.kallsyms])", "down_write+0x1 ([kernel.kallsyms])", "__munmap+0xb (/libc.so)"), []string{"down_write", "__munmap"}},
 		{"kernel frames without names get the model's", leafs("munmap", "0xffffffff815f426b ([kernel.kallsyms])", "0xffffffff81000130 ([kernel.kallsyms])", "__munmap+0xb (/libc.so)", "0x7f00 (/bin/app)"),
 			[]string{"do_vmi_align_munmap", "__vm_munmap", "__x64_sys_munmap", "__munmap", "0x7f00"}},
 		{"one name among addresses keeps them", leafs("munmap", "0xffffffff815f426b ([kernel.kallsyms])", "do_munmap+0x1 ([kernel.kallsyms])"), []string{"0xffffffff815f426b", "do_munmap"}},

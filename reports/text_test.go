@@ -48,6 +48,23 @@ func TestMainRun(t *testing.T) {
 	}
 }
 
+func TestCallers(t *testing.T) {
+	kernel := []string{"__mmap_lock_do_trace_start_locking+0x4b ([kernel.kallsyms])", "__vm_munmap+0x135 ([kernel.kallsyms])", "0xffffffff81000130 ([kernel.kallsyms])"}
+	for _, test := range []struct {
+		stack []string
+		want  string
+	}{
+		{nil, ""},
+		{kernel, "__vm_munmap"},
+		{append(kernel, "__munmap+0x7 (/libc.so.6)", "0x7f00 (/bin/app)", "main+0x1 (/bin/app)", "0x0 ([unknown])"), "__munmap < main"},
+		{append(kernel, "0x7f00 (/bin/app)"), "__vm_munmap"},
+	} {
+		if got := callers(test.stack); got != test.want {
+			t.Errorf("%q: %q, want %q", test.stack, got, test.want)
+		}
+	}
+}
+
 // wideResult has everything longer, larger and more than usual.
 func wideResult() *replay.Result {
 	res := fixture()
