@@ -201,9 +201,7 @@ func (r *recording) record() (err error) {
 			return addErr
 		}
 	}
-	if r.c.Bool("verbose") {
-		r.remark(r.c, "%s", plan.Script(r.trace))
-	}
+	r.detail(r.c, "%s", plan.Script(r.trace))
 	state, err := plan.Record(file(r.stdin), r.programOutput(), r.stderr, r.stop())
 	if err == nil && !state.Success() && r.c.Context.Err() == nil {
 		r.remark(r.c, "the program ended with %v", state)

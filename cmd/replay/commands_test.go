@@ -356,6 +356,24 @@ func TestCommonFlags(t *testing.T) {
 	}
 }
 
+// TestVerbose holds that -v tells more, on standard error alone, and -q wins.
+func TestVerbose(t *testing.T) {
+	inFolder(t)
+	if err := os.WriteFile("app.txt", []byte(succeed(t, "dump", "app.parquet")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"run -f -o a.run app.txt", "validate app.txt", "ingest -f -o a.parquet app.txt", "info app.txt"} {
+		args := strings.Fields(line)
+		plain, verbose, quiet := call(t, args...), call(t, append(args, "-v")...), call(t, append(args, "-v", "-q")...)
+		if len(verbose.stderr) <= len(plain.stderr) || verbose.stdout != plain.stdout {
+			t.Errorf("%s: -v says\n%s%s\nand without it\n%s%s", line, verbose.stderr, verbose.stdout, plain.stderr, plain.stdout)
+		}
+		if quiet.stderr != "" || quiet.stdout != plain.stdout {
+			t.Errorf("%s: -q says\n%s", line, quiet.stderr)
+		}
+	}
+}
+
 // TestFlagsAnywhere holds that the order of flags and other arguments does not
 // matter to the command.
 func TestFlagsAnywhere(t *testing.T) {

@@ -46,6 +46,9 @@ func (e *env) ingest(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	for _, s := range meta.Sources {
+		e.detail(c, "%s was read as %s", s.Path, s.Format)
+	}
 	info := count.report(meta)
 	if c.Bool("json") {
 		err = writeJSON(e, info)

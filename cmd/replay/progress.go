@@ -43,6 +43,13 @@ func (e *env) endProgress() {
 	}
 }
 
+// detail tells, on demand, what is being done.
+func (e *env) detail(c *cli.Context, format string, args ...any) {
+	if c.Bool("verbose") {
+		e.remark(c, format, args...)
+	}
+}
+
 // remark tells the user something that is no result.
 func (e *env) remark(c *cli.Context, format string, args ...any) {
 	if !c.Bool("quiet") {

@@ -131,6 +131,7 @@ func (e *env) openInto(c *cli.Context, t *openTrace) error {
 			return err
 		}
 		name = filepath.Join(t.aside, "trace.parquet")
+		e.detail(c, "ingesting %s into %s, for this once", t.path, name)
 		if _, err := e.store(c.Context, []string{t.path}, o, name, false, nil); errors.Is(err, syscall.ENOSPC) {
 			return fmt.Errorf("%w; a trace of the capture is made there: set TMPDIR to a folder with space, or keep it with replay ingest -o", err)
 		} else if err != nil {

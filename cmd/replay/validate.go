@@ -53,6 +53,7 @@ func (e *env) validate(c *cli.Context) error {
 	if err := replay.RequireLocks(c.Context, trace); err != nil {
 		return badInput(named(path, err))
 	}
+	e.detail(c, "predicting %d events of %s on %s, using %s", trace.file.NumRows(), path, profile.Name, using)
 	v, err := replay.Validate(c.Context, trace, &profile.Profile, using, c.Int("explain"))
 	if err != nil {
 		return badInput(named(path, err))
