@@ -12,6 +12,7 @@ import (
 
 	"github.com/replay/replay/replay"
 	"github.com/replay/replay/sim"
+	"github.com/replay/replay/traces/tracetest"
 )
 
 func mustLimits(t *testing.T, texts ...string) []Limit {
@@ -46,7 +47,7 @@ func TestBaselineFile(t *testing.T) {
 	if err := want.Write(&b); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "baseline.json", b.Bytes())
+	tracetest.Golden(t, "baseline.json", b.String())
 	got, err := ReadBaseline(&b, "baseline.json")
 	if err != nil {
 		t.Fatal(err)
@@ -212,7 +213,7 @@ func TestCheck(t *testing.T) {
 			if err := v.Text(&b, TextOptions{}); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, "check/"+strings.NewReplacer(" ", "-", ",", "").Replace(c.name)+".txt", b.Bytes())
+			tracetest.Golden(t, "check/"+strings.NewReplacer(" ", "-", ",", "").Replace(c.name)+".txt", b.String())
 		})
 	}
 }
@@ -246,7 +247,7 @@ func TestDiff(t *testing.T) {
 	if err := Diff(NewDocument(fixture()), NewDocument(res)).Text(&b, TextOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "diff.txt", b.Bytes())
+	tracetest.Golden(t, "diff.txt", b.String())
 	for _, line := range strings.Split(b.String(), "\n") {
 		if columns(line) > 80 {
 			t.Errorf("wider than 80 columns: %s", line)
@@ -256,7 +257,7 @@ func TestDiff(t *testing.T) {
 	if err := Diff(NewDocument(fixture()), NewDocument(fixture())).Text(&b, TextOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "same.diff.txt", b.Bytes())
+	tracetest.Golden(t, "same.diff.txt", b.String())
 }
 
 func TestParseLimit(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/replay/replay/replay"
 	"github.com/replay/replay/sim"
+	"github.com/replay/replay/traces/tracetest"
 )
 
 func htmlOf(t *testing.T, res *replay.Result) string {
@@ -33,7 +34,7 @@ func withoutLibraries(page string) string {
 }
 
 func TestHTML(t *testing.T) {
-	golden(t, "report.html.part", []byte(withoutLibraries(htmlOf(t, fixture()))))
+	tracetest.Golden(t, "report.html.part", withoutLibraries(htmlOf(t, fixture())))
 	for _, res := range []*replay.Result{emptyResult(), wideResult(), {}} {
 		if page := htmlOf(t, res); !strings.HasSuffix(page, "</html>\n") {
 			t.Error("a page without an end")

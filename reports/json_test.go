@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/replay/replay/sim"
+	"github.com/replay/replay/traces/tracetest"
 )
 
 func TestJSON(t *testing.T) {
@@ -19,13 +20,13 @@ func TestJSON(t *testing.T) {
 	if err := JSON(&b, fixture()); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "report.json", b.Bytes())
+	tracetest.Golden(t, "report.json", b.String())
 
 	b.Reset()
 	if err := JSON(&b, emptyResult()); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "empty.json", b.Bytes())
+	tracetest.Golden(t, "empty.json", b.String())
 }
 
 func TestReadJSON(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/replay/replay/replay"
 	"github.com/replay/replay/sim"
+	"github.com/replay/replay/traces/tracetest"
 )
 
 // written is p after a trip through its file format.
@@ -42,8 +43,8 @@ func TestProfiles(t *testing.T) {
 	res := fixture()
 	for i := range res.Runs {
 		r := &res.Runs[i]
-		golden(t, r.Resolver+".profile.txt", []byte(written(t, HitProfile(res, r)).String()))
-		golden(t, r.Resolver+".blame.profile.txt", []byte(written(t, BlameProfile(res, r)).String()))
+		tracetest.Golden(t, r.Resolver+".profile.txt", written(t, HitProfile(res, r)).String())
+		tracetest.Golden(t, r.Resolver+".blame.profile.txt", written(t, BlameProfile(res, r)).String())
 	}
 	r := &emptyResult().Runs[0]
 	written(t, HitProfile(emptyResult(), r))

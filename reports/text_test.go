@@ -8,6 +8,7 @@ import (
 
 	"github.com/replay/replay/replay"
 	"github.com/replay/replay/sim"
+	"github.com/replay/replay/traces/tracetest"
 )
 
 func textOf(t *testing.T, res *replay.Result, o TextOptions) string {
@@ -20,8 +21,8 @@ func textOf(t *testing.T, res *replay.Result, o TextOptions) string {
 }
 
 func TestText(t *testing.T) {
-	golden(t, "report.txt", []byte(textOf(t, fixture(), TextOptions{})))
-	golden(t, "empty.txt", []byte(textOf(t, emptyResult(), TextOptions{})))
+	tracetest.Golden(t, "report.txt", textOf(t, fixture(), TextOptions{}))
+	tracetest.Golden(t, "empty.txt", textOf(t, emptyResult(), TextOptions{}))
 }
 
 // The headline is about a lookup that a kernel could have, where one was replayed.

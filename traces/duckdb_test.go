@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/replay/replay/traces/tracetest"
 )
 
 // duckdb runs a script of SQL statements, one to a line, and returns the rows of
@@ -147,7 +149,7 @@ func TestDuckDBSeesTheSchema(t *testing.T) {
 	for _, row := range duckdb(t, fmt.Sprintf("SELECT decode(key), decode(value) FROM parquet_kv_metadata('%s') ORDER BY 1", path)) {
 		fmt.Fprintln(&got, row...)
 	}
-	golden(t, "duckdb.golden", got.String())
+	tracetest.Golden(t, "duckdb.golden", got.String())
 }
 
 // TestDuckDBWritesBack reads a trace that DuckDB has rewritten.

@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
+
+	"github.com/replay/replay/traces/tracetest"
 )
 
 // foreign writes rows with the library's own machinery, as another tool would,
@@ -172,7 +174,7 @@ func TestFileErrorsSayWhatIsWrong(t *testing.T) {
 		}
 		fmt.Fprintf(&all, "%s\n    %v\n", c.name, err)
 	}
-	golden(t, "file_errors.golden", all.String())
+	tracetest.Golden(t, "file_errors.golden", all.String())
 }
 
 // small is a file with every column, for damage.

@@ -3,10 +3,7 @@ package traces
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"io"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,27 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/replay/replay/traces/tracetest"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-// golden compares got with testdata/name.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), got); d != "" {
-		t.Errorf("%s (-golden +got), -update rewrites it:\n%s", path, d)
-	}
-}
 
 func text(t testing.TB, events []Event, meta Meta) string {
 	t.Helper()
@@ -102,7 +81,7 @@ func TestTextLooksLikeThis(t *testing.T) {
 		{Kind: LockStart, Has: ColCPU | ColMm | ColWrite | ColInUprobe, Time: 30, Seq: 3, Mm: 0xffff888100000000, InUprobe: true},
 		{Kind: Hit, Has: ColCPU | ColProbe | ColComm | ColSrc | ColSrcPos, Time: 40, Seq: 9, CPU: 0, Probe: "probe_java:alloc", SrcPos: 4096},
 	}
-	golden(t, "text.golden", text(t, events, someMeta))
+	tracetest.Golden(t, "text.golden", text(t, events, someMeta))
 }
 
 func TestTextErrorsNameTheLine(t *testing.T) {
@@ -146,7 +125,7 @@ func TestTextErrorsNameTheLine(t *testing.T) {
 		}
 		all.WriteString(clip(strings.ReplaceAll(strings.TrimPrefix(in, head), "\n", "⏎")) + "\n    " + err.Error() + "\n")
 	}
-	golden(t, "text_errors.golden", all.String())
+	tracetest.Golden(t, "text_errors.golden", all.String())
 }
 
 func TestTextTakesTheLastMetadata(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/replay/replay/traces/tracetest"
 )
 
 // slice streams events from memory.
@@ -119,7 +121,7 @@ func TestEveryRuleHasABreach(t *testing.T) {
 		}
 		fmt.Fprintf(&all, "%s\n    %v\n", strings.ReplaceAll(lines, "\n", " ⏎ "), strings.ReplaceAll(fmt.Sprint(err), "\n", "\n    "))
 	}
-	golden(t, "findings.golden", all.String())
+	tracetest.Golden(t, "findings.golden", all.String())
 }
 
 func TestValidateBeyondText(t *testing.T) {

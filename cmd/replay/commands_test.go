@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/replay/replay/traces"
+	"github.com/replay/replay/traces/tracetest"
 )
 
 // readEvents is every event of a trace.
@@ -48,7 +49,7 @@ func TestInfo(t *testing.T) {
 		args := strings.Fields(line)
 		b.WriteString(transcript(call(t, args...), args...))
 	}
-	golden(t, "info.golden", b.String())
+	tracetest.Golden(t, filepath.Join(testdata, "info.golden"), b.String())
 }
 
 // TestOneJSONDocument holds that --json prints one document of the right schema,

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/replay/replay/traces/tracetest"
 )
 
 // duckScript answers the queries on its standard input, one JSON list of rows
@@ -148,7 +150,7 @@ func TestDuckDBSeesTheSchema(t *testing.T) {
 	for _, column := range answers[0] {
 		fmt.Fprintln(&schema, column[0], column[1])
 	}
-	golden(t, "columns.golden", schema.String())
+	tracetest.Golden(t, filepath.Join(testdata, "columns.golden"), schema.String())
 	for i, rows := range answers[1:] {
 		if rows[0][0] != "0" {
 			t.Errorf("query %d: %s rows that must not be there", i+1, rows[0][0])

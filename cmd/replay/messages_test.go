@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/replay/replay/ingest"
+	"github.com/replay/replay/traces/tracetest"
 )
 
 // TestMessages shows what the program says to each kind of bad input and wrong
@@ -47,7 +49,7 @@ func TestMessages(t *testing.T) {
 		}
 		b.WriteString(transcript(r, args...))
 	}
-	golden(t, "messages.golden", strings.ReplaceAll(b.String(), ingest.FormatList(), "FORMATS"))
+	tracetest.Golden(t, filepath.Join(testdata, "messages.golden"), strings.ReplaceAll(b.String(), ingest.FormatList(), "FORMATS"))
 	if after := listing(t); after != before {
 		t.Errorf("files before:\n%s\nand after:\n%s", before, after)
 	}
@@ -180,7 +182,7 @@ func TestUnreadable(t *testing.T) {
 	}
 	b.WriteString(readOnly(t))
 	setFileUser(os.Geteuid()) // golden files are the tester's
-	golden(t, "unreadable.golden", b.String())
+	tracetest.Golden(t, filepath.Join(testdata, "unreadable.golden"), b.String())
 }
 
 // readOnly writes into folders that may not be written to, which has to fail before

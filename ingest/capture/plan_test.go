@@ -2,34 +2,14 @@ package capture
 
 import (
 	"errors"
-	"flag"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/replay/replay/traces/tracetest"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-// golden compares got with a file in testdata.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs; review it with -update:\n%s", name, got)
-	}
-}
 
 // definitions are of one probe of each kind.
 func definitions(group string) []Definition {
@@ -71,7 +51,7 @@ func TestScripts(t *testing.T) {
 		if o.Tool == BPFtrace {
 			o.Output = "app.bpftrace.json"
 		}
-		golden(t, name, script(t, o))
+		tracetest.Golden(t, name, script(t, o))
 	}
 }
 

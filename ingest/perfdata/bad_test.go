@@ -4,21 +4,17 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
-)
 
-var update = flag.Bool("update", false, "write the golden files")
+	"github.com/replay/replay/traces/tracetest"
+)
 
 var sentinels = []error{ErrNotPerf, ErrTruncated, ErrCorrupt, ErrUnsupported, ErrLimit}
 
@@ -348,19 +344,7 @@ func TestMessages(t *testing.T) {
 		}
 		fmt.Fprintf(&out, "# %s\n%v\n\n", c.name, err)
 	}
-	path := filepath.Join("testdata", "errors.golden")
-	if *update {
-		if err := os.WriteFile(path, []byte(out.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), out.String()); diff != "" {
-		t.Error("messages (-want +got)\n", diff)
-	}
+	tracetest.Golden(t, "errors.golden", out.String())
 }
 
 type badFile struct {

@@ -4,21 +4,17 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/replay/replay/ingest/assemble"
 	"github.com/replay/replay/ingest/lines"
 	"github.com/replay/replay/traces"
+	"github.com/replay/replay/traces/tracetest"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 const sample = `java: [C1] x 16299/16301 [001]  1064.354772554:    mmap_lock:mmap_lock_start_locking: mm=0xffff88810006be80 memcg_id=4985 write=false
 	ffffffff815f426b [unknown] ([kernel.kallsyms])
@@ -222,17 +218,5 @@ func TestOddLines(t *testing.T) {
 		}
 	}
 	fmt.Fprintf(&got, "unused %v, without a thread %d, micro %v\n", p.Unused, p.NoThread, p.Micro)
-	const golden = "testdata/odd.golden"
-	if *update {
-		if err := os.WriteFile(golden, []byte(got.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), got.String()); d != "" {
-		t.Errorf("%s (-golden +got), -update rewrites it:\n%s", golden, d)
-	}
+	tracetest.Golden(t, "odd.golden", got.String())
 }
