@@ -98,6 +98,10 @@ func (e *env) calibrateBench(c *cli.Context, profile *machines.Profile, table st
 }
 
 func (e *env) calibrateTraces(c *cli.Context, profile *machines.Profile) error {
+	loss, err := parseLoss(c.String("max-loss"))
+	if err != nil {
+		return err
+	}
 	var list []replay.Trace
 	for _, path := range c.Args().Slice() {
 		t, err := e.open(c, path)
@@ -105,6 +109,9 @@ func (e *env) calibrateTraces(c *cli.Context, profile *machines.Profile) error {
 			return err
 		}
 		defer t.Close()
+		if err := loss.check(t.Meta().Lost, t.file.NumRows()); err != nil {
+			return err
+		}
 		list = append(list, t)
 	}
 	before := profile.Profile

@@ -151,6 +151,7 @@ func TestMaxLoss(t *testing.T) {
 	for _, args := range [][]string{
 		{"ingest", "-o", "out.parquet", "--max-loss", "0", "lossy.parquet"},
 		{"run", "-o", "out.run", "--max-loss", "0", "lossy.parquet"},
+		{"slice", "-o", "part.parquet", "--max-loss", "0", "lossy.parquet"},
 	} {
 		if r := call(t, args...); r.code != exitLossy || !strings.Contains(r.stderr, "3 of 100 events were lost") {
 			t.Errorf("replay %s: exit %d: %s", strings.Join(args, " "), r.code, r.stderr)

@@ -20,11 +20,7 @@ func dumpCommand(e *env) *cli.Command {
 }
 
 func (e *env) dump(c *cli.Context) error {
-	path, err := one(c, "trace")
-	if err != nil {
-		return err
-	}
-	loss, err := parseLoss(c.String("max-loss"))
+	path, loss, err := oneTrace(c)
 	if err != nil {
 		return err
 	}

@@ -57,11 +57,7 @@ func infoCommand(e *env) *cli.Command {
 		Description: "Example:\n\n   replay info app.parquet",
 		Flags:       commonFlags(ingestFlags...),
 		Action: func(c *cli.Context) error {
-			path, err := one(c, "trace")
-			if err != nil {
-				return err
-			}
-			loss, err := parseLoss(c.String("max-loss"))
+			path, loss, err := oneTrace(c)
 			if err != nil {
 				return err
 			}

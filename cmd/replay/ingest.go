@@ -37,6 +37,7 @@ func (e *env) ingest(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	o.Progress = e.progress(c, reading)
 	name := c.String("output")
 	if name == "" {
 		name = traceName(c.Args().First())

@@ -5,6 +5,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/urfave/cli/v2"
 )
 
 // lossLimit is how much a trace may have lost and still be good for a verdict.
@@ -36,6 +38,16 @@ func parseLoss(s string) (lossLimit, error) {
 	}
 	l.share, l.shared = x, true
 	return l, nil
+}
+
+// oneTrace returns the command's only argument, and how much that may have lost.
+func oneTrace(c *cli.Context) (string, lossLimit, error) {
+	path, err := one(c, "trace")
+	if err != nil {
+		return "", lossLimit{}, err
+	}
+	loss, err := parseLoss(c.String("max-loss"))
+	return path, loss, err
 }
 
 // allows reports whether a limit was given and a loss from so many events left

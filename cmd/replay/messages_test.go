@@ -131,6 +131,9 @@ dump bad.txt
 slice
 slice app.parquet
 slice -o out.parquet missing.parquet
+slice -o out.parquet --max-loss lots app.parquet
+slice -o out.parquet --format morse app.parquet
+calibrate --max-loss 0 lossy.parquet
 slice -o lossy.parquet app.parquet
 slice -o out.parquet --time 1 app.parquet
 slice -o out.parquet --time 2s,1s app.parquet

@@ -37,7 +37,7 @@ func runCommand(e *env) *cli.Command {
 }
 
 func (e *env) run(c *cli.Context) error {
-	path, err := one(c, "trace")
+	path, loss, err := oneTrace(c)
 	if err != nil {
 		return err
 	}
@@ -51,10 +51,6 @@ func (e *env) run(c *cli.Context) error {
 	}
 	if options.CPUs > profile.CPUs() {
 		return usage("--cpus %d: machine %s has %d; choose another --machine", options.CPUs, profile.Name, profile.CPUs())
-	}
-	loss, err := parseLoss(c.String("max-loss"))
-	if err != nil {
-		return err
 	}
 	color, err := useColor(c, e.stdout)
 	if err != nil {

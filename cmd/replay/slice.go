@@ -28,7 +28,7 @@ func sliceCommand(e *env) *cli.Command {
 }
 
 func (e *env) slice(c *cli.Context) error {
-	path, err := one(c, "trace")
+	path, loss, err := oneTrace(c)
 	if err != nil {
 		return err
 	}
@@ -43,14 +43,19 @@ func (e *env) slice(c *cli.Context) error {
 	if err := e.cut(c, path, name, cut); err != nil {
 		return err
 	}
-	if !c.Bool("json") {
+	if !c.Bool("json") && loss.text == "" {
 		return nil
 	}
 	info, err := e.inspect(c, name)
 	if err != nil {
 		return err
 	}
-	return writeJSON(e, info)
+	if c.Bool("json") {
+		if err := writeJSON(e, info); err != nil {
+			return err
+		}
+	}
+	return loss.check(info.Lost, info.Events)
 }
 
 // cut writes the cut of a trace.

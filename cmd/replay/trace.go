@@ -63,7 +63,7 @@ var ingestFlags = []cli.Flag{
 func (e *env) ingestOptions(c *cli.Context) (ingest.Options, error) {
 	o := ingest.Options{
 		Format: c.String("format"), Kallsyms: c.String("kallsyms"),
-		Inlines: c.Bool("inlines"), Stdin: e.stdin, Progress: e.progress(c, reading), Stderr: c.String("stderr"),
+		Inlines: c.Bool("inlines"), Stdin: e.stdin, Stderr: c.String("stderr"),
 	}
 	if names := strings.Split(ingest.FormatList(), ", "); !slices.Contains(names, o.Format) {
 		return o, usage("--format %q: want one of %s", o.Format, ingest.FormatList())
@@ -117,6 +117,10 @@ func (e *env) open(c *cli.Context, path string) (*openTrace, error) {
 }
 
 func (e *env) openInto(c *cli.Context, t *openTrace) error {
+	o, err := e.ingestOptions(c)
+	if err != nil {
+		return err
+	}
 	stored, err := isStored(t.path)
 	if err != nil {
 		return err
@@ -126,10 +130,7 @@ func (e *env) openInto(c *cli.Context, t *openTrace) error {
 		if t.aside, err = os.MkdirTemp("", "replay-"); err != nil {
 			return err
 		}
-		o, err := e.ingestOptions(c)
-		if err != nil {
-			return err
-		}
+		o.Progress = e.progress(c, reading)
 		name = filepath.Join(t.aside, "trace.parquet")
 		e.detail(c, "ingesting %s into %s, for this once", t.path, name)
 		if _, err := e.store(c.Context, []string{t.path}, o, name, false, nil); errors.Is(err, syscall.ENOSPC) {

@@ -29,17 +29,13 @@ func validateCommand(e *env) *cli.Command {
 }
 
 func (e *env) validate(c *cli.Context) error {
-	path, err := one(c, "trace")
+	path, loss, err := oneTrace(c)
 	if err != nil {
 		return err
 	}
 	using, err := replay.ParseUsing(c.String("using"))
 	if err != nil {
 		return usage("--using: %v", err)
-	}
-	loss, err := parseLoss(c.String("max-loss"))
-	if err != nil {
-		return err
 	}
 	profile, err := loadMachine(c.String("machine"))
 	if err != nil {
