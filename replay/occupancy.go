@@ -19,6 +19,8 @@ type occupancy struct {
 	locks    bool                // lock events may be used
 	cpus     map[int32][]shown   // in order of time
 	uses     map[int32][]lockUse // by process, in order of their ends
+	runs     map[int32]*run      // the latest on each CPU
+	stays    map[int32]*stay     // by thread
 }
 
 // shown is a row of a thread on a CPU.
@@ -27,6 +29,16 @@ type shown struct {
 	tid   int32
 	write bool // it asks for mmap_lock for write
 }
+
+// run is how long rows show a thread on a CPU: less than runGap apart, and without
+// those of another thread between them. Times are ns.
+type run struct {
+	tid      int32
+	from, to int64
+}
+
+// stay adds up the runs of a thread, in ns.
+type stay struct{ sum, runs int64 }
 
 // lockUse is what a thread did with mmap_lock: it asked, was granted it, let go of
 // writing and of all of it. Times are ns.
@@ -71,6 +83,7 @@ func newOccupancy(profile *Profile, s *survey, using Using) *occupancy {
 	return &occupancy{
 		start: s.start, latency: profile.Recorder.WakeLatency, slice: profile.Lock.TimeSlice.Nanos(),
 		blocking: s.gaps.start[1].median + readerSpin, locks: using != Syscalls, cpus: map[int32][]shown{}, uses: map[int32][]lockUse{},
+		runs: map[int32]*run{}, stays: map[int32]*stay{},
 	}
 }
 
@@ -86,6 +99,36 @@ func (o *occupancy) note(ev *traces.Event, waited bool) {
 		return
 	}
 	o.cpus[ev.CPU] = append(o.cpus[ev.CPU], shown{ev.Time, ev.TID, ev.Kind == traces.LockStart && ev.Write})
+	o.extend(ev)
+}
+
+// extend adds a row to the run on its CPU, or ends that and begins another.
+func (o *occupancy) extend(ev *traces.Event) {
+	r := o.runs[ev.CPU]
+	switch {
+	case r == nil:
+		o.runs[ev.CPU] = &run{ev.TID, ev.Time, ev.Time}
+	case r.tid == ev.TID && ev.Time-r.to <= runGap:
+		r.to = ev.Time
+	default:
+		s := o.stays[r.tid]
+		if s == nil {
+			s = &stay{}
+			o.stays[r.tid] = s
+		}
+		s.sum += r.to - r.from
+		s.runs++
+		*r = run{ev.TID, ev.Time, ev.Time}
+	}
+}
+
+// meanStay is how long a thread that has a CPU keeps it on average, as far as rows
+// have shown by now, in ns; 0 where they have not.
+func (o *occupancy) meanStay(tid int32) int64 {
+	if s := o.stays[tid]; s != nil {
+		return s.sum / s.runs
+	}
+	return 0
 }
 
 // forget drops rows before a time in ns.
@@ -122,9 +165,11 @@ func search(rows []shown, at int64) int {
 }
 
 // wake is how long after its wake-up a thread gets its CPU. That is taken when
-// another thread shows up on it before one woken on an idle CPU could have. That
-// thread runs on until its rows leave the CPU, or it sleeps on the very lock that
-// the woken one was granted, or its time slice ends.
+// another thread shows up on it before the woken one can have come and left: sooner
+// than it comes to an idle CPU, or than a quarter of its mean stay, which few stays
+// fall short of, and within one run of the other. That thread runs on until its rows
+// leave the CPU, for longer than the woken one would have stayed, or it sleeps on the
+// very lock that the woken one was granted, or its time slice ends.
 func (o *occupancy) wake(origin *Origin, cpu int32, at sim.Time) sim.Time {
 	woken := o.start + at.Nanos()
 	free := o.freeAt(origin.TID, o.cpus[cpu], woken)
@@ -133,15 +178,17 @@ func (o *occupancy) wake(origin *Origin, cpu int32, at sim.Time) sim.Time {
 
 // freeAt is when the thread that is woken gets the CPU of the rows from others.
 func (o *occupancy) freeAt(tid int32, rows []shown, woken int64) int64 {
+	stay := o.meanStay(tid)
+	soon, gap := max(o.latency, min(stay/4, runGap)), max(runGap, stay)
 	var runner *shown
 	for i := search(rows, woken); i < len(rows); i++ {
 		r := &rows[i]
 		switch {
 		case r.tid == tid:
 			continue
-		case runner == nil && r.at > woken+o.latency:
+		case runner == nil && r.at > woken+soon:
 			return woken
-		case runner != nil && (r.tid != runner.tid || r.at-runner.at > runGap || r.at-woken > o.slice):
+		case runner != nil && (r.tid != runner.tid || r.at-runner.at > gap || r.at-woken > o.slice):
 			return runner.at
 		case r.write:
 			return r.at + o.blocking

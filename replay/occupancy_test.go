@@ -38,6 +38,22 @@ func TestWakeOnTakenCPU(t *testing.T) {
 			t.Errorf("%s: %d ns, want %d", test.name, got, test.want)
 		}
 	}
+
+	// Once it is known to stay for long, it cannot have come and left meanwhile.
+	for at, taken := range map[int64]int64{100: 100, 180: 180, 250: 30} { // µs
+		o := newOccupancy(p, &survey{}, Locks)
+		for t := int64(-2000); t <= 0; t += 100 {
+			stays := row(t*us, 1, woken, traces.Hit)
+			o.note(&stays, false)
+		}
+		for _, ev := range []traces.Event{row(1*us, 1, other, traces.Hit), row(at*us, 0, other, traces.Hit)} {
+			o.note(&ev, false)
+		}
+		if got := o.wake(&Origin{TID: woken, PID: 1}, 0, 0).Nanos(); got != taken*us {
+			t.Errorf("another thread's row after %d µs: %d ns, want %d µs", at, got, taken)
+		}
+	}
+
 	o := newOccupancy(p, &survey{}, Locks)
 	late := row(5*us, 0, other, traces.Hit)
 	o.note(&late, true)
