@@ -4,9 +4,8 @@
 //
 //  1. [Lookup] says what a tracepoint becomes: its kind, whether it is one end of
 //     a syscall, and which field goes into which column.
-//  2. The parser fills a [Record] and gives it to [Assembler.Add], in the order of
-//     its input.
-//     Or, in order already, to [Assembler.Place].
+//  2. The parser fills a [Record] and gives it to [Assembler.Add] in the order of
+//     its input, or to [Assembler.Place] where that is the order of time already.
 //  3. [Assembler.Advance] says up to which time the input is complete. Records up
 //     to there are put in order of time, CPU and input.
 //  4. In that order they become rows. A syscall's row takes its place at the entry

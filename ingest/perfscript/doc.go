@@ -6,5 +6,5 @@
 // is taken apart from its time stamp, not from its start.
 //
 // [Parser.Next] yields records for the assembler in the order of the text. A line
-// that makes no sense is an [Error] with its number; the parser goes on after it.
+// that makes no sense is a [lines.Error] with its number; the parser goes on after it.
 package perfscript
