@@ -178,6 +178,35 @@ func TestOptionsMatter(t *testing.T) {
 }
 
 // Equal inputs give equal runs, each decision of them.
+// TestCrowded holds that every hit of every clone is replayed where threads share
+// CPUs: one that spins on mmap_lock gives its CPU to the one that the lock is handed
+// to, whatever the resolver.
+func TestCrowded(t *testing.T) {
+	type crowd struct {
+		name        string
+		timing      Timing
+		cpus, clone int
+	}
+	crowds := []crowd{
+		{"churn-1x1", ASAP, 2, 2}, {"churn-1x1", Think, 1, 2}, {"stress-malloc-z", ASAP, 3, 4}, {"stress-malloc-z", Original, 1, 4}, {"stress-malloc-z", Think, 2, 8},
+	}
+	if testing.Short() {
+		crowds = crowds[:1]
+	}
+	for _, test := range crowds {
+		trace := corpus(t, test.name)
+		res := play(t, trace, func(o *Options) {
+			o.Timing, o.CPUs, o.Clone = test.timing, test.cpus, test.clone
+			o.Resolvers = []string{"locked", "speculative", "pervma"}
+		})
+		for i := range res.Runs {
+			if r := &res.Runs[i]; r.Hits != res.Trace.Hits*int64(test.clone) {
+				t.Errorf("%s, %v, %d CPUs, %d clones, %s: %d hits of %d", test.name, test.timing, test.cpus, test.clone, r.Resolver, r.Hits, res.Trace.Hits*int64(test.clone))
+			}
+		}
+	}
+}
+
 func TestDeterministic(t *testing.T) {
 	trace := corpus(t, "stress-malloc-z")
 	for range 2 {

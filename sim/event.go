@@ -4,11 +4,12 @@ package sim
 type eventKind uint8
 
 const (
-	evRun   eventKind = iota // task continues with its next step
-	evIssue                  // task's next operation is due
-	evWake                   // task, asleep on a lock, becomes runnable
-	evStore                  // a buffered store of task to line completed
-	evSpin                   // task's limit of spinning on a reader-owned lock is reached
+	evRun     eventKind = iota // task continues with its next step
+	evIssue                    // task's next operation is due
+	evWake                     // task, asleep on a lock, becomes runnable
+	evStore                    // a buffered store of task to line completed
+	evSpin                     // task's limit of spinning on a reader-owned lock is reached
+	evResched                  // task's time slice ends while it spins and others want its CPU
 )
 
 // event is one entry of the queue. Ties in time are broken by CPU and then by
@@ -19,7 +20,7 @@ type event struct {
 	task *Task
 	line *line // evStore
 	cpu  int32
-	gen  uint32 // evRun, evSpin: stale unless equal to the task's
+	gen  uint32 // evRun, evSpin, evResched: stale unless equal to the task's
 	kind eventKind
 }
 

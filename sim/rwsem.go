@@ -1,5 +1,7 @@
 package sim
 
+import "slices"
+
 // Limits of rw_semaphore (kernel/locking/rwsem.c).
 const (
 	// rwsemWaitTimeout is RWSEM_WAIT_TIMEOUT: a waiter older than that asks for a
@@ -136,9 +138,12 @@ func writeTry(s *System, t *Task) {
 		s.writeGot(t)
 		return
 	}
-	if s.canSpin(r) {
+	if s.canSpin(r) && !s.needResched(t) {
 		r.spinners = append(r.spinners, t)
-		if len(r.spinners) == 1 {
+		if len(s.cpus[t.cpu].queue) > 0 {
+			s.limitSpin(t)
+		}
+		if r.spinners[0] == t {
 			s.spin(t)
 		}
 		return
@@ -166,6 +171,8 @@ func (s *System) spin(t *Task) {
 	r := &t.wait.mm.sem
 	switch {
 	case t.wait.trying:
+	case s.needResched(t):
+		s.stopSpinning(t)
 	case r.free() && !r.handoff:
 		// The words are seen free; the atomic that takes them may still fail.
 		t.wait.trying = true
@@ -205,6 +212,23 @@ func spinExpired(s *System, t *Task) {
 	r.nonspinnable = true
 	s.stopSpinning(t)
 }
+
+// limitSpin ends t's spinning with its time slice, since others want its CPU. The one
+// that the lock is handed to may be among them.
+func (s *System) limitSpin(t *Task) {
+	s.push(event{at: max(s.now, t.ranAt+s.machine.Lock.TimeSlice), cpu: t.cpu, task: t, gen: t.wait.gen, kind: evResched})
+}
+
+// spinResched is what a spinner does when need_resched() is set: it leaves the osq,
+// wherever it stands there (rwsem_optimistic_spin, osq_lock).
+func (s *System) spinResched(t *Task) {
+	if t.spins() && !t.wait.trying && s.needResched(t) {
+		s.stopSpinning(t)
+	}
+}
+
+// spins reports whether t is in the osq of a lock.
+func (t *Task) spins() bool { return t.wait.mm != nil && slices.Contains(t.wait.mm.sem.spinners, t) }
 
 func (s *System) stopSpinning(t *Task) {
 	s.endSpin(t)

@@ -80,6 +80,7 @@ type HitRecord struct {
 // begin starts t.op.
 func (s *System) begin(t *Task) {
 	s.queued--
+	s.begun++
 	switch t.op.Kind {
 	case OpHit:
 		beginHit(s, t)

@@ -67,7 +67,8 @@ type System struct {
 	pending Op // next of source
 	due     Time
 	hungry  []*Task // idle, with operations still to come (closed loop)
-	queued  int
+	queued  int     // operations issued and not begun
+	begun   int     // operations begun and not ended
 	closed  bool
 
 	stats      [NumRoles]LineStats
@@ -151,6 +152,7 @@ func (s *System) run(ctx context.Context, src Source, closed bool, until Time) e
 			return err
 		}
 		if len(s.events) == 0 {
+			s.checkIdle()
 			return nil
 		}
 		e := s.events.pop()
@@ -158,6 +160,14 @@ func (s *System) run(ctx context.Context, src Source, closed bool, until Time) e
 		s.handle(&e)
 	}
 	return nil
+}
+
+// checkIdle holds that a machine that stands still has done everything. A thread that
+// waits for what nobody will do is a mistake of this package.
+func (s *System) checkIdle() {
+	if s.queued > 0 || s.begun > 0 {
+		panic(fmt.Sprintf("sim: stuck at %v: %d operations begun and not ended, %d not begun", s.now, s.begun, s.queued))
+	}
 }
 
 // advance reads the next operation of the source.
@@ -203,6 +213,10 @@ func (s *System) handle(e *event) {
 	case evSpin:
 		if e.gen == t.wait.gen {
 			spinExpired(s, t)
+		}
+	case evResched:
+		if e.gen == t.wait.gen {
+			s.spinResched(t)
 		}
 	}
 }

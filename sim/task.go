@@ -160,9 +160,18 @@ func (s *System) enqueue(t *Task) {
 	if c.current != nil && !s.asRecorded {
 		t.state = ready
 		c.queue = append(c.queue, t)
+		if running := c.current; running.spins() {
+			s.limitSpin(running)
+		}
 		return
 	}
 	s.dispatch(c, t)
+}
+
+// needResched is the kernel's need_resched(): t's time slice is used up and others
+// want its CPU.
+func (s *System) needResched(t *Task) bool {
+	return len(s.cpus[t.cpu].queue) > 0 && s.now-t.ranAt >= s.machine.Lock.TimeSlice
 }
 
 // dispatch puts t on its CPU.
@@ -224,6 +233,7 @@ func start(s *System, t *Task) {
 // finish ends t's operation. The next one follows at once when it is due, on the
 // same CPU, and the time slice is not used up while others wait.
 func (s *System) finish(t *Task) {
+	s.begun--
 	t.last = s.now
 	if t.op.Repeat {
 		t.ops = append(t.ops, t.op)
@@ -231,8 +241,7 @@ func (s *System) finish(t *Task) {
 	}
 	if t.waiting() > 0 {
 		op := &t.ops[t.head]
-		waiting := len(s.cpus[t.cpu].queue) > 0 && s.now-t.ranAt >= s.machine.Lock.TimeSlice
-		if max(op.At, t.last+op.Gap) <= s.now && (op.CPU < 0 || op.CPU == t.cpu) && !waiting {
+		if max(op.At, t.last+op.Gap) <= s.now && (op.CPU < 0 || op.CPU == t.cpu) && !s.needResched(t) {
 			t.next = start
 			s.runAt(t, s.now)
 			return
