@@ -21,6 +21,7 @@ const gcPercent = 200
 
 func main() {
 	debug.SetGCPercent(gcPercent)
+	startHeap()
 	// A reader that has seen enough, such as head, is an error of the write, so
 	// that temporary files go away. Notify, unlike Ignore, is not inherited.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
