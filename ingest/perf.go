@@ -24,7 +24,8 @@ type perfStream struct {
 	decoders []*decoder // by Event.Index, nil until the event was met
 	pipe     bool
 	queue    perfQueue
-	held     perfdata.Record // one that comes out of it
+	held     heldRecord      // one that comes out of it
+	taken    perfdata.Record // the same, decoded
 	ended    bool            // the input is; flushed: and all of it is taken in
 	flushed  bool
 
@@ -38,7 +39,7 @@ type perfStream struct {
 }
 
 func openPerfData(ctx context.Context, in *input) (Stream, error) {
-	s := &perfStream{in: in, ctx: ctx, queue: newPerfQueue(in.size), unused: map[string]int64{}}
+	s := &perfStream{in: in, ctx: ctx, queue: newPerfQueue(), unused: map[string]int64{}}
 	var err error
 	if in.file != nil && !isPipeHeader(in.prefix) {
 		s.r, err = perfdata.New(in.file, in.size, in.path)
@@ -124,12 +125,11 @@ func (s *perfStream) Next(ev *traces.Event) error {
 
 // step takes in the next record in order, or reads one more.
 func (s *perfStream) step() error {
-	if h := s.queue.pop(); h != nil {
-		err := s.r.Decode(&s.held, h.typ, h.misc, h.offset, s.queue.body(h))
+	if h := &s.held; s.queue.pop(h) {
+		err := s.r.Decode(&s.taken, h.typ, h.misc, h.offset, h.body)
 		if err == nil {
-			s.take(&s.held)
+			s.take(&s.taken)
 		}
-		s.queue.done(h)
 		return err
 	}
 	switch {

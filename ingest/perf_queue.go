@@ -1,93 +1,144 @@
 package ingest
 
-import "github.com/replay/replay/ingest/perfdata"
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/replay/replay/ingest/perfdata"
+)
 
 // perfQueue puts the records of a perf.data file in order. perf record writes the
 // buffers of its CPUs one after the other, each in order, so that records wait in
-// their thousands for one of another CPU: they wait as the bytes that they are, an
-// eighth of a decoded row.
+// their thousands for one of another CPU. They wait as the bytes that they are, an
+// eighth of a decoded row, in runs that are in order already; what comes out is the
+// merge of the runs.
 type perfQueue struct {
-	held  []heldRecord // in the order of the file
-	ready []heldRecord // in order of time
-	next  int          // of ready
-	other []heldRecord // memory to sort in; ready lies in it
+	runs []run // a heap, the first in order at its root
+	open run   // that records are added to; empty when left is 0
+	last run   // of its fields key those of the record that was added last
+	nr   int   // of runs begun
+
+	complete int64 // ns: no record before it will come any more
+	drain    bool  // what waits is too much: take the first half for complete
+
 	slabs []slab
 	slab  int32   // that is filled
 	free  []int32 // slabs
 	size  int     // bytes held
 }
 
-// heldRecord is a record that waits. There is no pointer in it, since there are
-// millions of them for the garbage collector to look at.
-type heldRecord struct {
-	time   int64 // ns
-	offset int64 // in the file
-	slab   int32
-	at     uint32 // of its body in the slab
-	cpu    int32
-	typ    perfdata.Type
-	size   uint16
-	misc   uint16
+// run is where a run of records goes on, which is at its first record that waits.
+type run struct {
+	time int64 // ns, of that record
+	cpu  int32 // of that record
+	slab int32
+	at   int // in the slab
+	nr   int // of the run
+	left int // records
 }
 
-func (q *perfQueue) body(h *heldRecord) []byte { return q.slabs[h.slab].bytes[h.at:][:h.size] }
+// before is the order of records; of equal ones the first in the file comes first.
+func (r *run) before(o *run) bool {
+	if r.time != o.time {
+		return r.time < o.time
+	}
+	if r.cpu != o.cpu {
+		return r.cpu < o.cpu
+	}
+	return r.nr < o.nr
+}
 
-// slab is memory for the bytes of records, used again when all of them are gone.
+// slab is memory for records, used again when all of them are gone. A record goes on
+// in the next slab when it does not fit.
 type slab struct {
 	bytes []byte
 	users int
+	next  int32
 }
 
 const (
-	slabBytes = 1 << 20
+	slabBytes = 1 << 20 // no record is longer
 	// queueMax is how many bytes may wait. Then the older half is taken for
 	// complete, for files without rounds.
 	queueMax = 192 << 20
 )
 
-func (h *heldRecord) before(o *heldRecord) bool {
-	if h.time != o.time {
-		return h.time < o.time
-	}
-	return h.cpu < o.cpu
+// heldRecord is a record that waits.
+type heldRecord struct {
+	typ    perfdata.Type
+	misc   uint16
+	offset int64 // in the file
+	body   []byte
 }
 
-// recordBytes is what a record of a perf.data file takes at least, mostly.
-const recordBytes = 80
+// heldHeader is the size of what a slab has in front of a record's body: time, CPU,
+// type, offset, misc, length of the body.
+const heldHeader = 8 + 4 + 4 + 8 + 2 + 2
 
-// newPerfQueue makes a queue for a file of the size, 0 where that is unknown: memory
-// that grows is memory that is touched twice.
-func newPerfQueue(size int64) perfQueue {
-	n := min(size/recordBytes, queueMax/recordBytes)
-	return perfQueue{held: make([]heldRecord, 0, n), other: make([]heldRecord, 0, n)}
-}
+func newPerfQueue() perfQueue { return perfQueue{complete: math.MinInt64} }
 
 // add keeps a record with its body.
 func (q *perfQueue) add(rec *perfdata.Record, body []byte) {
-	s := q.room(len(body))
-	at := len(s.bytes)
-	s.bytes = append(s.bytes, body...)
+	n := heldHeader + len(body)
+	s := q.room(n)
+	this := run{time: int64(rec.Time), cpu: rec.CPU, slab: q.slab, at: len(s.bytes), nr: q.nr}
+	le := binary.LittleEndian
+	b := le.AppendUint64(s.bytes, rec.Time)
+	b = le.AppendUint32(b, uint32(rec.CPU))
+	b = le.AppendUint32(b, uint32(rec.Type))
+	b = le.AppendUint64(b, uint64(rec.Offset))
+	b = le.AppendUint16(b, rec.Misc)
+	b = le.AppendUint16(b, uint16(len(body)))
+	s.bytes = append(b, body...)
 	s.users++
-	q.size += len(body)
-	q.held = append(q.held, heldRecord{
-		time: int64(rec.Time), offset: rec.Offset, slab: q.slab, at: uint32(at), cpu: rec.CPU, typ: rec.Type, size: uint16(len(body)), misc: rec.Misc,
-	})
+	q.size += n
+
+	if q.open.left > 0 && this.before(&q.last) {
+		q.close()
+		this.nr = q.nr
+	}
+	q.last = this
+	if q.open.left == 0 {
+		q.open = this
+	}
+	q.open.left++
 }
 
 // room is the slab that takes n more bytes.
 func (q *perfQueue) room(n int) *slab {
 	if len(q.slabs) > 0 {
-		if s := &q.slabs[q.slab]; cap(s.bytes)-len(s.bytes) >= n {
+		s := &q.slabs[q.slab]
+		if s.users == 0 {
+			s.bytes = s.bytes[:0]
+		}
+		if cap(s.bytes)-len(s.bytes) >= n {
 			return s
 		}
 	}
+	next := int32(len(q.slabs))
 	if last := len(q.free) - 1; last >= 0 {
-		q.slab, q.free = q.free[last], q.free[:last]
+		next, q.free = q.free[last], q.free[:last]
 	} else {
-		q.slab = int32(len(q.slabs))
-		q.slabs = append(q.slabs, slab{bytes: make([]byte, 0, slabBytes)}) // no record is longer
+		q.slabs = append(q.slabs, slab{bytes: make([]byte, 0, slabBytes)})
 	}
-	return &q.slabs[q.slab]
+	q.slabs[q.slab].next = next
+	q.slab = next
+	return &q.slabs[next]
+}
+
+// close ends the run that is open.
+func (q *perfQueue) close() {
+	if q.open.left == 0 {
+		return
+	}
+	i := len(q.runs)
+	q.runs = append(q.runs, q.open)
+	for ; i > 0 && q.open.before(&q.runs[(i-1)/2]); i = (i - 1) / 2 {
+		q.runs[i] = q.runs[(i-1)/2]
+	}
+	q.runs[i] = q.open
+	q.open = run{}
+	q.nr++
 }
 
 // full reports whether more wait than may.
@@ -95,93 +146,80 @@ func (q *perfQueue) full() bool { return q.size > queueMax }
 
 // advance says that no record earlier than t will come any more.
 func (q *perfQueue) advance(t int64) {
-	sorted := q.sort()
-	n := 0
-	for n < len(sorted) && sorted[n].time < t {
-		n++
-	}
-	q.release(sorted, n)
+	q.close()
+	q.complete = max(q.complete, t)
 }
 
 // half takes the older half for complete.
 func (q *perfQueue) half() {
-	sorted := q.sort()
-	q.release(sorted, len(sorted)/2)
+	q.close()
+	q.drain = true
 }
 
 // all says that the input is at its end.
-func (q *perfQueue) all() {
-	sorted := q.sort()
-	q.release(sorted, len(sorted))
-}
+func (q *perfQueue) all() { q.advance(math.MaxInt64) }
 
-// release makes the first n of the sorted records complete. Those that were before
-// are gone by then.
-func (q *perfQueue) release(sorted []heldRecord, n int) {
-	q.ready, q.next = sorted[:n], 0
-	q.held = append(q.other[:0], sorted[n:]...)
-	q.other = sorted
-}
-
-// pop returns the next record in order, nil when none is complete. done is to be
-// called with it.
-func (q *perfQueue) pop() *heldRecord {
-	if q.next == len(q.ready) {
-		return nil
+// pop takes the next record in order out, and returns false when none is complete.
+// Its bytes are valid until the next call of add.
+func (q *perfQueue) pop(h *heldRecord) bool {
+	if len(q.runs) == 0 {
+		return false
 	}
-	h := &q.ready[q.next]
-	q.next++
-	return h
-}
+	r := &q.runs[0]
+	if q.drain = q.drain && q.size > queueMax/2; !q.drain && r.time >= q.complete {
+		return false
+	}
+	s := &q.slabs[r.slab]
+	b := s.bytes[r.at:]
+	le := binary.LittleEndian
+	h.typ, h.offset, h.misc = perfdata.Type(le.Uint32(b[12:])), int64(le.Uint64(b[16:])), le.Uint16(b[24:])
+	n := heldHeader + int(le.Uint16(b[26:]))
+	h.body = b[heldHeader:n:n]
 
-// done gives the bytes of a record back.
-func (q *perfQueue) done(h *heldRecord) {
-	q.size -= int(h.size)
-	s := &q.slabs[h.slab]
-	if s.users--; s.users == 0 && h.slab != q.slab {
+	q.size -= n
+	r.at += n
+	r.left--
+	at := r.slab
+	if r.left == 0 {
+		last := len(q.runs) - 1
+		q.runs[0] = q.runs[last]
+		q.runs = q.runs[:last]
+	} else {
+		q.next(r)
+	}
+	q.sink()
+	if s.users--; s.users == 0 && at != q.slab {
 		s.bytes = s.bytes[:0]
-		q.free = append(q.free, h.slab)
+		q.free = append(q.free, at)
 	}
+	return true
 }
 
-// sort returns what is held in order, by merging runs: what is left of the rounds
-// before, and the buffer of each CPU.
-func (q *perfQueue) sort() []heldRecord {
-	from, to := q.held, q.other[:0]
-	for {
-		runs := 0
-		for i := 0; i < len(from); runs++ {
-			j := runEnd(from, i)
-			k := runEnd(from, j)
-			to = mergeRuns(to, from[i:j], from[j:k])
-			i = k
-		}
-		from, to = to, from[:0]
-		if runs <= 1 {
-			q.other = to
-			return from
-		}
+// next reads time and CPU of the record that r is at now.
+func (q *perfQueue) next(r *run) {
+	s := &q.slabs[r.slab]
+	if r.at == len(s.bytes) {
+		r.slab, r.at = s.next, 0
+		s = &q.slabs[r.slab]
 	}
+	b := s.bytes[r.at:]
+	r.time, r.cpu = int64(binary.LittleEndian.Uint64(b)), int32(binary.LittleEndian.Uint32(b[8:]))
 }
 
-func runEnd(rs []heldRecord, i int) int {
-	if i >= len(rs) {
-		return i
-	}
-	for i++; i < len(rs) && !rs[i].before(&rs[i-1]); i++ {
-	}
-	return i
-}
-
-func mergeRuns(out, x, y []heldRecord) []heldRecord {
-	for len(x) > 0 && len(y) > 0 {
-		if y[0].before(&x[0]) {
-			out = append(out, y[0])
-			y = y[1:]
-		} else {
-			out = append(out, x[0])
-			x = x[1:]
+// sink puts the root of the heap where it belongs.
+func (q *perfQueue) sink() {
+	for i := 0; ; {
+		child := 2*i + 1
+		if child >= len(q.runs) {
+			return
 		}
+		if child+1 < len(q.runs) && q.runs[child+1].before(&q.runs[child]) {
+			child++
+		}
+		if !q.runs[child].before(&q.runs[i]) {
+			return
+		}
+		q.runs[i], q.runs[child] = q.runs[child], q.runs[i]
+		i = child
 	}
-	return append(append(out, x...), y...)
 }
