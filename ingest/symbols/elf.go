@@ -130,14 +130,15 @@ func symtab(f *elf.File, kind elf.SectionType) *table {
 	if err != nil || err2 != nil {
 		return nil
 	}
-	t := &table{names: names}
 	const entry = 24
+	t := &table{names: names, syms: make([]sym, 0, len(data)/entry)}
+	le := binary.LittleEndian
 	for ; len(data) >= entry; data = data[entry:] {
 		info := elf.ST_TYPE(data[4])
-		if info != elf.STT_FUNC && info != elf.STT_GNU_IFUNC || f.ByteOrder.Uint16(data[6:]) == 0 {
+		if info != elf.STT_FUNC && info != elf.STT_GNU_IFUNC || le.Uint16(data[6:]) == 0 {
 			continue
 		}
-		t.add(binary.LittleEndian.Uint64(data[8:]), binary.LittleEndian.Uint64(data[16:]), binary.LittleEndian.Uint32(data))
+		t.add(le.Uint64(data[8:]), le.Uint64(data[16:]), le.Uint32(data))
 	}
 	if len(t.syms) == 0 {
 		return nil

@@ -7,8 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
-	"strings"
+	"sync"
 )
 
 const (
@@ -16,22 +15,29 @@ const (
 	runningNotes    = "/sys/kernel/notes"
 )
 
-// kernelTable reads the symbols of the kernel with the build id: from the file
-// given, else from the running kernel if it is the same. A nil table means that
-// there are none.
-func kernelTable(buildID, kallsyms string) (*table, error) {
-	path := kallsyms
-	if path == "" {
-		if buildID == "" || runningBuildID() != buildID {
-			return nil, nil
-		}
-		path = runningKallsyms
+// kernelTable returns what reads the symbols of the kernel with the build id: from
+// the file given, at once, else from the running kernel if it is the same, when the
+// first is asked for. A nil table means that there are none.
+func kernelTable(buildID, kallsyms string) (func() *table, error) {
+	if kallsyms == "" {
+		return sync.OnceValue(func() *table {
+			if buildID == "" || runningBuildID() != buildID {
+				return nil
+			}
+			t, _ := readKallsyms(runningKallsyms)
+			return t
+		}), nil
 	}
+	t, err := readKallsyms(kallsyms)
+	if err != nil {
+		return nil, err
+	}
+	return func() *table { return t }, nil
+}
+
+func readKallsyms(path string) (*table, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		if kallsyms == "" {
-			return nil, nil
-		}
 		return nil, fmt.Errorf("kernel symbols: %w", err)
 	}
 	defer f.Close()
@@ -44,19 +50,21 @@ func parseKallsyms(r io.Reader, name string) (*table, error) {
 	in := bufio.NewScanner(r)
 	shown := false
 	for line := 1; in.Scan(); line++ {
-		fields := strings.Fields(in.Text())
-		if len(fields) < 3 {
-			return nil, fmt.Errorf("%s:%d: want an address, a type and a name as in /proc/kallsyms, not %q", name, line, in.Text())
+		digits, rest := field(in.Bytes())
+		kind, rest := field(rest)
+		symbol, _ := field(rest)
+		if len(symbol) == 0 {
+			return nil, fmt.Errorf("%s:%d: want an address, a type and a name as in /proc/kallsyms, not %q", name, line, in.Bytes())
 		}
-		addr, err := strconv.ParseUint(fields[0], 16, 64)
-		if err != nil {
-			return nil, fmt.Errorf("%s:%d: bad address %q", name, line, fields[0])
+		addr, ok := parseHex(digits)
+		if !ok {
+			return nil, fmt.Errorf("%s:%d: bad address %q", name, line, digits)
 		}
-		if c := fields[1]; c != "t" && c != "T" && c != "w" && c != "W" {
+		if c := kind[0] | 0x20; len(kind) != 1 || c != 't' && c != 'w' {
 			continue
 		}
 		shown = shown || addr != 0
-		t.addNamed(addr, 0, fields[2])
+		t.addNamed(addr, 0, symbol)
 	}
 	if err := in.Err(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -66,6 +74,34 @@ func parseKallsyms(r io.Reader, name string) (*table, error) {
 	}
 	t.settle()
 	return t, nil
+}
+
+// field cuts off the first of the words that blanks separate.
+func field(b []byte) (first, rest []byte) {
+	from := 0
+	for from < len(b) && (b[from] == ' ' || b[from] == '\t') {
+		from++
+	}
+	to := from
+	for to < len(b) && b[to] != ' ' && b[to] != '\t' {
+		to++
+	}
+	return b[from:to], b[to:]
+}
+
+func parseHex(digits []byte) (v uint64, ok bool) {
+	for _, c := range digits {
+		switch {
+		case '0' <= c && c <= '9':
+			c -= '0'
+		case 'a' <= c|0x20 && c|0x20 <= 'f':
+			c = c | 0x20 - 'a' + 10
+		default:
+			return 0, false
+		}
+		v = v<<4 | uint64(c)
+	}
+	return v, len(digits) > 0 && len(digits) <= 16
 }
 
 // runningBuildID is the build id of this machine's kernel in hex, "" if unknown.

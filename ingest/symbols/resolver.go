@@ -16,7 +16,7 @@ import (
 // Resolver names addresses. It is used by one goroutine.
 type Resolver struct {
 	inlines bool
-	kernel  *table
+	kernel  func() *table
 	objects map[objectKey]*object
 	jits    map[int32]*table
 }
@@ -43,10 +43,11 @@ func New(o Options) (*Resolver, error) {
 
 // Kernel names a kernel address, "" when it cannot.
 func (r *Resolver) Kernel(addr uint64) string {
-	if r.kernel == nil {
+	kernel := r.kernel()
+	if kernel == nil {
 		return ""
 	}
-	name, offset, ok := r.kernel.find(addr)
+	name, offset, ok := kernel.find(addr)
 	if !ok {
 		return ""
 	}
@@ -142,7 +143,7 @@ func readPerfMap(path string) *table {
 		if err1 != nil || err2 != nil || name == "" {
 			continue
 		}
-		t.addNamed(a, n, name)
+		t.addNamed(a, n, []byte(name))
 	}
 	t.settle()
 	return t

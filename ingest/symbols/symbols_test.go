@@ -1,6 +1,7 @@
 package symbols
 
 import (
+	"bytes"
 	"debug/elf"
 	"os"
 	"os/exec"
@@ -172,4 +173,19 @@ func FuzzKallsyms(f *testing.F) {
 func FuzzNotes(f *testing.F) {
 	f.Add([]byte("\x04\x00\x00\x00\x02\x00\x00\x00\x03\x00\x00\x00GNU\x00\xab\xcd"))
 	f.Fuzz(func(t *testing.T, data []byte) { buildIDNote(data) })
+}
+
+// BenchmarkKallsyms reads the symbols of the running kernel, hidden or not.
+func BenchmarkKallsyms(b *testing.B) {
+	data, err := os.ReadFile(runningKallsyms)
+	if err != nil {
+		b.Skip(err)
+	}
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := parseKallsyms(bytes.NewReader(data), "kallsyms"); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

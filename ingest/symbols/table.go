@@ -1,6 +1,7 @@
 package symbols
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"sort"
@@ -22,7 +23,12 @@ type sym struct {
 // settle puts the symbols in order; of several at one address the one that came
 // first is found.
 func (t *table) settle() {
-	slices.SortFunc(t.syms, func(a, b sym) int { return cmp.Or(cmp.Compare(a.addr, b.addr), cmp.Compare(a.order, b.order)) })
+	slices.SortFunc(t.syms, func(a, b sym) int {
+		if a.addr != b.addr {
+			return cmp.Compare(a.addr, b.addr)
+		}
+		return cmp.Compare(a.order, b.order)
+	})
 }
 
 // add appends a symbol whose name is in names.
@@ -31,7 +37,7 @@ func (t *table) add(addr, size uint64, name uint32) {
 }
 
 // addNamed appends a symbol and its name.
-func (t *table) addNamed(addr, size uint64, name string) {
+func (t *table) addNamed(addr, size uint64, name []byte) {
 	t.add(addr, size, uint32(len(t.names)))
 	t.names = append(append(t.names, name...), 0)
 }
@@ -54,11 +60,6 @@ func (t *table) find(addr uint64) (name string, offset uint64, ok bool) {
 }
 
 func (t *table) name(s *sym) string {
-	b := t.names[min(int(s.name), len(t.names)):]
-	for i, c := range b {
-		if c == 0 {
-			return string(b[:i])
-		}
-	}
-	return string(b)
+	name, _, _ := bytes.Cut(t.names[min(int(s.name), len(t.names)):], []byte{0})
+	return string(name)
 }
