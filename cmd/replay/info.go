@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -100,9 +101,11 @@ func (e *env) inspect(c *cli.Context, path string) (*infoReport, error) {
 // counter counts events.
 type counter struct {
 	events    int64
-	kinds     map[traces.Kind]int64
-	probes    map[string]int64
+	kinds     [math.MaxUint8 + 1]int64 // by kind
+	probes    map[string]*infoProbe
 	processes map[int32]*infoProcess
+	probe     *infoProbe   // of probes and of processes, those of the
+	process   *infoProcess // event before: mostly the next is of the same
 	timed     bool
 	from, to  int64               // ns, once timed; mappings known beforehand have no time that counts
 	losses    map[int32]*infoLoss // -1 for an unknown CPU
@@ -110,7 +113,7 @@ type counter struct {
 }
 
 func newCounter() *counter {
-	return &counter{kinds: map[traces.Kind]int64{}, probes: map[string]int64{}, processes: map[int32]*infoProcess{}, losses: map[int32]*infoLoss{}}
+	return &counter{probes: map[string]*infoProbe{}, processes: map[int32]*infoProcess{}, losses: map[int32]*infoLoss{}}
 }
 
 func (n *counter) add(ev *traces.Event) error {
@@ -118,7 +121,7 @@ func (n *counter) add(ev *traces.Event) error {
 	n.kinds[ev.Kind]++
 	switch ev.Kind {
 	case traces.Hit:
-		n.probes[ev.Probe]++
+		n.hit(ev)
 	case traces.Lost:
 		n.lose(ev)
 	}
@@ -132,6 +135,18 @@ func (n *counter) add(ev *traces.Event) error {
 		n.addTo(ev)
 	}
 	return nil
+}
+
+func (n *counter) hit(ev *traces.Event) {
+	p := n.probe
+	if p == nil || p.Probe != ev.Probe {
+		if p = n.probes[ev.Probe]; p == nil {
+			p = &infoProbe{Probe: ev.Probe}
+			n.probes[ev.Probe] = p
+		}
+		n.probe = p
+	}
+	p.Hits++
 }
 
 func (n *counter) lose(ev *traces.Event) {
@@ -156,10 +171,13 @@ func (n *counter) lose(ev *traces.Event) {
 // addTo counts the event to its process, which is called what its first thread
 // is; that one may be missing in a trace.
 func (n *counter) addTo(ev *traces.Event) {
-	p := n.processes[ev.PID]
-	if p == nil {
-		p = &infoProcess{PID: ev.PID}
-		n.processes[ev.PID] = p
+	p := n.process
+	if p == nil || p.PID != ev.PID {
+		if p = n.processes[ev.PID]; p == nil {
+			p = &infoProcess{PID: ev.PID}
+			n.processes[ev.PID] = p
+		}
+		n.process = p
 	}
 	p.Events++
 	main := ev.Got(traces.ColTID) && ev.TID == ev.PID
@@ -178,10 +196,12 @@ func (n *counter) report(meta traces.Meta) *infoReport {
 		r.Losses = append(r.Losses, *n.losses[cpu])
 	}
 	for k, count := range n.kinds {
-		r.Kinds[k.String()] = count
+		if count > 0 {
+			r.Kinds[traces.Kind(k).String()] = count
+		}
 	}
-	for probe, hits := range n.probes {
-		r.Probes = append(r.Probes, infoProbe{probe, hits})
+	for _, p := range n.probes {
+		r.Probes = append(r.Probes, *p)
 	}
 	slices.SortFunc(r.Probes, func(a, b infoProbe) int { return cmp.Or(-cmp.Compare(a.Hits, b.Hits), cmp.Compare(a.Probe, b.Probe)) })
 	for _, p := range n.processes {
