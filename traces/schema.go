@@ -1,6 +1,8 @@
 package traces
 
 import (
+	"unsafe"
+
 	"github.com/parquet-go/parquet-go"
 )
 
@@ -61,6 +63,36 @@ type column struct {
 	text  func(*Event) *string
 	kind  func(*Event) *Kind
 	stack func(*Event) *[]string
+
+	at uintptr // of the accessor's field in Event
+}
+
+func init() {
+	for i := range columns {
+		columns[i].at = columns[i].offset()
+	}
+}
+
+func (c *column) offset() uintptr {
+	var e Event
+	var field unsafe.Pointer
+	switch {
+	case c.i32 != nil:
+		field = unsafe.Pointer(c.i32(&e))
+	case c.i64 != nil:
+		field = unsafe.Pointer(c.i64(&e))
+	case c.u64 != nil:
+		field = unsafe.Pointer(c.u64(&e))
+	case c.flag != nil:
+		field = unsafe.Pointer(c.flag(&e))
+	case c.text != nil:
+		field = unsafe.Pointer(c.text(&e))
+	case c.kind != nil:
+		field = unsafe.Pointer(c.kind(&e))
+	default:
+		field = unsafe.Pointer(c.stack(&e))
+	}
+	return uintptr(field) - uintptr(unsafe.Pointer(&e))
 }
 
 // columns is every column in the order of the schema; the writer, the reader
