@@ -8,25 +8,43 @@ import (
 // losses places what a recorder lost in time. An event that is lost on a CPU is
 // lost after the record before of that CPU.
 type losses struct {
-	lastOn map[int32]int64 // by CPU, the time of its last record, ns
-	newest int64           // of all
-	seen   int64           // events, by LOST records
-	total  int64           // and by the totals at the end
+	lastOn map[int32]*lastRecord // by CPU
+	recent [64]*lastRecord       // of lastOn, by the lowest bits of the CPU
+	newest int64                 // of all
+	seen   int64                 // events, by LOST records
+	total  int64                 // and by the totals at the end
+}
+
+// lastRecord is the time of a CPU's last record, ns.
+type lastRecord struct {
+	cpu  int32
+	time int64
 }
 
 // heard notes a record of a CPU.
 func (l *losses) heard(cpu int32, time int64) {
-	if l.lastOn == nil {
-		l.lastOn = map[int32]int64{}
-	}
-	l.lastOn[cpu] = time
 	l.newest = max(l.newest, time)
+	slot := &l.recent[uint32(cpu)%uint32(len(l.recent))]
+	if last := *slot; last != nil && last.cpu == cpu {
+		last.time = time
+		return
+	}
+	if l.lastOn == nil {
+		l.lastOn = map[int32]*lastRecord{}
+	}
+	last := l.lastOn[cpu]
+	if last == nil {
+		last = &lastRecord{cpu: cpu}
+		l.lastOn[cpu] = last
+	}
+	last.time = time
+	*slot = last
 }
 
 // span lets a loss reach back to its CPU's record before.
 func (l *losses) span(r *assemble.Record) {
-	if last := l.lastOn[r.CPU]; r.Got(traces.ColCPU) && last > 0 && r.Time >= last {
-		r.Dur = r.Time - last
+	if last := l.lastOn[r.CPU]; r.Got(traces.ColCPU) && last != nil && last.time > 0 && r.Time >= last.time {
+		r.Dur = r.Time - last.time
 		r.Has |= traces.ColDur
 	}
 }
@@ -51,7 +69,7 @@ func (l *losses) rest(r *assemble.Record) bool {
 func (l *losses) since() int64 {
 	since := l.newest
 	for _, last := range l.lastOn {
-		since = min(since, last)
+		since = min(since, last.time)
 	}
 	return since
 }

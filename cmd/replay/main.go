@@ -10,17 +10,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"sync"
 	"syscall"
 )
 
-// gcPercent trades memory for time: what a command holds is bounded anyway, and
-// most of it lives as long as the command.
-const gcPercent = 200
-
 func main() {
-	debug.SetGCPercent(gcPercent)
 	startHeap()
 	// A reader that has seen enough, such as head, is an error of the write, so
 	// that temporary files go away. Notify, unlike Ignore, is not inherited.
