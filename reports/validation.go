@@ -78,7 +78,7 @@ func ValidationText(w io.Writer, v *replay.Validation) error {
 	fmt.Fprintln(w)
 	fmt.Fprintf(t, "\tfallbacks\twait in all\tp50\tp90\tp99\t\n")
 	row := func(name string, n int64, d replay.Dist) {
-		fmt.Fprintf(t, "%s\t%d\t%v\t%v\t%v\t%v\t\n", name, n, d.Total, d.P50, d.P90, d.P99)
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t\n", name, n, span(d.Total), span(d.P50), span(d.P90), span(d.P99))
 	}
 	row("kernel", v.Observed, v.Waits.Observed)
 	row("predicted", v.Predicted, v.Waits.Predicted)
@@ -89,7 +89,7 @@ func ValidationText(w io.Writer, v *replay.Validation) error {
 		fmt.Fprintf(w, "\n%d of %d events were lost: outcomes near them may be wrong on either side\n", v.Lost, v.Lost+v.Events)
 	}
 	if e := v.ArrivalError; e.Count > 0 {
-		fmt.Fprintf(w, "\narrivals of the %d failed lookups are off by %v (half within), %v (90 %% within)\n", e.Count, e.P50, e.P90)
+		fmt.Fprintf(w, "\narrivals of the %d failed lookups are off by %s (half within), %s (90 %% within)\n", e.Count, span(e.P50), span(e.P90))
 	}
 	if v.Spread > 0 {
 		fmt.Fprintf(w, "\narrivals are inferred: %.1f ± %.1f fallbacks are expected, %d are decided\n", v.Expected, v.Spread, v.Predicted)

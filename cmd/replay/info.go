@@ -219,7 +219,7 @@ const infoRows = 12
 func (r *infoReport) text(w io.Writer, path string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %d events over %v\n", path, r.Events, time.Duration(r.DurationNs).Round(time.Microsecond))
-	fmt.Fprintf(&b, "recorded on %s %s, %d CPUs, clock %s\n", orUnknown(r.meta.Kernel), r.meta.Arch, r.meta.CPUs, orUnknown(r.meta.Clock))
+	fmt.Fprintf(&b, "recorded on %s, %s, clock %s\n", orUnknown(strings.TrimSpace(r.meta.Kernel+" "+r.meta.Arch)), cpus(r.meta.CPUs), orUnknown(r.meta.Clock))
 	fmt.Fprintf(&b, "lost %d of %d events\n", r.Lost, r.Lost+r.Events)
 	for _, l := range r.Losses {
 		cpu := "an unknown CPU"
@@ -257,6 +257,16 @@ func (r *infoReport) text(w io.Writer, path string) error {
 		"   WHERE kind IN ('mmap','munmap','mprotect','mremap','brk','madvise') GROUP BY ALL ORDER BY ms DESC;\n", quoted, quoted)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func cpus(n int) string {
+	switch n {
+	case 0:
+		return "an unknown number of CPUs"
+	case 1:
+		return "1 CPU"
+	}
+	return fmt.Sprintf("%d CPUs", n)
 }
 
 func orUnknown(s string) string {
