@@ -29,7 +29,8 @@
 // back does not say so. Then each hit has two explanations, on time or late because
 // of a section, and the likelier is taken: see inference.go. What the recorder
 // itself adds to a late hit, and to a writer before its lock, is found on the trace:
-// it is what makes all stamps likeliest (infer_fit.go).
+// it is what makes all stamps likeliest (infer_fit.go). Where each event has a
+// callchain, those of lock events make write sections longer, too.
 //
 // # Write sections
 //

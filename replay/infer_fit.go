@@ -78,8 +78,9 @@ type inferFit struct {
 func newInference(ctx context.Context, trace Trace, profile *Profile, s *survey) (*inference, error) {
 	in := &inference{
 		rec: profile.Recorder, cost: unrecordedCost, late: firstDelays(), soft: firstSoft,
-		places: map[string]placement{}, trimmed: map[int64]span{}, threads: s.rhythms, all: &s.rhythm,
+		places: map[string]placement{}, trimmed: map[int64]span{}, threads: s.rhythms, all: &s.rhythm, chains: s.lockRows && s.chains(),
 	}
+	in.reach = nearby + 3*in.chain(s.recordingGuess())
 	f := &inferFit{in: in, toTheEnd: map[string]bool{}}
 	if err := f.gather(ctx, trace, profile); err != nil {
 		return nil, err
@@ -107,7 +108,7 @@ func (f *inferFit) gather(ctx context.Context, trace Trace, profile *Profile) er
 		of := calls[ev.PID]
 		of = of[max(0, len(of)-recentSections):]
 		if len(f.sightings) < sightingsMax && slices.ContainsFunc(of, func(c sectionCall) bool {
-			return c.tid != ev.TID && c.limit > max(prev, ev.Time-nearby) && c.base < ev.Time
+			return c.tid != ev.TID && c.limit > max(prev, ev.Time-f.in.reach) && c.base < ev.Time
 		}) {
 			f.add(sighting{f.in.table(ev.TID), ev.TID, prev, ev.Time, of})
 		}
@@ -129,10 +130,10 @@ func (f *inferFit) sections(s *sighting) []*odd {
 	f.odds, f.near = f.odds[:0], f.near[:0]
 	for i := range s.calls {
 		c := &s.calls[i]
-		if c.tid == s.tid || c.limit <= max(s.prev, s.stamp-nearby) || c.base >= s.stamp {
+		if c.tid == s.tid || c.limit <= max(s.prev, s.stamp-f.in.reach) || c.base >= s.stamp {
 			continue
 		}
-		if o := f.in.odd(c); o.near(s.prev, s.stamp) {
+		if o := f.in.odd(c); o.near(s.prev, s.stamp, f.in.reach) {
 			f.odds = append(f.odds, o)
 		}
 	}
@@ -219,9 +220,9 @@ func (f *inferFit) findCosts(guess int64) {
 	var recording, cost int64
 	for r := max(guess-recordingReach, recordingMin); r <= guess+recordingReach; r += recordingStep {
 		for beyond := int64(beyondMin); beyond <= beyondMax; beyond += beyondStep {
-			f.in.recording, f.in.cost = r, r+beyond
+			f.in.recording, f.in.cost = r, f.in.costOf(r, beyond)
 			if f.better(&best) {
-				recording, cost = r, r+beyond
+				recording, cost = f.in.recording, f.in.cost
 			}
 		}
 	}
@@ -255,12 +256,12 @@ func (f *inferFit) findPlaces() {
 		}
 		around := chosen.recording
 		for r := max(around-kindReach, 0); r <= around+kindReach; r += kindStep {
-			try(placement{r, chosen.hold})
+			try(placement{r, chosen.hold, f.in.inside(r)})
 		}
 		if f.toTheEnd[kind] {
 			recording := chosen.recording
 			for _, hold := range holdTried {
-				try(placement{recording, hold})
+				try(placement{recording, hold, 0})
 			}
 		}
 		f.in.places[kind] = chosen
@@ -318,7 +319,7 @@ func (in *inference) trimAll(ctx context.Context, trace Trace, profile *Profile)
 	return eachCallAndHit(ctx, trace, profile, func(ev *traces.Event, c *sectionCall) {
 		recentOf(sections, ev.PID).add(in.odd(c))
 	}, func(ev *traces.Event, prev int64) {
-		near = sections[ev.PID].near(near[:0], ev.TID, prev, ev.Time)
+		near = sections[ev.PID].near(near[:0], ev.TID, prev, ev.Time, in.reach)
 		if len(near) == 0 || in.explain(in.table(ev.TID), near, prev, ev.Time, nil).share() >= 0.5 {
 			return
 		}

@@ -20,12 +20,16 @@ type inference struct {
 	// cost is by how many ns a hit is late that fell back without waiting,
 	// recording is what recording its events adds to a writer before its lock.
 	cost, recording int64
-	places          map[string]placement // of the kinds whose own places are known
-	soft            int64                // ns by which the edges of sections are unknown
-	late            [delayBins]float64   // share of fallbacks, by what they take beyond cost
-	threads         map[int32]*gapTable  // of gaps between hits
-	all             *gapTable
-	trimmed         map[int64]span // sections that lookups on time cut short, by row
+	// chains says that the recorder took a callchain with every event, those of locks
+	// among them, not only with lock_start.
+	chains  bool
+	reach   int64                // nearby, with those
+	places  map[string]placement // of the kinds whose own places are known
+	soft    int64                // ns by which the edges of sections are unknown
+	late    [delayBins]float64   // share of fallbacks, by what they take beyond cost
+	threads map[int32]*gapTable  // of gaps between hits
+	all     *gapTable
+	trimmed map[int64]span // sections that lookups on time cut short, by row
 }
 
 // Figures of the explanations.
@@ -35,7 +39,8 @@ const (
 	misplaced = 0.1
 	// recentSections is how many sections of a process are remembered.
 	recentSections = 32
-	// nearby is how long before a hit a section may end that made it late, in ns.
+	// nearby is how long before a hit a section may end that made it late, in ns,
+	// where no more callchains are taken meanwhile.
 	nearby = 70_000
 	// sectionEdge is how far a lookup is kept from the edges of a section, in ns: what
 	// the simulated lock takes to be got and dropped.
@@ -59,9 +64,11 @@ type odd struct {
 	seq      int64 // of the syscall's row
 }
 
-// near reports whether the section may have made a hit at the stamp late, whose
-// thread's hit before was at prev.
-func (o *odd) near(prev, stamp int64) bool { return o.to > max(prev, stamp-nearby) && o.from < stamp }
+// near reports whether the section may have made a hit at the stamp late, by up to
+// reach, whose thread's hit before was at prev.
+func (o *odd) near(prev, stamp, reach int64) bool {
+	return o.to > max(prev, stamp-reach) && o.from < stamp
+}
 
 // inside moves a time into the section, clear of its edges: a lookup that it made
 // fall back began there, and the noise of stamps is not the section's.
@@ -96,12 +103,12 @@ func (r *recent) add(o odd) {
 }
 
 // near appends the sections of threads other than tid that are near a hit of it.
-func (r *recent) near(to []*odd, tid int32, prev, stamp int64) []*odd {
+func (r *recent) near(to []*odd, tid int32, prev, stamp, reach int64) []*odd {
 	if r == nil {
 		return to
 	}
 	for i := range min(r.next, recentSections) {
-		if o := &r.ring[i]; o.tid != tid && o.near(prev, stamp) {
+		if o := &r.ring[i]; o.tid != tid && o.near(prev, stamp, reach) {
 			to = append(to, o)
 		}
 	}
@@ -188,7 +195,26 @@ func (in *inference) place(kind string) placement {
 	if p, ok := in.places[kind]; ok {
 		return p
 	}
-	return placement{recording: in.recording}
+	return placement{recording: in.recording, inside: in.inside(in.recording)}
+}
+
+// chain is what the callchain of an event takes, in ns, where all events have one:
+// recording is then of two, of the call's entry and of lock_start.
+func (in *inference) chain(recording int64) int64 {
+	if !in.chains {
+		return 0
+	}
+	return recording / 2
+}
+
+// inside is what callchains take within a section that is downgraded: those of its
+// lock_acquired for write and, before the sequence is bumped, for read.
+func (in *inference) inside(recording int64) int64 { return 2 * in.chain(recording) }
+
+// costOf is by how much a hit is late whose lookup failed: a lock_start, and beyond
+// it the lookup and the records of lock_acquired and lock_released.
+func (in *inference) costOf(recording, beyond int64) int64 {
+	return recording + beyond + in.chain(recording)
 }
 
 // odd is the section of a call, where it is taken to lie.

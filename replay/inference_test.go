@@ -90,6 +90,28 @@ func TestInferenceFindsTheRecorder(t *testing.T) {
 	}
 }
 
+// Where each event has a callchain, those of lock events make a section longer that
+// is downgraded, and a lookup that fails later.
+func TestCallchainsOfLockEvents(t *testing.T) {
+	deep := traces.Event{Kind: traces.Munmap, Stack: []string{"munmap"}, Has: traces.ColStack}
+	s := &survey{threads: map[int32]*threadSurvey{}}
+	s.add(&deep)
+	call := sectionCall{base: 600, limit: 60_000, hold: 1700, kind: "munmap"}
+	for _, chains := range []bool{false, s.chains()} {
+		in := &inference{recording: 10_000, chains: chains}
+		hold, cost := int64(1700), int64(11_000)
+		if chains {
+			hold, cost = 1700+10_000, 16_000
+		}
+		if got, want := call.at(in.place("munmap")), (modelledSection{10_600, hold, 60_000 - 10_600 - hold}); got != want {
+			t.Errorf("callchains %v: section %+v, want %+v", chains, got, want)
+		}
+		if got := in.costOf(10_000, 1000); got != cost {
+			t.Errorf("callchains %v: hits are late by %d ns, want %d", chains, got, cost)
+		}
+	}
+}
+
 // The density of delays is that of their bins.
 func TestDelayDensity(t *testing.T) {
 	in := &inference{late: firstDelays()}

@@ -404,7 +404,7 @@ func (r *reconstructor) arrival(t *thread, ev *traces.Event) (int64, bool) {
 // inferred is the begin of a lookup that seems to have fallen back, which makes the
 // hit late.
 func (r *reconstructor) inferred(t *thread, ev *traces.Event) (begin int64, late bool) {
-	r.near = r.sections[t.pid].near(r.near[:0], t.tid, t.lastHit, ev.Time)
+	r.near = r.sections[t.pid].near(r.near[:0], t.tid, t.lastHit, ev.Time, r.inference.reach)
 	if len(r.near) == 0 {
 		return 0, false
 	}

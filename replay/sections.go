@@ -51,8 +51,9 @@ func (m SectionModel) call(ev *traces.Event, kind string, exitLag int64) (sectio
 
 // placement is where the sections of one kind lie, as a trace shows it, in ns:
 // recording is what the recorder spent in the call before the lock was tried, hold
-// is how long the lock was held for write, 0 for what the model says.
-type placement struct{ recording, hold int64 }
+// is how long the lock was held for write, 0 for what the model says, to which inside
+// is added for what the recorder spent meanwhile.
+type placement struct{ recording, hold, inside int64 }
 
 // holdMin is the least time of a section, in ns: a call too short for what recording
 // usually costs had less of that.
@@ -63,8 +64,9 @@ func (c *sectionCall) at(p placement) modelledSection {
 	start := max(min(c.base+p.recording, c.limit-holdMin), c.base)
 	s := modelledSection{start: start, hold: c.limit - start}
 	switch {
-	case c.hold > 0 && c.hold < s.hold:
-		s.hold, s.readHold = c.hold, s.hold-c.hold
+	case c.hold > 0 && c.hold+p.inside < s.hold:
+		s.readHold = s.hold - c.hold - p.inside
+		s.hold -= s.readHold
 	case c.hold == 0 && p.hold > 0:
 		s.hold = min(p.hold, s.hold)
 	}

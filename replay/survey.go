@@ -23,6 +23,7 @@ type survey struct {
 	rhythms      map[int32]*gapTable // gaps between the hits of each thread
 	rhythm       gapTable            // of all
 	durations    [traces.Madvise + 1]gap
+	calls, deep  int64           // syscalls, and those with a callchain
 	lastStart    map[int32]int64 // ns, of the latest lock_start of each CPU
 }
 
@@ -125,6 +126,12 @@ func (s *survey) add(ev *traces.Event) {
 	case ev.Kind.IsSyscall() && floors[ev.Kind] > 0 && ev.Got(traces.ColDur):
 		s.durations[ev.Kind].add(ev.Dur)
 	}
+	if ev.Kind.IsSyscall() {
+		s.calls++
+		if len(ev.Stack) > 0 {
+			s.deep++
+		}
+	}
 }
 
 // addUser notes the time from the thread's hit before to this one's arrival.
@@ -194,8 +201,13 @@ func (s *survey) addGap(tid int32, ns int64) {
 // events. Only where a search begins depends on them.
 var floors = map[traces.Kind]int64{traces.Mmap: 3166, traces.Mprotect: 1483, traces.Brk: 800}
 
+// chains reports whether the recorder took a callchain with every event (perf record
+// -g), as far as syscalls show it.
+func (s *survey) chains() bool { return s.deep*2 > s.calls }
+
 // recordingGuess is what a recorder of lock events seems to add to a syscall, in
-// ns: how much longer the shortest are than without.
+// ns: how much longer the shortest are than without. With callchains that is of four
+// events, of which two come before the lock.
 func (s *survey) recordingGuess() int64 {
 	var sum, n int64
 	for kind := traces.Mmap; kind <= traces.Madvise; kind++ {
@@ -206,6 +218,9 @@ func (s *survey) recordingGuess() int64 {
 	}
 	if n == 0 {
 		return 0
+	}
+	if s.chains() {
+		sum /= 2
 	}
 	return max(sum/n, 0)
 }
