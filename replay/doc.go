@@ -39,8 +39,9 @@
 // bumped (mmap_write_unlock, mmap_write_downgrade), and recording it takes time:
 // what the thread took from there to the end of its syscall, less ExitLag; where it
 // did not return at once, what it usually takes. Without lock events a section lies
-// in its syscall as the profile's [SectionModel] says, but for what a recorder of
-// lock events spent before the lock; a lookup on time inside it cuts it short.
+// in its syscall as the profile's [SectionModel] says, after those of calls that left
+// the kernel during it, and after what a recorder of lock events spent before the
+// lock; a lookup on time inside it cuts it short.
 //
 // # Losses
 //

@@ -341,6 +341,7 @@ func eachCallAndHit(ctx context.Context, trace Trace, profile *Profile, call fun
 	defer closeStream(stream)
 	last := map[int32]int64{}
 	breaks := map[int32]uint64{}
+	order := turns{}
 	var ev traces.Event
 	for n := 0; ; n++ {
 		if err := stream.Next(&ev); errors.Is(err, io.EOF) {
@@ -351,6 +352,7 @@ func eachCallAndHit(ctx context.Context, trace Trace, profile *Profile, call fun
 		switch {
 		case ev.Kind.IsSyscall():
 			if c, ok := profile.Sections.call(&ev, callKind(&ev, breaks), profile.Recorder.ExitLag); ok {
+				order.take(ev.PID, &c)
 				call(&ev, &c)
 			}
 		case ev.Kind == traces.Hit:

@@ -224,11 +224,12 @@ func (in *inference) odd(c *sectionCall) odd {
 }
 
 // section places the write section of a syscall, as far as hits agree.
-func (in *inference) section(m SectionModel, ev *traces.Event, kind string, exitLag int64) (modelledSection, bool) {
+func (in *inference) section(m SectionModel, ev *traces.Event, kind string, exitLag int64, order turns) (modelledSection, bool) {
 	c, ok := m.call(ev, kind, exitLag)
 	if !ok {
 		return modelledSection{}, false
 	}
+	order.take(ev.PID, &c)
 	s := c.at(in.place(kind))
 	if cut, trimmed := in.trimmed[ev.Seq]; trimmed {
 		s.start, s.hold = cut.from, max(cut.to-cut.from, 1)

@@ -14,7 +14,7 @@ func (r *reconstructor) takeSyscall(t *thread, ev *traces.Event) {
 	t.call = syscallRow{kind: ev.Kind.String(), model: kind, from: ev.Time, to: ev.Time + ev.Dur, change: c, stack: ev.Stack}
 	p := r.process(t.pid, ev.Comm)
 	if r.using == Syscalls {
-		if section, ok := r.inference.section(r.profile.Sections, ev, kind, r.profile.Recorder.ExitLag); ok {
+		if section, ok := r.inference.section(r.profile.Sections, ev, kind, r.profile.Recorder.ExitLag, r.turns); ok {
 			recentOf(r.sections, t.pid).add(odd{section.start, section.end(), t.tid, ev.Seq})
 			r.emitModelled(t, ev, p, section, c)
 			return

@@ -127,6 +127,7 @@ type reconstructor struct {
 	sections  map[int32]*recent
 	near      []*odd // scratch
 	breaks    map[int32]uint64
+	turns     turns
 
 	files     mm.Files
 	processes map[int32]*process
@@ -194,7 +195,7 @@ func newReconstructor(stream traces.Stream, using Using, profile *Profile, s *su
 		using = Syscalls
 	}
 	return &reconstructor{
-		stream: stream, using: using, arrive: arrive, profile: profile, survey: s, inference: in, sections: map[int32]*recent{}, breaks: map[int32]uint64{},
+		stream: stream, using: using, arrive: arrive, profile: profile, survey: s, inference: in, sections: map[int32]*recent{}, breaks: map[int32]uint64{}, turns: turns{},
 		processes: map[int32]*process{}, threads: map[int32]*thread{}, lastStart: map[int32]int64{},
 	}
 }

@@ -33,6 +33,7 @@ func (s modelledSection) end() int64 { return s.start + s.hold }
 type sectionCall struct {
 	base  int64 // the section begins here if recording cost nothing
 	limit int64 // and ends here at the latest
+	after int64 // another thread of the process had the lock until then, or 0
 	hold  int64 // or after so long, then for read until limit; 0: no such end
 	kind  string
 	tid   int32
@@ -49,6 +50,29 @@ func (m SectionModel) call(ev *traces.Event, kind string, exitLag int64) (sectio
 	return c, c.limit > c.base
 }
 
+// turns tells which calls had to wait for each other. It has the ends of the latest
+// calls of each process.
+type turns map[int32][]sectionCall
+
+// turnsKept is how many calls of a process are looked at.
+const turnsKept = 8
+
+// take notes the next call of a process, in order of their entries. It had to wait for
+// those of other threads that were in the kernel before it and left before it: each
+// has the lock, at last for read, until shortly before it returns.
+func (t turns) take(pid int32, c *sectionCall) {
+	of := t[pid]
+	for i := range of {
+		if o := &of[i]; o.tid != c.tid && o.limit > c.base && o.limit < c.limit {
+			c.after = max(c.after, o.limit)
+		}
+	}
+	if len(of) == turnsKept {
+		of = append(of[:0], of[1:]...)
+	}
+	t[pid] = append(of, *c)
+}
+
 // placement is where the sections of one kind lie, as a trace shows it, in ns:
 // recording is what the recorder spent in the call before the lock was tried, hold
 // is how long the lock was held for write, 0 for what the model says, to which inside
@@ -61,7 +85,7 @@ const holdMin = 1000
 
 // at is the section at a place.
 func (c *sectionCall) at(p placement) modelledSection {
-	start := max(min(c.base+p.recording, c.limit-holdMin), c.base)
+	start := max(min(max(c.base+p.recording, c.after), c.limit-holdMin), c.base)
 	s := modelledSection{start: start, hold: c.limit - start}
 	switch {
 	case c.hold > 0 && c.hold+p.inside < s.hold:
