@@ -166,7 +166,7 @@ func (in *inference) explain(table *gapTable, sections []*odd, prev, stamp int64
 	e := explanation{onTime: table.density(stamp - prev)}
 	most := 0.0
 	for _, o := range sections {
-		e.onTime = e.onTime * (1 - (1-misplaced)*o.covers(arrived-in.rec.Window/2, in.soft))
+		e.onTime = e.onTime * (1 - float64((1-misplaced)*o.covers(arrived-in.rec.Window/2, in.soft)))
 		lo, hi := max(o.from-in.soft, prev-in.rec.HitLag), min(o.to+in.soft, arrived-in.cost-delayMin)
 		if hi <= lo || o.to > arrived {
 			continue // the lock was not to be had before the hit
@@ -174,7 +174,7 @@ func (in *inference) explain(table *gapTable, sections []*odd, prev, stamp int64
 		step := max((hi-lo)/explainSteps, explainStep)
 		for end := lo + step/2; end < hi; end += step {
 			gap, delay := end+in.rec.HitLag-prev, arrived-in.cost-end
-			w := float64(table.density(gap)*in.delayDensity(delay)) * float64(o.covers(end, in.soft)*float64(step))
+			w := float64(float64(table.density(gap)*in.delayDensity(delay)) * float64(o.covers(end, in.soft)*float64(step)))
 			if w == 0 {
 				continue
 			}
