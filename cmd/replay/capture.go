@@ -70,6 +70,9 @@ func (e *env) capture(c *cli.Context) error {
 	if missing := r.machine.Missing(r.options); len(missing) > 0 {
 		return usage("%s", strings.Join(missing, "\n"))
 	}
+	if pid := r.options.PID; pid != 0 && !isFolder(fmt.Sprintf("/proc/%d", pid)) {
+		return usage("-p %d: there is no such process", pid)
+	}
 	if c.NArg() > 0 {
 		if _, err := exec.LookPath(c.Args().First()); err != nil {
 			return usage("the program cannot be started: %w", err)

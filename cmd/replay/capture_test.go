@@ -3,8 +3,10 @@ package main
 import (
 	"encoding/json"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/replay/replay/ingest/capture"
 	"github.com/replay/replay/traces"
 )
 
@@ -36,5 +38,21 @@ func TestArrivals(t *testing.T) {
 	}
 	if got := report.Trace; got.Hits != 4 || got.Arrivals.Observed != 3 || got.Arrivals.Inferred != 1 {
 		t.Errorf("%+v: want 3 arrivals observed, 1 inferred", got)
+	}
+}
+
+// A process that is not there shows before a probe is added.
+func TestCaptureNoProcess(t *testing.T) {
+	inFolder(t)
+	const gone = "2147483647" // above PID_MAX_LIMIT
+	r := call(t, "capture", "--probe", "app:f", "-p", gone)
+	if r.code != exitUsage || r.stdout != "" {
+		t.Errorf("exit %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	if len(capture.ThisMachine().Missing(capture.Options{Tool: capture.Perf})) > 0 {
+		t.Skip("this machine lacks what a capture needs")
+	}
+	if !strings.Contains(r.stderr, "-p "+gone+": there is no such process") {
+		t.Error(r.stderr)
 	}
 }

@@ -25,7 +25,7 @@ type Site struct {
 func Sites(p *Probe, r io.ReaderAt, file string) ([]Site, error) {
 	f, err := elf.NewFile(r)
 	if err != nil {
-		return nil, fmt.Errorf("probe %q: %s: %w: %v", p.Text, file, ErrUnsupported, err)
+		return nil, fmt.Errorf("probe %q: %s: %w: it is no ELF file (%v); give the program or library itself", p.Text, file, ErrUnsupported, err)
 	}
 	defer f.Close()
 	if f.Type != elf.ET_EXEC && f.Type != elf.ET_DYN {
