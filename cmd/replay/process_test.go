@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -123,12 +125,25 @@ func TestInterruptedWork(t *testing.T) {
 	}
 	writeTrace(t, "long.parquet", long, smallMeta)
 	before := listing(t)
-	cmd, stderr := program(t, "run", "--clone", "64", "-o", "long.run", "long.parquet")
+	cmd, _ := program(t, "run", "-v", "--clone", "64", "-o", "long.run", "long.parquet")
+	cmd.Stderr = nil
+	pipe, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(200 * time.Millisecond) // anywhere in the work: it takes many seconds
+	said := bufio.NewReader(pipe)
+	if line, err := said.ReadString('\n'); !strings.HasPrefix(line, "replaying ") {
+		t.Fatalf("it begins with %q, %v", line, err)
+	}
+	time.Sleep(100 * time.Millisecond) // anywhere in the work: it takes many seconds
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	stderr, err := io.ReadAll(said)
+	if err != nil {
 		t.Fatal(err)
 	}
 	cmd.Wait()
