@@ -2,13 +2,17 @@ package symbols
 
 import (
 	"bytes"
+	"cmp"
 	"debug/elf"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/replay/replay/traces"
 )
@@ -188,4 +192,21 @@ func BenchmarkKallsyms(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// TestSettle compares with a sort that keeps the order of equals.
+func TestSettle(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		table := &table{}
+		addr := rapid.OneOf(rapid.Uint64(), rapid.Uint64Range(0x1000, 0x1100), rapid.Uint64Range(0xffffffff81000000, 0xffffffff81020000))
+		for i := range rapid.IntRange(0, 200).Draw(t, "symbols") {
+			table.add(addr.Draw(t, "addr"), 1, uint32(i))
+		}
+		want := slices.Clone(table.syms)
+		slices.SortStableFunc(want, func(a, b sym) int { return cmp.Compare(a.addr, b.addr) })
+		table.settle()
+		if !slices.Equal(table.syms, want) {
+			t.Fatalf("%v, want %v", table.syms, want)
+		}
+	})
 }

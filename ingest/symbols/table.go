@@ -2,8 +2,6 @@ package symbols
 
 import (
 	"bytes"
-	"cmp"
-	"slices"
 	"sort"
 )
 
@@ -17,23 +15,43 @@ type table struct {
 type sym struct {
 	addr, size uint64 // size 0: up to the next
 	name       uint32 // offset in names, up to a NUL
-	order      uint32
 }
 
 // settle puts the symbols in order; of several at one address the one that came
-// first is found.
+// first is found. It sorts by one byte of the address after the other, the lowest
+// first: in most bytes they are all the same.
 func (t *table) settle() {
-	slices.SortFunc(t.syms, func(a, b sym) int {
-		if a.addr != b.addr {
-			return cmp.Compare(a.addr, b.addr)
+	differ := uint64(0)
+	for i := range t.syms {
+		differ |= t.syms[i].addr ^ t.syms[0].addr
+	}
+	from, to := t.syms, make([]sym, len(t.syms))
+	for shift := 0; shift < 64; shift += 8 {
+		if byte(differ>>shift) == 0 {
+			continue
 		}
-		return cmp.Compare(a.order, b.order)
-	})
+		var next [256]int // by the byte, where the next symbol goes
+		for i := range from {
+			next[byte(from[i].addr>>shift)]++
+		}
+		at := 0
+		for b, n := range next {
+			next[b] = at
+			at += n
+		}
+		for i := range from {
+			b := byte(from[i].addr >> shift)
+			to[next[b]] = from[i]
+			next[b]++
+		}
+		from, to = to, from
+	}
+	t.syms = from
 }
 
 // add appends a symbol whose name is in names.
 func (t *table) add(addr, size uint64, name uint32) {
-	t.syms = append(t.syms, sym{addr, size, name, uint32(len(t.syms))})
+	t.syms = append(t.syms, sym{addr, size, name})
 }
 
 // addNamed appends a symbol and its name.
