@@ -72,12 +72,24 @@ func unboundedColumns() (paths [][]string) {
 }
 
 // write encodes one batch and ends the row group when it is full.
-func (enc *encoder) write(batch []Event) (err error) {
-	defer caught(&err)
+func (enc *encoder) write(batch []Event) error {
 	var has Columns
 	for i := range batch {
 		has |= batch[i].Has
 	}
+	err := enc.each(func(i, worker int) error { return enc.writeColumn(i, worker, batch, has) })
+	if err != nil {
+		return err
+	}
+	if enc.rows += len(batch); enc.rows >= RowGroupRows {
+		enc.rows = 0
+		return enc.flush()
+	}
+	return nil
+}
+
+// each calls do for every column, on all workers; worker is the number of the one.
+func (enc *encoder) each(do func(i, worker int) error) error {
 	var (
 		next    atomic.Int32
 		errs    [encodeWorkers]error
@@ -87,19 +99,21 @@ func (enc *encoder) write(batch []Event) (err error) {
 		workers.Go(func() {
 			defer caught(&errs[n])
 			for i := int(next.Add(1)) - 1; i < len(columns) && errs[n] == nil; i = int(next.Add(1)) - 1 {
-				errs[n] = enc.writeColumn(i, n, batch, has)
+				errs[n] = do(i, n)
 			}
 		})
 	}
 	workers.Wait()
-	if err := errors.Join(errs[:]...); err != nil {
+	return errors.Join(errs[:]...)
+}
+
+// flush ends the row group. The library would end one column after the other.
+func (enc *encoder) flush() (err error) {
+	defer caught(&err)
+	if err := enc.each(func(i, _ int) error { return enc.leaves[i].Flush() }); err != nil {
 		return err
 	}
-	if enc.rows += len(batch); enc.rows >= RowGroupRows {
-		enc.rows = 0
-		return enc.parquet.Flush()
-	}
-	return nil
+	return enc.parquet.Flush()
 }
 
 // writeColumn encodes one column of a batch; has is the union of its events'
@@ -128,6 +142,9 @@ func (enc *encoder) close(meta Meta) (err error) {
 	}
 	for _, p := range pairs {
 		enc.parquet.SetKeyValueMetadata(p[0], p[1])
+	}
+	if err := enc.flush(); err != nil {
+		return err
 	}
 	return enc.parquet.Close()
 }
