@@ -25,7 +25,7 @@ type lineReader struct {
 
 const (
 	blocks        = 4
-	linesPerBlock = 512
+	linesPerBlock = 256
 )
 
 // lineBlock is some lines, parsed.

@@ -21,7 +21,7 @@ const (
 	createdBy = "replay" // the library's default names its build, which would move the bytes
 
 	pageBytes          = 64 << 10 // target size of a page before compression
-	fileBufferBytes    = 256 << 10
+	fileBufferBytes    = 64 << 10
 	dictionaryBytesMax = 8 << 20 // a column chunk with a larger dictionary goes on without one
 	encodeWorkers      = 2
 )

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	batchRows    = 2048 // rows handed to the encoder at a time
+	batchRows    = 1024 // rows handed to the encoder at a time
 	batchesAhead = 4    // batches that Write may be ahead of the encoder
 )
 
@@ -39,15 +39,16 @@ type Writer struct {
 	force      bool
 	file       *os.File
 
-	seq   sequence
-	rows  int64
-	batch []Event
+	seq     sequence
+	rows    int64
+	batch   []Event
+	batches int // that there are, made as they are needed
 
 	full  chan []Event  // to the encoder
 	empty chan []Event  // back from it
 	done  chan struct{} // closed when the encoder has ended
-	enc   *encoder
-	err   error // the first error; every later call returns it
+	enc   *encoder      // the goroutine's until done is closed
+	err   error         // the first error; every later call returns it
 }
 
 // Create begins a trace that Commit will put at path. The folder must exist. A
@@ -65,12 +66,8 @@ func Create(path string, opts WriterOptions) (*Writer, error) {
 		full:  make(chan []Event, batchesAhead),
 		empty: make(chan []Event, batchesAhead+1),
 		done:  make(chan struct{}),
-		enc:   newEncoder(file),
 	}
-	for range batchesAhead {
-		w.empty <- make([]Event, 0, batchRows)
-	}
-	w.batch = make([]Event, 0, batchRows)
+	w.batch = w.newBatch()
 	go w.encode(w.full)
 	return w, nil
 }
@@ -154,9 +151,18 @@ func (w *Writer) finish(meta Meta) error {
 	return nil
 }
 
+func (w *Writer) newBatch() []Event {
+	w.batches++
+	return make([]Event, 0, batchRows)
+}
+
 // handOver gives the full batch to the encoder and takes an empty one.
 func (w *Writer) handOver() error {
 	w.full <- w.batch
+	if len(w.empty) == 0 && w.batches <= batchesAhead {
+		w.batch = w.newBatch()
+		return nil
+	}
 	select {
 	case w.batch = <-w.empty:
 		return nil
@@ -176,6 +182,7 @@ func (w *Writer) stop() {
 
 func (w *Writer) encode(full <-chan []Event) {
 	defer close(w.done)
+	w.enc = newEncoder(w.file)
 	for batch := range full {
 		if w.enc.err = w.enc.write(batch); w.enc.err != nil {
 			return
