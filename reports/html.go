@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"io"
 	"path"
+	"sync"
 
 	"github.com/replay/replay/replay"
 	"github.com/replay/replay/sim"
@@ -26,11 +27,11 @@ var (
 	uplotCSS string
 )
 
-var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
+var pageTemplate = sync.OnceValue(func() *template.Template { return template.Must(template.New("page").Parse(pageHTML)) })
 
 // HTML writes the report as one page that needs nothing else, no network either.
 func HTML(w io.Writer, res *replay.Result) error {
-	return pageTemplate.Execute(w, newPage(res))
+	return pageTemplate().Execute(w, newPage(res))
 }
 
 // page is what the template shows.

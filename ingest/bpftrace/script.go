@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 	"text/template"
 )
 
@@ -62,7 +63,9 @@ const lockFrames = 8
 //go:embed record.bt
 var recordText string
 
-var record = template.Must(template.New("record.bt").Funcs(template.FuncMap{"prefix": func() string { return Prefix }}).Parse(recordText))
+var record = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("record.bt").Funcs(template.FuncMap{"prefix": func() string { return Prefix }}).Parse(recordText))
+})
 
 // syscall is one that changes address spaces, and its arguments as its tracepoint
 // names them.
@@ -131,7 +134,7 @@ func Script(o Options) (string, error) {
 		s.Points = append(s.Points, p)
 	}
 	var b strings.Builder
-	err := record.Execute(&b, &s)
+	err := record().Execute(&b, &s)
 	return b.String(), err
 }
 
