@@ -67,6 +67,9 @@ func (e *env) capture(c *cli.Context) error {
 	if c.Bool("print") {
 		return r.print()
 	}
+	if err := r.options.Check(); err != nil {
+		return err // what is wrong on any machine comes first
+	}
 	if missing := r.machine.Missing(r.options); len(missing) > 0 {
 		return usage("%s", strings.Join(missing, "\n"))
 	}

@@ -47,7 +47,7 @@ type Plan struct {
 
 // NewPlan resolves the probes and puts the recorder's command line together.
 func NewPlan(o Options) (*Plan, error) {
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		return nil, err
 	}
 	program := Program{PID: o.PID}
@@ -69,7 +69,8 @@ func NewPlan(o Options) (*Plan, error) {
 	return perfPlan(&o, defs), nil
 }
 
-func (o *Options) check() error {
+// Check returns ErrOptions for options that say too little or exclude each other.
+func (o *Options) Check() error {
 	switch {
 	case len(o.Probes) == 0:
 		return fmt.Errorf("%w: no probe given; name one with --probe path:function", ErrOptions)
