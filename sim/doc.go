@@ -24,6 +24,15 @@
 // then CPU, then insertion. Nothing iterates over a map, and the one source of
 // randomness is a generator of our own with a seed.
 //
+// # CPUs
+//
+// A thread keeps its CPU for a time slice while others wait for it. One that is woken
+// goes to the nearest idle CPU if its own is taken (select_idle_sibling), else before
+// those that had their slice; a thread that only spins on a lock gives way to it at
+// once. Without these rules handoffs wait for spinners, and crowded runs take many
+// times as long. A real kernel's do not: 24 threads that map, fault and unmap on two
+// CPUs of kernel 6.18 take 1.2 times as long as one that does it all.
+//
 // # Memory model
 //
 // Steps take effect one at a time, in the order of their completion: sequential

@@ -26,6 +26,7 @@ type rwsem struct {
 	handoff      bool
 	waiters      []*Task // wait_list, FIFO
 	spinners     []*Task // osq; only the first watches the lock words
+	first        *Task   // the first waiter, if it spins on the owner after it asked for a handoff
 }
 
 // waiter is a task's wait for one lock.
@@ -84,8 +85,10 @@ func (s *System) readSlow(t *Task) {
 	r := &t.wait.mm.sem
 	onlyWaiters := r.readerOwned && r.readers > 1 && r.writer == nil
 	if !onlyWaiters && r.writer == nil && !r.handoff {
-		if r.readers == 1 && len(r.waiters) > 0 {
-			s.wakeReaders(t.wait.mm) // a stealing first reader takes the queued ones along
+		if r.readers == 1 && len(r.waiters) > 0 && !r.waiters[0].wait.write {
+			// A stealing first reader takes the queued ones along, unless a writer is
+			// before them (rwsem_mark_wake, RWSEM_WAKE_READ_OWNED).
+			s.wakeReaders(t.wait.mm)
 		}
 		s.readGot(t)
 		return
@@ -140,9 +143,7 @@ func writeTry(s *System, t *Task) {
 	}
 	if s.canSpin(r) && !s.needResched(t) {
 		r.spinners = append(r.spinners, t)
-		if len(s.cpus[t.cpu].queue) > 0 {
-			s.limitSpin(t)
-		}
+		s.limitSpin(t)
 		if r.spinners[0] == t {
 			s.spin(t)
 		}
@@ -213,22 +214,32 @@ func spinExpired(s *System, t *Task) {
 	s.stopSpinning(t)
 }
 
-// limitSpin ends t's spinning with its time slice, since others want its CPU. The one
-// that the lock is handed to may be among them.
+// limitSpin ends t's spinning where others want its CPU. The one that the lock is
+// handed to may be among them.
 func (s *System) limitSpin(t *Task) {
-	s.push(event{at: max(s.now, t.ranAt+s.machine.Lock.TimeSlice), cpu: t.cpu, task: t, gen: t.wait.gen, kind: evResched})
+	if at := s.reschedAt(t); at < Never {
+		s.push(event{at: max(s.now, at), cpu: t.cpu, task: t, gen: t.wait.gen, kind: evResched})
+	}
 }
 
 // spinResched is what a spinner does when need_resched() is set: it leaves the osq,
-// wherever it stands there (rwsem_optimistic_spin, osq_lock).
+// wherever it stands there (rwsem_optimistic_spin, osq_lock); the first waiter sleeps
+// again.
 func (s *System) spinResched(t *Task) {
-	if t.spins() && !t.wait.trying && s.needResched(t) {
+	switch {
+	case !t.spins() || t.wait.trying || !s.needResched(t):
+	case t.wait.queued:
+		t.wait.mm.sem.first = nil
+		s.sleepAgain(t)
+	default:
 		s.stopSpinning(t)
 	}
 }
 
-// spins reports whether t is in the osq of a lock.
-func (t *Task) spins() bool { return t.wait.mm != nil && slices.Contains(t.wait.mm.sem.spinners, t) }
+// spins reports whether t spins on a lock, in its osq or as its first waiter.
+func (t *Task) spins() bool {
+	return t.wait.mm != nil && (t.wait.mm.sem.first == t || slices.Contains(t.wait.mm.sem.spinners, t))
+}
 
 func (s *System) stopSpinning(t *Task) {
 	s.endSpin(t)
@@ -303,14 +314,41 @@ func woken(s *System, t *Task) {
 }
 
 // missed is a waiter that was woken in vain: past its timeout it asks for a
-// handoff, after which nobody may steal (rwsem_try_write_lock).
+// handoff, after which nobody may steal (rwsem_try_write_lock). A writer that did
+// spins on an owner that runs, so as to be there when that releases the lock
+// (rwsem_down_write_slowpath).
 func (s *System) missed(t *Task) {
 	r := &t.wait.mm.sem
 	if r.waiters[0] == t && s.now-t.wait.since > rwsemWaitTimeout {
 		r.handoff = true
+		if t.wait.write && r.writer != nil && r.writer.state == running && !s.needResched(t) {
+			r.first = t
+			s.limitSpin(t)
+			return
+		}
 	}
+	s.sleepAgain(t)
+}
+
+func (s *System) sleepAgain(t *Task) {
 	t.next = awake
 	s.leave(t, asleep)
+}
+
+// ownerGone tells the first waiter that the writer it spins on released the lock, or
+// made readers its owners.
+func (s *System) ownerGone(r *rwsem) {
+	t := r.first
+	if t == nil {
+		return
+	}
+	r.first = nil
+	if !r.free() {
+		s.sleepAgain(t)
+		return
+	}
+	t.next = woken
+	s.delayCycles(t, s.machine.Lock.SpinCycles)
 }
 
 // grant gives the lock to a queued reader.
@@ -396,6 +434,7 @@ func (s *System) upWrite(t *Task, m *MM, then resume) {
 func writeDone(s *System, t *Task) {
 	m := t.wait.mm
 	m.sem.writer = nil
+	s.ownerGone(&m.sem)
 	s.released(t, m)
 }
 
@@ -412,6 +451,7 @@ func downgraded(s *System, t *Task) {
 	r.writer = nil
 	r.readers++
 	r.readerOwned = true
+	s.ownerGone(r)
 	if len(r.spinners) > 0 {
 		s.spin(r.spinners[0])
 	}

@@ -132,14 +132,16 @@ func TestDowngradeWakesReaders(t *testing.T) {
 func TestHandoffEndsStarvation(t *testing.T) {
 	r := newRig(t, bigMachine(), "locked")
 	handoffs := 0
-	// Two streams of readers, each overlapping itself, so that the lock is never
-	// free for long; the writers make readers queue and steal.
+	// A long reader makes two writers give up spinning. Then comes one every 3 µs that
+	// holds the lock for most of them: until a woken writer is on its CPU, the next
+	// reader has stolen the lock.
+	r.add(r.NewTask(6000, 510), OpRead, 0, 0, 60*Microsecond)
+	for i := range 2 {
+		r.add(r.NewTask(int32(5000+i), int32(500+i)), OpWrite, 5*Microsecond, Microsecond, 0)
+	}
 	for i := range 4000 {
-		at := Time(i) * 2 * Microsecond
-		r.add(r.NewTask(int32(i), int32(i%400)), OpRead, at, 0, 3*Microsecond)
-		if i == 10 || i == 12 {
-			r.add(r.NewTask(int32(5000+i), int32(500+i%12)), OpWrite, at, Microsecond, 0)
-		}
+		at := 61*Microsecond + Time(i)*3*Microsecond
+		r.add(r.NewTask(int32(i), int32(i%400)), OpRead, at, 0, 2700*Nanosecond)
 	}
 	for until := Time(0); until < 12*Millisecond; until += 5 * Microsecond {
 		if err := r.RunFor(t.Context(), &r.ops, false, until); err != nil {

@@ -1,5 +1,7 @@
 package sim
 
+import "slices"
+
 // resume is a step of a task: it does what happens at this instant and ends with
 // exactly one call that says when the task goes on (touch, work, delay, block or
 // finish). Steps are package-level functions, so that no step allocates.
@@ -30,6 +32,7 @@ type Task struct {
 	gen    uint32 // guards evRun against events overtaken by a rescheduling
 	line   *line  // held busy until the next evRun
 	ranAt  Time   // got its CPU
+	slept  bool   // waits for its CPU since it was woken
 	stores int    // buffered stores on their way
 
 	draining  bool // an atomic waits for the buffered stores
@@ -154,30 +157,62 @@ func (s *System) setRate(t *Task, permille int64) {
 	s.runAt(t, s.now+t.remaining*1000/Time(permille))
 }
 
-// enqueue makes t want its CPU.
+// enqueue makes t want its CPU. One that slept goes to an idle CPU, else before those
+// that had their time, since it lags behind them (place_entity keeps the lag).
 func (s *System) enqueue(t *Task) {
+	t.slept = t.state == ready
+	if t.slept && !s.asRecorded && s.cpus[t.cpu].current != nil {
+		t.cpu = s.idleCPU(t.cpu)
+	}
 	c := &s.cpus[t.cpu]
-	if c.current != nil && !s.asRecorded {
-		t.state = ready
-		c.queue = append(c.queue, t)
-		if running := c.current; running.spins() {
-			s.limitSpin(running)
-		}
+	if c.current == nil || s.asRecorded {
+		s.dispatch(c, t)
 		return
 	}
-	s.dispatch(c, t)
+	t.state = ready
+	at := len(c.queue)
+	for t.slept && at > 0 && !c.queue[at-1].slept {
+		at--
+	}
+	c.queue = slices.Insert(c.queue, at, t)
+	if running := c.current; running.spins() {
+		s.limitSpin(running)
+	}
 }
 
-// needResched is the kernel's need_resched(): t's time slice is used up and others
-// want its CPU.
-func (s *System) needResched(t *Task) bool {
-	return len(s.cpus[t.cpu].queue) > 0 && s.now-t.ranAt >= s.machine.Lock.TimeSlice
+// idleCPU is the nearest idle CPU to one that is taken, or that one.
+func (s *System) idleCPU(taken int32) int32 {
+	best, nearest := taken, NumDistances
+	for i := range s.cpus {
+		if cpu := int32(i); s.cpus[i].current == nil {
+			if d := s.topo.distance(taken, cpu); d < nearest {
+				best, nearest = cpu, d
+			}
+		}
+	}
+	return best
+}
+
+// needResched is the kernel's need_resched(): others want t's CPU and its time slice is
+// used up, or it only spins and one that slept wants it (wakeup_preempt).
+func (s *System) needResched(t *Task) bool { return s.now >= s.reschedAt(t) }
+
+// reschedAt is when t's CPU goes to another, as far as is known now.
+func (s *System) reschedAt(t *Task) Time {
+	queue := s.cpus[t.cpu].queue
+	switch {
+	case len(queue) == 0:
+		return Never
+	case queue[0].slept && t.spins():
+		return s.now
+	}
+	return t.ranAt + s.machine.Lock.TimeSlice
 }
 
 // dispatch puts t on its CPU.
 func (s *System) dispatch(c *cpu, t *Task) {
 	c.current = t
-	t.state = running
+	t.state, t.slept = running, false
 	t.ranAt = s.now
 	s.runAt(t, s.now)
 }
