@@ -26,17 +26,16 @@ const bpftraceSlack = 5_000_000_000
 
 // bpftraceStream makes rows of what bpftrace printed.
 type bpftraceStream struct {
-	in       *input
-	ctx      context.Context
-	format   string
-	p        *bpftrace.Parser
-	asm      *assemble.Assembler
-	stderr   *bpftrace.Stderr // nil where none was given
-	clock    string
-	records  int64
-	ended    bool
-	bad      int64
-	firstBad error
+	in      *input
+	ctx     context.Context
+	format  string
+	p       *bpftrace.Parser
+	asm     *assemble.Assembler
+	stderr  *bpftrace.Stderr // nil where none was given
+	clock   string
+	records int64
+	ended   bool
+	skipped skipped
 
 	first  int64 // ns, -1 before the first event
 	losses losses
@@ -128,9 +127,7 @@ func (s *bpftraceStream) read() error {
 		s.end()
 		return nil
 	case errors.As(err, &bad) && s.in.opts.SkipBad:
-		if s.bad++; s.firstBad == nil {
-			s.firstBad = err
-		}
+		s.skipped.add(err)
 	case err != nil:
 		return err
 	}
@@ -246,8 +243,9 @@ func (s *bpftraceStream) Meta() traces.Meta {
 	if f := s.in.opts.Bpftrace; f != nil && f.Coarse != "" {
 		warn("times have %s only, too coarse to tell who met whom: print nsecs", f.Coarse)
 	}
-	if s.bad > 0 {
-		warn("%d bad lines were skipped, the first: %v", s.bad, s.firstBad)
+	m.Warnings = append(m.Warnings, s.skipped.warnings("lines")...)
+	if s.ended && s.p.Cut() {
+		m.Warnings = append(m.Warnings, traces.CutWarning)
 	}
 	for _, name := range sortedKeys(s.p.Unused) {
 		warn("%d lines make no rows: %s", s.p.Unused[name], name)

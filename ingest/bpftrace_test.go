@@ -292,6 +292,19 @@ func TestBpftraceBadLine(t *testing.T) {
 	}
 }
 
+// A text that ends within a line may lack more, and says so.
+func TestBpftraceCut(t *testing.T) {
+	whole := hitLine(100, 0) + hitLine(200, 0)
+	for _, text := range []string{whole, toJSON(t, whole)} {
+		for _, cut := range []int{0, 1} {
+			events, meta := read(t, writeFile(t, "out", text[:len(text)-cut]), Options{})
+			if told := slices.Contains(meta.Warnings, traces.CutWarning); len(events) != 2 || told != (cut > 0) {
+				t.Errorf("%d bytes cut: %d rows, warned %v", cut, len(events), told)
+			}
+		}
+	}
+}
+
 // Inputs are merged when their clocks agree, which is known before they are read.
 func TestBpftraceClocks(t *testing.T) {
 	machine := "replay1 clock boottime=1100 monotonic=1000\nreplay1 script clock=boottime\n"

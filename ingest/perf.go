@@ -33,9 +33,9 @@ type perfStream struct {
 	losses        losses
 	records       int64
 
-	hits, guests, bad int64
-	firstBad          error
-	unused            map[string]int64 // samples of events that make no rows
+	hits, guests int64
+	skipped      skipped
+	unused       map[string]int64 // samples of events that make no rows
 }
 
 func openPerfData(ctx context.Context, in *input) (Stream, error) {
@@ -153,10 +153,10 @@ func (s *perfStream) read() error {
 	case errors.Is(err, io.EOF):
 		return s.end()
 	case err != nil && s.in.opts.SkipBad && errors.Is(err, perfdata.ErrTruncated):
-		s.noteBad(err)
+		s.skipped.add(err)
 		return s.end()
 	case err != nil && s.in.opts.SkipBad && perfdata.Skippable(err):
-		s.noteBad(err)
+		s.skipped.add(err)
 		return nil
 	case err != nil:
 		return err
@@ -183,13 +183,6 @@ func (s *perfStream) read() error {
 		s.queue.half()
 	}
 	return nil
-}
-
-func (s *perfStream) noteBad(err error) {
-	s.bad++
-	if s.firstBad == nil {
-		s.firstBad = err
-	}
 }
 
 func (s *perfStream) end() error {
@@ -458,9 +451,7 @@ func (s *perfStream) warnings() []string {
 	if s.r.Info().Unfinished {
 		w = append(w, "perf record did not finish this file: what it had in its buffers is missing")
 	}
-	if s.bad > 0 {
-		w = append(w, fmt.Sprintf("%d bad records were skipped, the first: %v", s.bad, s.firstBad))
-	}
+	w = append(w, s.skipped.warnings("records")...)
 	if s.guests > 0 {
 		w = append(w, fmt.Sprintf("%d records of virtual machines' guests were left out", s.guests))
 	}

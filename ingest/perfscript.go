@@ -20,16 +20,15 @@ const textSlack = 100_000_000
 
 // scriptStream makes rows of the text of perf script.
 type scriptStream struct {
-	in       *input
-	ctx      context.Context
-	ahead    *lineReader
-	asm      *assemble.Assembler
-	newest   int64
-	records  int64
-	ended    bool
-	bad      int64
-	firstBad error
-	losses   losses
+	in      *input
+	ctx     context.Context
+	ahead   *lineReader
+	asm     *assemble.Assembler
+	newest  int64
+	records int64
+	ended   bool
+	skipped skipped
+	losses  losses
 }
 
 func isPerfScript(prefix []byte) bool { return perfscript.Is(prefix) }
@@ -68,9 +67,7 @@ func (s *scriptStream) read() error {
 	case errors.Is(err, io.EOF):
 		return s.end()
 	case errors.As(err, &bad) && s.in.opts.SkipBad:
-		if s.bad++; s.firstBad == nil {
-			s.firstBad = err
-		}
+		s.skipped.add(err)
 	case err != nil:
 		return err
 	}
@@ -121,9 +118,7 @@ func (s *scriptStream) Meta() traces.Meta {
 		Schema: traces.Schema, Clock: "perf", Lost: c.Lost, Warnings: c.Warnings(),
 		Sources: []traces.Source{{Path: s.in.path, Format: "perf-script"}},
 	}
-	if s.bad > 0 {
-		m.Warnings = append(m.Warnings, fmt.Sprintf("%d bad lines were skipped, the first: %v", s.bad, s.firstBad))
-	}
+	m.Warnings = append(m.Warnings, s.skipped.warnings("lines")...)
 	if s.ended {
 		m.Warnings = append(m.Warnings, scriptWarnings(s.ahead.parser)...)
 	}

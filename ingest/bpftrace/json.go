@@ -29,6 +29,9 @@ func (d *documents) Line() int64 { return d.lines.Line() }
 // Position is how many bytes are read.
 func (d *documents) Position() int64 { return d.lines.Position() }
 
+// Cut reports whether the document last read has no end.
+func (d *documents) Cut() bool { return d.lines.Cut() }
+
 // Bad is the error for a line of the document last read.
 func (d *documents) Bad(line []byte, want string) error { return d.lines.Bad(line, want) }
 

@@ -20,6 +20,7 @@ type source interface {
 	Bad(line []byte, want string) error
 	Line() int64
 	Position() int64
+	Cut() bool
 }
 
 // Parser reads what bpftrace printed.
@@ -101,6 +102,9 @@ const (
 	monotonic = "monotonic"
 	elapsed   = "elapsed" // since this recording began: like no other's
 )
+
+// Cut reports whether the text ended within its last line.
+func (p *Parser) Cut() bool { return p.in.Cut() }
 
 // Position is how many bytes are read.
 func (p *Parser) Position() int64 { return p.in.Position() }
