@@ -376,7 +376,7 @@ func TestCaptureFails(t *testing.T) {
 	inCountsFolder(t)
 	before := listing(t)
 	for says, line := range map[string]string{
-		"No such process":           "-p 4194304 --probe ./counts:probed",
+		"there is no such process":  "-p 4194304 --probe ./counts:probed",
 		"not found":                 "--probe ./counts:nothing -- ./counts 1",
 		"cannot be started":         "--probe ./counts:probed -- ./nothing",
 		"there is no folder":        "--probe ./counts:probed -o nowhere/t.parquet -- ./counts 1",
