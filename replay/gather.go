@@ -31,7 +31,6 @@ type sampleKey struct {
 	stack    int
 	pid, tid int32
 	cpu      int32
-	clone    int
 	outcome  sim.Outcome
 	probe    string
 	comm     string
@@ -105,7 +104,7 @@ func (g *gatherer) Hit(h *sim.HitRecord) {
 }
 
 func (g *gatherer) addSample(h *sim.HitRecord, o *Origin) {
-	key := sampleKey{g.stack(o.Stack), o.PID, o.TID, h.CPU, o.Clone, h.Outcome, o.Probe, o.Comm}
+	key := sampleKey{g.stack(o.Stack), o.PID, o.TID, h.CPU, h.Outcome, o.Probe, o.Comm}
 	s := g.samples[key]
 	if s == nil {
 		s = &Sample{Stack: o.Stack, Probe: o.Probe, Comm: o.Comm, PID: o.PID, TID: o.TID, CPU: int(h.CPU), Outcome: h.Outcome}

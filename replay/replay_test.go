@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -210,14 +211,15 @@ func TestCrowded(t *testing.T) {
 	}
 }
 
-// Equal inputs give equal runs, each decision of them.
+// Equal inputs give equal runs, each decision and each row of them, clones or not.
 func TestDeterministic(t *testing.T) {
 	trace := corpus(t, "stress-malloc-z")
-	for range 2 {
-		a, b := play(t, trace, nil), play(t, trace, nil)
-		for i := range a.Runs {
-			if a.Runs[i].Digest != b.Runs[i].Digest {
-				t.Errorf("%s: digests %x and %x", a.Runs[i].Resolver, a.Runs[i].Digest, b.Runs[i].Digest)
+	for _, clone := range []int{1, 3} {
+		run := func() []Run { return play(t, trace, func(o *Options) { o.Clone = clone }).Runs }
+		first := run()
+		for range 2 {
+			if again := run(); !reflect.DeepEqual(first, again) {
+				t.Errorf("%d clones: two runs differ", clone)
 			}
 		}
 	}

@@ -96,9 +96,8 @@ func (s *source) sortQueue() {
 func (s *source) operation(a *action, at sim.Time, clone int) sim.Op {
 	t := s.thread(a, clone)
 	origin := a.origin
-	if clone > 0 {
-		copied := *origin
-		copied.Clone, copied.Truth = clone, nil
+	if clone > 0 && a.kind != sim.OpHit {
+		copied := *origin // a section is told by it
 		origin = &copied
 	}
 	s.due = max(s.due, at)

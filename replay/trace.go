@@ -24,7 +24,6 @@ type Origin struct {
 	Kind      string // "hit", or what took mmap_lock: "munmap", "fork", "fault", "other"
 	Probe     string
 	Stack     []string // leaf first
-	Clone     int      // 0 for the recorded thread itself
 	Observed  bool     // arrival or section from lock events
 	Undecided bool     // a lost event may have changed it
 	LockStart int64    // ns: a failed lookup's lock_start, as recorded, or 0
