@@ -176,7 +176,10 @@ func (g *gatherer) finish(sys *sim.System) Run {
 	r.Blame = sorted(g.blame, compareBlame)
 	r.Probes = sorted(g.probes, func(a, b *ProbeRow) int { return cmp.Or(-cmp.Compare(a.Hits, b.Hits), cmp.Compare(a.Probe, b.Probe)) })
 	r.Mms = sorted(g.mms, func(a, b *MmRow) int {
-		return cmp.Or(-cmp.Compare(a.Hits, b.Hits), -cmp.Compare(a.Writers, b.Writers), cmp.Compare(a.PID, b.PID), cmp.Compare(a.Comm, b.Comm))
+		return cmp.Or(
+			-cmp.Compare(a.Hits, b.Hits), -cmp.Compare(a.Writers, b.Writers), cmp.Compare(a.PID, b.PID), cmp.Compare(a.Comm, b.Comm),
+			cmp.Compare(a.Wait, b.Wait), slices.Compare(a.Outcomes[:], b.Outcomes[:]),
+		)
 	})
 	for role, l := range sys.Lines() {
 		if l.Accesses > 0 {
