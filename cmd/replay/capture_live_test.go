@@ -419,10 +419,11 @@ func stderrOf(t *testing.T, args ...string) ended {
 	return ended{cmd.ProcessState.ExitCode(), cmd.Process.Pid, stderr.String()}
 }
 
-// waitFor waits until something is so.
+// waitFor waits until something is so, for a minute: recording takes long where others
+// want the CPUs.
 func waitFor(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	for range 2000 {
+	for range 12_000 {
 		if so() {
 			return
 		}
