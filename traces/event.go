@@ -101,6 +101,7 @@ const (
 	ColMm
 	ColWrite
 	ColInUprobe
+	ColTrap
 	ColStack
 	ColSrc
 	ColSrcPos
@@ -117,7 +118,7 @@ type Event struct {
 	Kind Kind
 
 	Write    bool // lock events: taken for write
-	InUprobe bool // LockStart: taken by the uprobe lookup itself
+	InUprobe bool // LockStart: taken by a lookup of a uprobe hit
 
 	CPU, PID, TID      int32 // PID is the process (tgid), TID the thread
 	Prot, Flags        int32 // as given to the syscall
@@ -128,6 +129,7 @@ type Event struct {
 	Time int64 // ns on the capture clock; a syscall's entry
 	Seq  int64 // position in the total order, unique in a trace
 	Dur  int64 // ns; syscall exit minus entry
+	Trap int64 // Hit: Seq of the first event of the same trap; null for the first
 	Ret  int64 // syscall result, negative errno on failure; Fork: the child's id
 
 	Addr, Len, Pgoff uint64 // user address, bytes, file offset in bytes; Hit: the probed instruction

@@ -10,7 +10,7 @@ import (
 // JSONWriter writes a trace as one JSON document, for tools that read nothing else.
 //
 //	{"schema":"replay.dump/1",
-//	 "meta":{"clock","cpus","kernel","arch","sources","lost","warnings"},
+//	 "meta":{"clock","cpus","kernel","arch","sources","lost","warnings","recorded","unknown"},
 //	 "events":[{"time_ns","seq","kind",...},...]}
 //
 // An event has the columns that are not null. Numbers of 64 bits without a sign are
@@ -29,14 +29,17 @@ func NewJSONWriter(w io.Writer) *JSONWriter {
 // WriteMeta begins the document.
 func (w *JSONWriter) WriteMeta(m Meta) error {
 	meta, err := json.Marshal(struct {
-		Clock    string   `json:"clock"`
-		CPUs     int      `json:"cpus"`
-		Kernel   string   `json:"kernel"`
-		Arch     string   `json:"arch"`
-		Sources  []Source `json:"sources"`
-		Lost     int64    `json:"lost"`
-		Warnings []string `json:"warnings"`
-	}{m.Clock, m.CPUs, m.Kernel, m.Arch, append([]Source{}, m.Sources...), m.Lost, append([]string{}, m.Warnings...)})
+		Clock    string    `json:"clock"`
+		CPUs     int       `json:"cpus"`
+		Kernel   string    `json:"kernel"`
+		Arch     string    `json:"arch"`
+		Sources  []Source  `json:"sources"`
+		Lost     int64     `json:"lost"`
+		Warnings []string  `json:"warnings"`
+		Recorded []string  `json:"recorded"`
+		Unknown  []Unknown `json:"unknown"`
+	}{m.Clock, m.CPUs, m.Kernel, m.Arch, append([]Source{}, m.Sources...), m.Lost, append([]string{}, m.Warnings...),
+		m.Recorded, append([]Unknown{}, m.Unknown...)})
 	if err != nil {
 		return err
 	}

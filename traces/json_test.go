@@ -19,7 +19,7 @@ func TestJSONHoldsTheColumns(t *testing.T) {
 		for i := range events {
 			events[i].Seq = int64(i)
 		}
-		meta := Meta{Clock: "perf", CPUs: 2, Sources: []Source{{Path: "a \"b\"", Format: "text"}}, Lost: 7, Warnings: []string{"<w>"}}
+		meta := Meta{Clock: "perf", CPUs: 2, Sources: []Source{{Path: "a \"b\"", Format: "text"}}, Lost: 7, Warnings: []string{"<w>"}, Recorded: []string{"hit"}, Unknown: []Unknown{{UnknownHits, "<sampled>", "record each"}}}
 		var b bytes.Buffer
 		w := NewJSONWriter(&b)
 		if err := w.WriteMeta(meta); err != nil {

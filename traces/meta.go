@@ -14,7 +14,32 @@ type Meta struct {
 	Sources  []Source // replay.sources, JSON
 	Lost     int64    // replay.lost: events that the recorder dropped
 	Warnings []string // replay.warnings, JSON: what a reader of any report must know
+
+	// Recorded is the kinds of rows that the recorder was set to record (replay.recorded,
+	// JSON), whether there were any or not; nil where the source does not tell.
+	Recorded []string
+	// Unknown is what the source cannot tell though its rows look as if it did
+	// (replay.unknown, JSON), such as hits that were sampled. What can be seen from rows
+	// and Recorded is not in it.
+	Unknown []Unknown
 }
+
+// Unknown is something that a trace cannot tell: what rests on it is null in JSON and
+// "unknown" in text, never 0 or 100 %.
+type Unknown struct {
+	What   string `json:"what"`   // one of the Unknown constants
+	Why    string `json:"why"`    // what was not recorded, or cannot be seen in what was
+	Remedy string `json:"remedy"` // how to record or print it
+}
+
+// What of an Unknown.
+const (
+	UnknownWriters   = "writers"   // who changed address spaces, and when
+	UnknownOutcomes  = "outcomes"  // which lookups fell back on the recorded kernel
+	UnknownProcesses = "processes" // which threads share an address space
+	UnknownLosses    = "losses"    // how many events the recorder dropped
+	UnknownHits      = "hits"      // how many hits there were, and when
+)
 
 // Source is one input that a trace was made from; Event.Src indexes Meta.Sources.
 type Source struct {

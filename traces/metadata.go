@@ -20,6 +20,14 @@ func (m Meta) pairs() ([][2]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("replay.warnings: %w", err)
 	}
+	recorded, err := jsonList(m.Recorded)
+	if err != nil {
+		return nil, fmt.Errorf("replay.recorded: %w", err)
+	}
+	unknown, err := jsonList(m.Unknown)
+	if err != nil {
+		return nil, fmt.Errorf("replay.unknown: %w", err)
+	}
 	return [][2]string{
 		{"replay.schema", strconv.Itoa(Schema)},
 		{"replay.clock", m.Clock},
@@ -29,6 +37,8 @@ func (m Meta) pairs() ([][2]string, error) {
 		{"replay.sources", sources},
 		{"replay.lost", strconv.FormatInt(m.Lost, 10)},
 		{"replay.warnings", warnings},
+		{"replay.recorded", recorded},
+		{"replay.unknown", unknown},
 	}, nil
 }
 
@@ -79,11 +89,19 @@ func parseMeta(p *parquet.File) (m Meta, err error) {
 	m.Lost = number("replay.lost")
 	list("replay.sources", &m.Sources)
 	list("replay.warnings", &m.Warnings)
+	list("replay.recorded", &m.Recorded)
+	list("replay.unknown", &m.Unknown)
 	if len(m.Sources) == 0 {
 		m.Sources = nil
 	}
 	if len(m.Warnings) == 0 {
 		m.Warnings = nil
+	}
+	if len(m.Recorded) == 0 {
+		m.Recorded = nil
+	}
+	if len(m.Unknown) == 0 {
+		m.Unknown = nil
 	}
 	return m, err
 }

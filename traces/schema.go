@@ -40,6 +40,7 @@ type row struct {
 	Mm       uint64   `parquet:"mm,optional,delta"`
 	Write    bool     `parquet:"write,optional"`
 	InUprobe bool     `parquet:"in_uprobe,optional"`
+	Trap     int64    `parquet:"trap,optional,delta"`
 	Stack    []string `parquet:"stack,list,optional" parquet-element:",dict"`
 	Src      int32    `parquet:"src,optional,delta"`
 	SrcPos   int64    `parquet:"src_pos,optional,delta"`
@@ -125,6 +126,7 @@ var columns = []column{
 	{name: "mm", bit: ColMm, u64: func(e *Event) *uint64 { return &e.Mm }},
 	{name: "write", bit: ColWrite, flag: func(e *Event) *bool { return &e.Write }},
 	{name: "in_uprobe", bit: ColInUprobe, flag: func(e *Event) *bool { return &e.InUprobe }},
+	{name: "trap", bit: ColTrap, i64: func(e *Event) *int64 { return &e.Trap }},
 	{name: "stack", bit: ColStack, stack: func(e *Event) *[]string { return &e.Stack }},
 	{name: "src", bit: ColSrc, i32: func(e *Event) *int32 { return &e.Src }},
 	{name: "src_pos", bit: ColSrcPos, i64: func(e *Event) *int64 { return &e.SrcPos }},

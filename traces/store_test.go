@@ -73,6 +73,8 @@ var someMeta = Meta{
 	Sources:  []Source{{Path: "perf.data", Format: "perf-data", SHA256: "ab"}, {Path: "-", Format: "text"}},
 	Lost:     3,
 	Warnings: []string{"3 events lost", "<&> \"quoted\""},
+	Recorded: []string{"hit", "munmap"},
+	Unknown:  []Unknown{{UnknownHits, "-F \"99\" <samples>", "perf record -c 1"}},
 }
 
 func store(t rapid.TB, path string, events []Event, meta Meta) {

@@ -141,6 +141,16 @@ func (w *TextWriter) WriteMeta(m Meta) error {
 	for _, s := range m.Warnings {
 		fmt.Fprintf(w.w, "# warning %q\n", s)
 	}
+	for _, s := range m.Recorded {
+		fmt.Fprintf(w.w, "# recorded %s\n", appendTextString(nil, s))
+	}
+	for _, u := range m.Unknown {
+		b, err := json.Marshal(u)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(w.w, "# unknown %s\n", b)
+	}
 	return nil
 }
 
@@ -290,8 +300,16 @@ func (r *TextReader) parseMeta(line string) (err error) {
 		var s string
 		s, err = strconv.Unquote(value)
 		r.meta.Warnings = append(r.meta.Warnings, s)
+	case "recorded":
+		var s string
+		s, err = unquoteWord(value)
+		r.meta.Recorded = append(r.meta.Recorded, s)
+	case "unknown":
+		var u Unknown
+		err = json.Unmarshal([]byte(value), &u)
+		r.meta.Unknown = append(r.meta.Unknown, u)
 	default:
-		return fmt.Errorf("%q is no metadata; known are replay-trace, clock, cpus, kernel, arch, source, lost and warning", clip(key))
+		return fmt.Errorf("%q is no metadata; known are replay-trace, clock, cpus, kernel, arch, source, lost, warning, recorded and unknown", clip(key))
 	}
 	if err != nil {
 		return fmt.Errorf("metadata %s %q: %w", key, clip(value), err)

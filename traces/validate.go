@@ -145,6 +145,7 @@ var kept = []struct {
 	{ColNewAddr | ColNewLen, []Kind{Mremap}},
 	{ColWrite, []Kind{LockStart, LockAcquired, LockReleased}},
 	{ColInUprobe, []Kind{LockStart}},
+	{ColTrap, []Kind{Hit}},
 	{ColProbe, []Kind{Hit, Ret, Arrive}},
 	{ColProt, []Kind{Mmap, Mprotect, Map}},
 	{ColLen, []Kind{Mmap, Munmap, Mprotect, Mremap, Madvise, Map}},
@@ -179,6 +180,9 @@ func (v *validator) checkValues() {
 		if c.bit&(ColDur|ColSrcPos) != 0 && ev.Got(c.bit) && *c.i64(ev) < 0 {
 			v.report("%s is %d", c.name, *c.i64(ev))
 		}
+	}
+	if ev.Got(ColTrap) && (ev.Trap < 0 || ev.Trap >= ev.Seq) {
+		v.report("trap is %d, which is no earlier row", ev.Trap)
 	}
 	if ev.Got(ColBuildID) && (ev.BuildID == "" || strings.Trim(ev.BuildID, "0123456789abcdef") != "") {
 		v.report("build_id %q is not in hexadecimal", clip(ev.BuildID))
