@@ -321,7 +321,7 @@ func (s *perfStream) sample(rec *perfdata.Record) {
 		}
 	}
 	r := s.record(rec, d.point.Kind)
-	r.Phase = d.point.Phase
+	r.Phase, r.Emitter = d.point.Phase, int32(rec.Event.Index)+1
 	for i := range d.fields {
 		if v, ok := d.fields[i].field.Uint(rec.Raw); ok {
 			d.fields[i].set(r, v)

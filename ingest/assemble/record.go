@@ -18,6 +18,11 @@ type Record struct {
 	traces.Event
 	Phase Phase
 
+	// Emitter says which of the recorder's events the record is a sample of, counted
+	// from 1: two records of one trap are of two of them. It is 0 where the source does
+	// not tell; then Event.Probe is all there is to go by.
+	Emitter int32
+
 	// Chain is the callchain as addresses, leaf first, to be named from the
 	// mappings: the kernel's part, then the user's. Sources that name frames
 	// themselves fill Event.Stack instead.
