@@ -71,6 +71,7 @@ func (g *gatherer) Hit(h *sim.HitRecord) {
 	r := g.run
 	g.end = max(g.end, h.End)
 	r.Hits++
+	r.Lookups++
 	r.Outcomes[h.Outcome]++
 	r.Parts.Add(h.Parts)
 	r.LineTransfers += h.Transfers

@@ -51,6 +51,7 @@ type Run struct {
 	Digest   uint64 // folds every decision of the run, in order
 
 	Hits      int64
+	Lookups   int64                  // that these hits made: most make one
 	Outcomes  [sim.NumOutcomes]int64 // sums to Hits; index is sim.Outcome
 	Parts     sim.Parts              // summed over all hits
 	Undecided int64                  // hits that a lost event may have changed

@@ -84,6 +84,7 @@ type Run struct {
 	Resolver  string  `json:"resolver"`
 	Digest    string  `json:"digest"` // 16 hex digits
 	Hits      int64   `json:"hits"`
+	Lookups   *int64  `json:"lookups"` // that the hits made; a report of before it was counted has none
 	Lockless  int64   `json:"lockless"`
 	Fallbacks int64   `json:"fallbacks"`
 	Reasons   Reasons `json:"reasons"`
@@ -245,7 +246,7 @@ func (d *Document) add(r *replay.Run) {
 func newRun(r *replay.Run) Run {
 	return Run{
 		Resolver: r.Resolver, Digest: fmt.Sprintf("%016x", r.Digest),
-		Hits: r.Hits, Lockless: r.Lockless(), Fallbacks: r.Fallbacks(), Reasons: newReasons(&r.Outcomes),
+		Hits: r.Hits, Lookups: &r.Lookups, Lockless: r.Lockless(), Fallbacks: r.Fallbacks(), Reasons: newReasons(&r.Outcomes),
 		ResolveNs: newDist(r.Resolve), LockWaitNs: newDist(r.LockWait), WriterWaitNs: newDist(r.WriterWait),
 		WastedNs: Nanos(r.Parts.Wasted), LineTransfers: r.LineTransfers, MakespanNs: Nanos(r.Makespan),
 		HitsPerS: perSecond(r.Hits, r.Makespan),

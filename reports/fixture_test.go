@@ -41,6 +41,7 @@ func newBuilder(resolver string) *builder {
 func (b *builder) hit(n int, at sim.Time, o sim.Outcome, p sim.Parts, transfers int64) {
 	r := &b.run
 	r.Hits++
+	r.Lookups++
 	r.Outcomes[o]++
 	r.Parts.Add(p)
 	r.LineTransfers += transfers
