@@ -102,6 +102,35 @@ func TestInUprobe(t *testing.T) {
 			r.UserIP = 0x402000
 		}, false, true},
 		{"without a callchain", func(r *Record) {}, false, false},
+		{"the check of the trampoline", func(r *Record) {
+			r.Stack = []string{"__mmap_lock_do_trace_start_locking+0x4b ([kernel.kallsyms])", "__do_sys_uprobe+0x254 ([kernel.kallsyms])", "do_syscall_64+0x71 ([kernel.kallsyms])", "0x60000d ([uprobes-trampo)"}
+			r.UserIP = 0x60000d
+		}, true, true},
+		{"the check without a user's frame", func(r *Record) {
+			r.Stack = []string{"__do_sys_uprobe ([kernel.kallsyms])"}
+		}, true, true},
+		{"the check, misnamed", func(r *Record) {
+			r.Stack = []string{"ri_timer+0x5 ([kernel.kallsyms])", "0x60000d ([uprobes-trampoline])"}
+			r.UserIP = 0x60000d
+		}, true, true},
+		{"a fault on the trampoline", func(r *Record) {
+			r.Stack = []string{"ri_timer+0x5 ([kernel.kallsyms])", "0x600000 ([uprobes-trampo)"}
+			r.UserIP = 0x600000
+		}, false, true},
+		{"a fault of the uprobe system call", func(r *Record) {
+			r.Stack = []string{"lock_mm_and_find_vma+0x144 ([kernel.kallsyms])", "exc_page_fault+0x1 ([kernel.kallsyms])", "__do_sys_uprobe+0x60 ([kernel.kallsyms])"}
+		}, false, true},
+		{"the uprobe's lookup in the system call", func(r *Record) {
+			r.Stack = []string{"find_active_uprobe_rcu+0x135 ([kernel.kallsyms])", "handle_syscall_uprobe+0x41 ([kernel.kallsyms])", "__do_sys_uprobe+0x124 ([kernel.kallsyms])", "site+0x0 (/bin/app)"}
+			r.UserIP = 0x401000
+		}, true, true},
+		{"a handler of the system call", func(r *Record) {
+			r.Stack = []string{"bpf_get_stack+0x1 ([kernel.kallsyms])", "handle_syscall_uprobe+0x41 ([kernel.kallsyms])", "__do_sys_uprobe+0x124 ([kernel.kallsyms])", "0x60000d ([unknown])"}
+			r.UserIP = 0x600001
+		}, false, true},
+		{"the return of a uretprobe", func(r *Record) {
+			r.Stack = []string{"lock_vma+0x1 ([kernel.kallsyms])", "__do_sys_uretprobe+0x254 ([kernel.kallsyms])"}
+		}, false, true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

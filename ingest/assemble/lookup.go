@@ -25,7 +25,7 @@ func (a *Assembler) lockStart(r *Record, t *thread) {
 	if r.Got(traces.ColInUprobe) || t == nil {
 		return
 	}
-	if lookupOnStack(r) {
+	if lookupOnStack(r) || trampolineCheck(r) {
 		r.InUprobe = true
 		r.Has |= traces.ColInUprobe
 		return
@@ -53,6 +53,16 @@ const lookupFrames = "find_active_uprobe"
 func lookupOnStack(r *Record) bool {
 	return slices.ContainsFunc(r.Stack, func(f string) bool { return strings.HasPrefix(f, lookupFrames) })
 }
+
+// trampolineCheck reports whether the lock_start is of the first lookup of an optimised
+// probe, by name or, where the kernel's frames have none, by where it came from.
+func trampolineCheck(r *Record) bool {
+	return !r.Write && (traces.TrampolineCheck(r.Stack) || traces.FromTrampoline(r.Stack) && r.UserIP%4096 >= trampolineReturn)
+}
+
+// trampolineReturn is how many bytes of the trampoline a thread has behind it after its
+// system call. It may fault on those before (uprobe_trampoline_entry).
+const trampolineReturn = 13
 
 // notLookup decides that the thread's lock_start was no uprobe lookup's.
 func (a *Assembler) notLookup(t *thread) {
