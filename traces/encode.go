@@ -1,16 +1,18 @@
 package traces
 
 import (
+	"bufio"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 	"sync/atomic"
-	"unsafe"
 
-	"github.com/parquet-go/parquet-go"
-	"github.com/parquet-go/parquet-go/compress/zstd"
+	"github.com/klauspost/compress/zstd"
+	"github.com/parquet-go/parquet-go/deprecated"
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
 )
 
 const (
@@ -18,78 +20,69 @@ const (
 	// multiple of batchRows.
 	RowGroupRows = 256 << 10
 
-	createdBy = "replay" // the library's default names its build, which would move the bytes
-
-	pageBytes          = 64 << 10 // target size of a page before compression
-	fileBufferBytes    = 64 << 10
-	dictionaryBytesMax = 8 << 20 // a column chunk with a larger dictionary goes on without one
-	encodeWorkers      = 2
+	createdBy       = "replay"
+	parquetMagic    = "PAR1"
+	parquetVersion  = 2
+	fileBufferBytes = 64 << 10
+	encodeWorkers   = 2
 )
 
-// encoder turns batches of events into column chunks. The columns of a batch are
-// independent of each other, so workers share them out; which one does what
-// leaves no mark in the file.
+// encoder turns batches into a Parquet file. The library's writer takes optional
+// columns value by value, which took three quarters of the time of writing a trace;
+// here pages are made of whole slices, with the library's encodings and metadata.
+//
+// The columns of a batch are independent of each other, so workers share them out;
+// which one does what leaves no mark in the file.
 type encoder struct {
-	parquet *parquet.GenericWriter[any]
-	leaves  []*parquet.ColumnWriter // in the order of columns
-	nulls   []parquet.Value         // a batch of them, for the columns that no event of it has
-	values  [encodeWorkers][]parquet.Value
-	rows    int // in the current row group
+	out     *bufio.Writer
+	offset  int64
+	columns []*columnEncoder
+	zstd    [encodeWorkers]*zstd.Encoder
+	rows    int64 // in the current row group
+	total   int64
+	groups  []format.RowGroup
+	indexes [][]pageIndex // by row group, by column
 	err     error
 }
 
 func newEncoder(out io.Writer) *encoder {
-	w := parquet.NewGenericWriter[any](out, newSchema(), &parquet.WriterConfig{
-		CreatedBy:          createdBy,
-		PageBufferSize:     pageBytes,
-		WriteBufferSize:    fileBufferBytes,
-		DataPageVersion:    1, // what every reader knows
-		SkipPageBounds:     unboundedColumns(),
-		SkipPageStatistics: unboundedColumns(),
-		DictionaryMaxBytes: dictionaryBytesMax,
-		Compression:        &zstd.Codec{Level: zstd.SpeedFastest},
-		Sorting: parquet.SortingConfig{SortingColumns: []parquet.SortingColumn{
-			parquet.Ascending("time_ns"),
-			parquet.NullsFirst(parquet.Ascending("cpu")),
-			parquet.Ascending("seq"),
-		}},
-	})
-	return &encoder{parquet: w, leaves: w.ColumnWriters(), nulls: make([]parquet.Value, batchRows)}
+	enc := &encoder{out: bufio.NewWriterSize(out, fileBufferBytes)}
+	for i := range columns {
+		enc.columns = append(enc.columns, newColumnEncoder(&columns[i]))
+	}
+	for i := range enc.zstd {
+		// An encoder without a stream has no error to report.
+		enc.zstd[i], _ = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithZeroFrames(true), zstd.WithEncoderCRC(false))
+	}
+	enc.emit([]byte(parquetMagic))
+	return enc
 }
 
-// unboundedColumns are the columns without min/max statistics: no query prunes
-// by the order of names, and comparing them takes longer than compressing them.
-func unboundedColumns() (paths [][]string) {
-	for i := range columns {
-		switch c := &columns[i]; {
-		case c.stack != nil:
-			paths = append(paths, []string{c.name, "list", "element"})
-		case c.text != nil, c.kind != nil:
-			paths = append(paths, []string{c.name})
-		}
+// emit writes bytes of the file.
+func (enc *encoder) emit(b []byte) {
+	if enc.err != nil {
+		return
 	}
-	return paths
+	_, enc.err = enc.out.Write(b)
+	enc.offset += int64(len(b))
 }
 
 // write encodes one batch and ends the row group when it is full.
-func (enc *encoder) write(batch []Event) error {
-	var has Columns
-	for i := range batch {
-		has |= batch[i].Has
+func (enc *encoder) write(b *batch) error {
+	if enc.err != nil {
+		return enc.err
 	}
-	err := enc.each(func(i, worker int) error { return enc.writeColumn(i, worker, batch, has) })
-	if err != nil {
+	if err := enc.each(func(i int, z *zstd.Encoder) error { return enc.columns[i].add(b, i, z) }); err != nil {
 		return err
 	}
-	if enc.rows += len(batch); enc.rows >= RowGroupRows {
-		enc.rows = 0
+	if enc.rows += int64(b.rows()); enc.rows >= RowGroupRows {
 		return enc.flush()
 	}
 	return nil
 }
 
-// each calls do for every column, on all workers; worker is the number of the one.
-func (enc *encoder) each(do func(i, worker int) error) error {
+// each calls do for every column, on all workers.
+func (enc *encoder) each(do func(i int, z *zstd.Encoder) error) error {
 	var (
 		next    atomic.Int32
 		errs    [encodeWorkers]error
@@ -97,9 +90,10 @@ func (enc *encoder) each(do func(i, worker int) error) error {
 	)
 	for n := range encodeWorkers {
 		workers.Go(func() {
-			defer caught(&errs[n])
 			for i := int(next.Add(1)) - 1; i < len(columns) && errs[n] == nil; i = int(next.Add(1)) - 1 {
-				errs[n] = do(i, n)
+				if err := do(i, enc.zstd[n]); err != nil {
+					errs[n] = fmt.Errorf("column %s: %w", columns[i].name, err)
+				}
 			}
 		})
 	}
@@ -107,32 +101,35 @@ func (enc *encoder) each(do func(i, worker int) error) error {
 	return errors.Join(errs[:]...)
 }
 
-// flush ends the row group. The library would end one column after the other.
-func (enc *encoder) flush() (err error) {
-	defer caught(&err)
-	if err := enc.each(func(i, _ int) error { return enc.leaves[i].Flush() }); err != nil {
+// flush ends the row group.
+func (enc *encoder) flush() error {
+	if err := enc.each(func(i int, z *zstd.Encoder) error { return enc.columns[i].end(z) }); err != nil {
 		return err
 	}
-	return enc.parquet.Flush()
+	g := format.RowGroup{
+		NumRows: enc.rows, FileOffset: enc.offset, Ordinal: int16(len(enc.groups)),
+		SortingColumns: thrift.Slice[format.SortingColumn]{{ColumnIdx: 0}, {ColumnIdx: 2, NullsFirst: true}, {ColumnIdx: 1}},
+	}
+	index := make([]pageIndex, len(enc.columns))
+	for i, c := range enc.columns {
+		meta := c.chunk(enc.offset)
+		index[i] = c.index(enc.offset)
+		enc.emit(c.dictPage)
+		enc.emit(c.pages)
+		g.TotalByteSize += meta.TotalUncompressedSize
+		g.TotalCompressedSize += meta.TotalCompressedSize
+		g.Columns = append(g.Columns, format.ColumnChunk{MetaData: meta})
+		c.reset()
+	}
+	enc.groups = append(enc.groups, g)
+	enc.indexes = append(enc.indexes, index)
+	enc.total += enc.rows
+	enc.rows = 0
+	return enc.err
 }
 
-// writeColumn encodes one column of a batch; has is the union of its events'
-// columns, and worker the number of the buffer to use.
-func (enc *encoder) writeColumn(i, worker int, batch []Event, has Columns) error {
-	c := &columns[i]
-	values := enc.nulls[:len(batch)]
-	if has&c.bit == c.bit {
-		values = c.gather(enc.values[worker], batch)
-		enc.values[worker] = values
-	}
-	if _, err := enc.leaves[i].WriteRowValues(values); err != nil {
-		return fmt.Errorf("column %s: %w", c.name, err)
-	}
-	return nil
-}
-
-func (enc *encoder) close(meta Meta) (err error) {
-	defer caught(&err)
+// close ends the file.
+func (enc *encoder) close(meta Meta) error {
 	if enc.err != nil {
 		return enc.err
 	}
@@ -140,151 +137,119 @@ func (enc *encoder) close(meta Meta) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, p := range pairs {
-		enc.parquet.SetKeyValueMetadata(p[0], p[1])
+	if enc.rows > 0 {
+		if err := enc.flush(); err != nil {
+			return err
+		}
 	}
-	if err := enc.flush(); err != nil {
+	footer := format.FileMetaData{Version: parquetVersion, Schema: schemaElements(), NumRows: enc.total, CreatedBy: createdBy}
+	for _, p := range pairs {
+		footer.KeyValueMetadata = append(footer.KeyValueMetadata, format.KeyValue{Key: p[0], Value: p[1]})
+	}
+	for range columns {
+		footer.ColumnOrders = append(footer.ColumnOrders, format.ColumnOrder{Value: &format.TypeDefinedOrder{}})
+	}
+	if err := enc.pageIndexes(); err != nil {
 		return err
 	}
-	return enc.parquet.Close()
+	footer.RowGroups = enc.groups
+	b, err := thrift.Marshal(new(thrift.CompactProtocol), &footer)
+	if err != nil {
+		return err
+	}
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(b)))
+	enc.emit(append(b, parquetMagic...))
+	if enc.err == nil {
+		enc.err = enc.out.Flush()
+	}
+	return enc.err
 }
 
-// caught turns a panic of the Parquet library into an error: it panics on
-// states that only its own bugs or a corrupt file can cause.
-func caught(err *error) {
-	if r := recover(); r != nil {
-		*err = fmt.Errorf("parquet library: %v", r)
+// pageIndexes writes where the pages are and what is in them, all the column indexes
+// before all the offset indexes, and notes it in the row groups.
+func (enc *encoder) pageIndexes() error {
+	put := func(v any) (offset int64, length int32, err error) {
+		b, err := thrift.Marshal(new(thrift.CompactProtocol), v)
+		offset = enc.offset
+		enc.emit(b)
+		return offset, int32(len(b)), errors.Join(err, enc.err)
 	}
-}
-
-// gather returns the values of column c for every event of the batch, in buf
-// where they fit. The functions it calls are small so that the compiler inlines
-// what they call, and make the values where they are to be: copying one that was
-// just put together takes five times as long, since the CPU waits for its pieces.
-func (c *column) gather(buf []parquet.Value, batch []Event) []parquet.Value {
-	if c.stack != nil {
-		return appendStacks(buf[:0], batch)
-	}
-	buf = slices.Grow(buf[:0], len(batch))[:len(batch)]
-	switch {
-	case c.i32 != nil:
-		putInt32(buf, batch, c)
-	case c.i64 != nil:
-		putInt64(buf, batch, c)
-	case c.u64 != nil:
-		putUint64(buf, batch, c)
-	case c.flag != nil:
-		putBool(buf, batch, c)
-	case c.text != nil:
-		putString(buf, batch, c)
-	default:
-		putKind(buf, batch)
-	}
-	return buf
-}
-
-// level is the definition level of a value that is there.
-func (c *column) level() int {
-	if c.bit == 0 {
-		return 0
-	}
-	return 1
-}
-
-// field is the field at an offset: calling the accessor of a column for each event
-// takes longer than all else here.
-func field[T any](e *Event, at uintptr) *T { return (*T)(unsafe.Add(unsafe.Pointer(e), at)) }
-
-func putInt32(dst []parquet.Value, batch []Event, c *column) {
-	bit, level := c.bit, c.level()
-	for i := range batch {
-		if e := &batch[i]; e.Has&bit == bit {
-			dst[i] = parquet.Int32Value(*field[int32](e, c.at))
-			dst[i].SetDefinitionLevel(level)
-		} else {
-			dst[i] = parquet.Value{}
+	for i := range enc.groups {
+		for j := range enc.indexes[i] {
+			if chunk, index := &enc.groups[i].Columns[j], &enc.indexes[i][j]; index.bounded {
+				var err error
+				if chunk.ColumnIndexOffset, chunk.ColumnIndexLength, err = put(&index.bounds); err != nil {
+					return err
+				}
+			}
 		}
 	}
-}
-
-func putInt64(dst []parquet.Value, batch []Event, c *column) {
-	bit, level := c.bit, c.level()
-	for i := range batch {
-		if e := &batch[i]; e.Has&bit == bit {
-			dst[i] = parquet.Int64Value(*field[int64](e, c.at))
-			dst[i].SetDefinitionLevel(level)
-		} else {
-			dst[i] = parquet.Value{}
+	for i := range enc.groups {
+		for j := range enc.indexes[i] {
+			chunk, err := &enc.groups[i].Columns[j], error(nil)
+			if chunk.OffsetIndexOffset, chunk.OffsetIndexLength, err = put(&enc.indexes[i][j].pages); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
 }
 
-func putUint64(dst []parquet.Value, batch []Event, c *column) {
-	bit, level := c.bit, c.level()
-	for i := range batch {
-		if e := &batch[i]; e.Has&bit == bit {
-			dst[i] = parquet.Int64Value(int64(*field[uint64](e, c.at)))
-			dst[i].SetDefinitionLevel(level)
-		} else {
-			dst[i] = parquet.Value{}
+// schemaElements is the schema of a file that this package writes: the columns in
+// their order, below a root.
+func schemaElements() thrift.Slice[format.SchemaElement] {
+	list := thrift.Slice[format.SchemaElement]{{Name: "event", NumChildren: thrift.New(int32(len(columns)))}}
+	for i := range columns {
+		c := &columns[i]
+		repetition := format.Optional
+		if c.bit == 0 {
+			repetition = format.Required
 		}
-	}
-}
-
-func putBool(dst []parquet.Value, batch []Event, c *column) {
-	bit, level := c.bit, c.level()
-	for i := range batch {
-		if e := &batch[i]; e.Has&bit == bit {
-			dst[i] = parquet.BooleanValue(*field[bool](e, c.at))
-			dst[i].SetDefinitionLevel(level)
-		} else {
-			dst[i] = parquet.Value{}
-		}
-	}
-}
-
-func putString(dst []parquet.Value, batch []Event, c *column) {
-	bit, level := c.bit, c.level()
-	for i := range batch {
-		if e := &batch[i]; e.Has&bit == bit {
-			dst[i] = stringValue(*field[string](e, c.at))
-			dst[i].SetDefinitionLevel(level)
-		} else {
-			dst[i] = parquet.Value{}
-		}
-	}
-}
-
-func putKind(dst []parquet.Value, batch []Event) {
-	for i := range batch {
-		dst[i] = stringValue(kindNames[batch[i].Kind])
-	}
-}
-
-// appendStacks appends the frames of the stacks: definition level 0 is no stack,
-// 1 an empty one, 2 a frame; frames after the first repeat.
-func appendStacks(dst []parquet.Value, batch []Event) []parquet.Value {
-	for i := range batch {
-		e := &batch[i]
-		if !e.Got(ColStack) {
-			dst = append(dst, parquet.Value{})
+		if c.stack == nil {
+			list = append(list, c.element(c.name, repetition))
 			continue
 		}
-		if len(e.Stack) == 0 {
-			dst = append(dst, parquet.Value{}.Level(0, 1, 0))
-		}
-		for j, frame := range e.Stack {
-			dst = append(dst, stringValue(frame))
-			v := &dst[len(dst)-1]
-			v.SetDefinitionLevel(2)
-			v.SetRepetitionLevel(min(j, 1))
-		}
+		group := format.SchemaElement{Name: c.name, RepetitionType: thrift.New(repetition), NumChildren: thrift.New(int32(1))}
+		group.ConvertedType, group.LogicalType.Value = thrift.New(deprecated.List), &format.ListType{}
+		list = append(list, group,
+			format.SchemaElement{Name: "list", RepetitionType: thrift.New(format.Repeated), NumChildren: thrift.New(int32(1))},
+			c.element("element", format.Required))
 	}
-	return dst
+	return list
 }
 
-// stringValue is parquet.ByteArrayValue without a copy; the encoder copies what
-// it keeps and writes to none of it.
-func stringValue(s string) parquet.Value {
-	return parquet.ByteArrayValue(unsafe.Slice(unsafe.StringData(s), len(s)))
+// element is the leaf of column c in the schema.
+func (c *column) element(name string, repetition format.FieldRepetitionType) format.SchemaElement {
+	e := format.SchemaElement{Name: name, Type: thrift.New(c.storedType()), RepetitionType: thrift.New(repetition)}
+	number := func(bits int8, signed bool, converted deprecated.ConvertedType) {
+		e.TypeLength = thrift.New(int32(bits))
+		e.ConvertedType = thrift.New(converted)
+		e.LogicalType.Value = &format.IntType{BitWidth: bits, IsSigned: signed}
+	}
+	switch {
+	case c.i32 != nil:
+		number(32, true, deprecated.Int32)
+	case c.i64 != nil:
+		number(64, true, deprecated.Int64)
+	case c.u64 != nil:
+		number(64, false, deprecated.Uint64)
+	case c.flag != nil:
+		e.TypeLength = thrift.New(int32(1))
+	default:
+		e.ConvertedType, e.LogicalType.Value = thrift.New(deprecated.UTF8), &format.StringType{}
+	}
+	return e
+}
+
+// storedType is the physical type of column c.
+func (c *column) storedType() format.Type {
+	switch {
+	case c.i32 != nil:
+		return format.Int32
+	case c.i64 != nil, c.u64 != nil:
+		return format.Int64
+	case c.flag != nil:
+		return format.Boolean
+	}
+	return format.ByteArray
 }

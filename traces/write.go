@@ -43,11 +43,11 @@ type Writer struct {
 
 	seq     sequence
 	rows    int64
-	batch   []Event
+	batch   *batch
 	batches int // that there are, made as they are needed
 
-	full  chan []Event  // to the encoder
-	empty chan []Event  // back from it
+	full  chan *batch   // to the encoder
+	empty chan *batch   // back from it
 	done  chan struct{} // closed when the encoder has ended
 	enc   *encoder      // the goroutine's until done is closed
 	err   error         // the first error; every later call returns it
@@ -65,8 +65,8 @@ func Create(path string, opts WriterOptions) (*Writer, error) {
 	}
 	w := &Writer{
 		path: path, temp: file.Name(), force: opts.Force, file: file,
-		full:  make(chan []Event, batchesAhead),
-		empty: make(chan []Event, batchesAhead+1),
+		full:  make(chan *batch, batchesAhead),
+		empty: make(chan *batch, batchesAhead+1),
 		done:  make(chan struct{}),
 	}
 	w.batch = w.newBatch()
@@ -89,8 +89,8 @@ func (w *Writer) Write(ev *Event) error {
 		return w.fail(fmt.Errorf("write %s: row %d: %s is no kind of event", w.path, w.rows, ev.Kind))
 	}
 	w.rows++
-	w.batch = append(w.batch, *ev)
-	if len(w.batch) == cap(w.batch) {
+	w.batch.add(ev)
+	if w.batch.rows() == batchRows {
 		return w.handOver()
 	}
 	return nil
@@ -135,7 +135,7 @@ func (w *Writer) fail(err error) error {
 }
 
 func (w *Writer) finish(meta Meta) error {
-	if len(w.batch) > 0 {
+	if w.batch.rows() > 0 {
 		w.full <- w.batch
 		w.batch = nil
 	}
@@ -153,9 +153,9 @@ func (w *Writer) finish(meta Meta) error {
 	return nil
 }
 
-func (w *Writer) newBatch() []Event {
+func (w *Writer) newBatch() *batch {
 	w.batches++
-	return make([]Event, 0, batchRows)
+	return newBatch()
 }
 
 // handOver gives the full batch to the encoder and takes an empty one.
@@ -182,15 +182,15 @@ func (w *Writer) stop() {
 	<-w.done
 }
 
-func (w *Writer) encode(full <-chan []Event) {
+func (w *Writer) encode(full <-chan *batch) {
 	defer close(w.done)
 	w.enc = newEncoder(w.file)
 	for batch := range full {
 		if w.enc.err = w.enc.write(batch); w.enc.err != nil {
 			return
 		}
-		clear(batch) // let go of the strings
-		w.empty <- batch[:0]
+		batch.reset()
+		w.empty <- batch
 	}
 }
 

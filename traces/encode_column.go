@@ -1,0 +1,586 @@
+package traces
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+	"math"
+	"slices"
+	"unsafe"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/parquet-go/parquet-go/encoding/delta"
+	"github.com/parquet-go/parquet-go/encoding/rle"
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
+)
+
+const (
+	pageBytes          = 64 << 10 // of values, before compression, that end a page
+	dictionaryBytesMax = 8 << 20  // a column chunk with a larger dictionary goes on without one
+)
+
+// columnEncoder makes the column chunk of one row group: the page under
+// construction, the pages behind it, and the dictionary that they share.
+type columnEncoder struct {
+	column *column
+
+	// The page under construction.
+	values   batchValues // i32 has the indexes into the dictionary where there is one
+	defs     []byte      // definition levels, while they differ
+	reps     []byte      // repetition levels of stacks
+	levels   int
+	level    byte  // that all have, while defs is empty
+	firstRow int64 // of the page, in the row group
+
+	dict  dictionary
+	plain []byte // strings beyond a full dictionary, as they are stored
+
+	// The column chunk so far.
+	pages     []byte
+	unpacked  int64 // size of pages, uncompressed
+	list      []encodedPage
+	dictPage  []byte
+	dictPlain int64
+	bounds    bounds // of all pages
+	nulls     int64
+	count     int64 // levels
+	row       int64
+
+	raw, packed, encoded []byte // buffers of endPage
+}
+
+// encodedPage is what indexes tell of a page.
+type encodedPage struct {
+	offset   int64 // in the chunk, behind the dictionary
+	size     int32
+	firstRow int64
+	nulls    int64
+	levels   int64
+	encoding format.Encoding
+	bounds   bounds
+}
+
+// pageIndex is where the pages of a chunk are, and where it has an order what is in
+// them.
+type pageIndex struct {
+	bounded bool
+	bounds  format.ColumnIndex
+	pages   format.OffsetIndex
+}
+
+func newColumnEncoder(c *column) *columnEncoder {
+	e := &columnEncoder{column: c}
+	e.reset()
+	return e
+}
+
+// maxDef is the definition level of a value: 0 where each row has one, 2 for a frame
+// of a stack (level 1 is an empty one).
+func (e *columnEncoder) maxDef() byte {
+	switch {
+	case e.column.bit == 0:
+		return 0
+	case e.column.stack != nil:
+		return 2
+	}
+	return 1
+}
+
+// named reports whether the column's values are strings.
+func (c *column) named() bool { return c.text != nil || c.kind != nil || c.stack != nil }
+
+// reset begins the next row group.
+func (e *columnEncoder) reset() {
+	e.pages, e.list, e.unpacked, e.dictPage, e.dictPlain = e.pages[:0], e.list[:0], 0, e.dictPage[:0], 0
+	e.bounds, e.nulls, e.count, e.row = bounds{}, 0, 0, 0
+	e.dict.reset()
+	e.emptyPage()
+}
+
+func (e *columnEncoder) emptyPage() {
+	v := &e.values
+	v.i32, v.i64, v.flag = v.i32[:0], v.i64[:0], v.flag[:0]
+	e.plain, e.defs, e.reps, e.levels, e.firstRow = e.plain[:0], e.defs[:0], e.reps[:0], 0, e.row
+}
+
+// add appends a batch; i is the number of the column in it.
+func (e *columnEncoder) add(b *batch, i int, z *zstd.Encoder) error {
+	c, v := e.column, &b.values[i]
+	if c.stack != nil {
+		e.addStacks(b, v.stack)
+	} else {
+		e.addLevels(b)
+	}
+	switch {
+	case c.i32 != nil:
+		e.values.i32 = append(e.values.i32, v.i32...)
+	case c.i64 != nil, c.u64 != nil:
+		e.values.i64 = append(e.values.i64, v.i64...)
+	case c.flag != nil:
+		e.values.flag = append(e.values.flag, v.flag...)
+	case c.kind != nil:
+		for _, k := range b.kinds {
+			e.addName(kindNames[k])
+		}
+	case c.text != nil:
+		for _, s := range v.text {
+			e.addName(s)
+		}
+	}
+	e.row += int64(b.rows())
+	if 4*len(e.values.i32)+8*len(e.values.i64)+len(e.values.flag)+len(e.plain) >= pageBytes {
+		return e.endPage(z)
+	}
+	return nil
+}
+
+// addLevels notes which rows of the batch have a value.
+func (e *columnEncoder) addLevels(b *batch) {
+	bit := e.column.bit
+	switch {
+	case bit == 0:
+		e.levels += b.rows()
+	case b.any&bit == 0:
+		e.same(0, b.rows())
+	case b.all&bit == bit:
+		e.same(1, b.rows())
+	default:
+		e.differ()
+		for _, has := range b.has {
+			level := byte(0)
+			if has&bit != 0 {
+				level = 1
+			}
+			e.defs = append(e.defs, level)
+		}
+		e.levels += b.rows()
+	}
+}
+
+// same adds n levels that are all the same.
+func (e *columnEncoder) same(level byte, n int) {
+	if e.levels == 0 {
+		e.level = level
+	}
+	if len(e.defs) == 0 && e.level == level {
+		e.levels += n
+		return
+	}
+	e.differ()
+	for range n {
+		e.defs = append(e.defs, level)
+	}
+	e.levels += n
+}
+
+// differ writes the levels out that were all the same so far.
+func (e *columnEncoder) differ() {
+	if len(e.defs) == e.levels {
+		return
+	}
+	for range e.levels {
+		e.defs = append(e.defs, e.level)
+	}
+}
+
+// addStacks adds the batch's stacks: definition level 0 is no stack, 1 an empty one,
+// 2 a frame; frames after the first repeat.
+func (e *columnEncoder) addStacks(b *batch, stacks [][]string) {
+	if b.any&e.column.bit == 0 {
+		e.same(0, b.rows())
+		e.reps = append(e.reps, make([]byte, b.rows())...)
+		return
+	}
+	e.differ()
+	next := 0
+	for _, has := range b.has {
+		if has&e.column.bit == 0 {
+			e.defs, e.reps = append(e.defs, 0), append(e.reps, 0)
+			continue
+		}
+		stack := stacks[next]
+		next++
+		if len(stack) == 0 {
+			e.defs, e.reps = append(e.defs, 1), append(e.reps, 0)
+		}
+		for j, frame := range stack {
+			e.defs, e.reps = append(e.defs, 2), append(e.reps, byte(min(j, 1)))
+			e.addName(frame)
+		}
+	}
+	e.levels = len(e.defs)
+}
+
+// addName adds a string, by its place in the dictionary. When that is full, the page
+// goes on with strings themselves.
+func (e *columnEncoder) addName(s string) {
+	if !e.dict.full {
+		if id, ok := e.dict.id(s); ok {
+			e.values.i32 = append(e.values.i32, id)
+			return
+		}
+		// The page has to be of one encoding.
+		for _, id := range e.values.i32 {
+			e.plain = appendName(e.plain, e.dict.names[id])
+		}
+		e.values.i32 = e.values.i32[:0]
+	}
+	e.plain = appendName(e.plain, s)
+}
+
+// appendName appends a string in the PLAIN encoding of Parquet.
+func appendName(dst []byte, s string) []byte {
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(s)))
+	return append(dst, s...)
+}
+
+// end ends the column chunk.
+func (e *columnEncoder) end(z *zstd.Encoder) error {
+	if e.levels > 0 {
+		if err := e.endPage(z); err != nil {
+			return err
+		}
+	}
+	if !slices.ContainsFunc(e.list, func(p encodedPage) bool { return p.encoding == format.RLEDictionary }) {
+		return nil // no page needs one
+	}
+	e.raw = e.raw[:0]
+	for _, s := range e.dict.names {
+		e.raw = appendName(e.raw, s)
+	}
+	var err error
+	e.dictPage, e.dictPlain, err = e.appendPage(e.dictPage[:0], z, &format.PageHeader{
+		Type:                 format.DictionaryPage,
+		DictionaryPageHeader: thrift.New(format.DictionaryPageHeader{NumValues: int32(len(e.dict.names)), Encoding: format.Plain}),
+	})
+	return err
+}
+
+// appendPage compresses raw and appends it with its header, and returns the size
+// that both have uncompressed.
+func (e *columnEncoder) appendPage(dst []byte, z *zstd.Encoder, h *format.PageHeader) ([]byte, int64, error) {
+	e.packed = z.EncodeAll(e.raw, e.packed[:0])
+	h.UncompressedPageSize, h.CompressedPageSize = int32(len(e.raw)), int32(len(e.packed))
+	h.CRC = int32(crc32.ChecksumIEEE(e.packed))
+	head, err := thrift.Marshal(new(thrift.CompactProtocol), h)
+	dst = append(append(dst, head...), e.packed...)
+	return dst, int64(len(head) + len(e.raw)), err
+}
+
+// endPage encodes the page under construction.
+func (e *columnEncoder) endPage(z *zstd.Encoder) error {
+	p := encodedPage{offset: int64(len(e.pages)), firstRow: e.firstRow, levels: int64(e.levels)}
+	var err error
+	if e.raw, err = e.appendLevels(e.raw[:0]); err != nil {
+		return err
+	}
+	p.nulls = e.countNulls()
+	if p.bounds, p.encoding, err = e.appendValues(); err != nil {
+		return err
+	}
+	header := format.DataPageHeader{
+		NumValues: int32(e.levels), Encoding: p.encoding, DefinitionLevelEncoding: format.RLE, RepetitionLevelEncoding: format.RLE,
+		Statistics: p.bounds.statistics(e.column, p.nulls),
+	}
+	size := len(e.pages)
+	var unpacked int64
+	e.pages, unpacked, err = e.appendPage(e.pages, z, &format.PageHeader{Type: format.DataPage, DataPageHeader: thrift.New(header)})
+	if err != nil {
+		return err
+	}
+	p.size = int32(len(e.pages) - size)
+	e.unpacked += unpacked
+	e.list = append(e.list, p)
+	e.bounds.join(&p.bounds, e.column)
+	e.nulls += p.nulls
+	e.count += p.levels
+	e.emptyPage()
+	return nil
+}
+
+// appendLevels appends the levels as data pages of version 1 have them: repetition,
+// then definition levels, each with its length in front.
+func (e *columnEncoder) appendLevels(dst []byte) ([]byte, error) {
+	if e.column.stack != nil {
+		var err error
+		if dst, err = e.appendEncoded(dst, e.reps, 1); err != nil {
+			return dst, err
+		}
+	}
+	maxDef := e.maxDef()
+	if maxDef == 0 {
+		return dst, nil
+	}
+	if len(e.defs) > 0 {
+		return e.appendEncoded(dst, e.defs, int(maxDef))
+	}
+	// One run: twice its length, and the level in as many bytes as it needs.
+	var run [binary.MaxVarintLen64 + 1]byte
+	n := binary.PutUvarint(run[:], uint64(e.levels)<<1)
+	run[n] = e.level
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(n+1))
+	return append(dst, run[:n+1]...), nil
+}
+
+// appendEncoded appends levels of a bit width, and their length in front.
+func (e *columnEncoder) appendEncoded(dst, levels []byte, width int) ([]byte, error) {
+	var err error
+	e.encoded, err = (&rle.Encoding{BitWidth: width}).EncodeLevels(e.encoded, levels)
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(e.encoded)))
+	return append(dst, e.encoded...), err
+}
+
+// countNulls counts the levels of the page that have no value.
+func (e *columnEncoder) countNulls() int64 {
+	maxDef := e.maxDef()
+	if len(e.defs) == 0 {
+		if e.level < maxDef {
+			return int64(e.levels)
+		}
+		return 0
+	}
+	n := int64(0)
+	for _, d := range e.defs {
+		if d < maxDef {
+			n++
+		}
+	}
+	return n
+}
+
+// appendValues appends the page's values to raw, and tells their bounds and encoding.
+func (e *columnEncoder) appendValues() (b bounds, encoding format.Encoding, err error) {
+	c, v := e.column, &e.values
+	switch {
+	case c.flag != nil:
+		b = e.appendFlags(v.flag)
+		return b, format.Plain, nil
+	case c.named() && len(v.i32) == 0:
+		e.raw = append(e.raw, e.plain...)
+		return b, format.Plain, nil
+	case c.named():
+		encoding = format.RLEDictionary
+		e.encoded, err = new(rle.DictionaryEncoding).EncodeInt32(e.encoded, v.i32)
+	case c.i32 != nil:
+		b, encoding = int32Bounds(v.i32), format.DeltaBinaryPacked
+		e.encoded, err = new(delta.BinaryPackedEncoding).EncodeInt32(e.encoded, v.i32)
+	case c.delta:
+		b, encoding = c.int64Bounds(v.i64), format.DeltaBinaryPacked
+		e.encoded, err = new(delta.BinaryPackedEncoding).EncodeInt64(e.encoded, v.i64)
+	default:
+		for _, x := range v.i64 {
+			e.raw = binary.LittleEndian.AppendUint64(e.raw, uint64(x))
+		}
+		return c.int64Bounds(v.i64), format.Plain, nil
+	}
+	e.raw = append(e.raw, e.encoded...)
+	return b, encoding, err
+}
+
+// int32Bounds are those of signed numbers.
+func int32Bounds(values []int32) bounds {
+	if len(values) == 0 {
+		return bounds{}
+	}
+	return bounds{true, int64(slices.Min(values)), int64(slices.Max(values))}
+}
+
+// int64Bounds are those of the column's numbers.
+func (c *column) int64Bounds(values []int64) bounds {
+	switch {
+	case len(values) == 0:
+		return bounds{}
+	case c.u64 == nil:
+		return bounds{true, slices.Min(values), slices.Max(values)}
+	}
+	b := bounds{true, values[0], values[0]}
+	for _, x := range values {
+		if uint64(x) < uint64(b.least) {
+			b.least = x
+		}
+		if uint64(x) > uint64(b.most) {
+			b.most = x
+		}
+	}
+	return b
+}
+
+// appendFlags packs eight flags to a byte, the first in the lowest bit.
+func (e *columnEncoder) appendFlags(flags []bool) (b bounds) {
+	at := len(e.raw)
+	e.raw = append(e.raw, make([]byte, (len(flags)+7)/8)...)
+	for i, f := range flags {
+		x := int64(0)
+		if f {
+			x = 1
+			e.raw[at+i/8] |= 1 << (i % 8)
+		}
+		b.add(x, e.column)
+	}
+	return b
+}
+
+// chunk is the metadata of the column chunk, which begins at an offset of the file.
+func (e *columnEncoder) chunk(offset int64) format.ColumnMetaData {
+	c := e.column
+	m := format.ColumnMetaData{
+		Type: c.storedType(), PathInSchema: thrift.Slice[string]{c.name}, Codec: format.Zstd, NumValues: e.count,
+		TotalUncompressedSize: e.unpacked + e.dictPlain, TotalCompressedSize: int64(len(e.dictPage) + len(e.pages)),
+		DataPageOffset: offset + int64(len(e.dictPage)),
+		Statistics:     e.bounds.statistics(c, e.nulls),
+	}
+	if c.stack != nil {
+		m.PathInSchema = append(m.PathInSchema, "list", "element")
+	}
+	if len(e.dictPage) > 0 {
+		m.DictionaryPageOffset = offset
+		m.EncodingStats = append(m.EncodingStats, format.PageEncodingStats{PageType: format.DictionaryPage, Encoding: format.Plain, Count: 1})
+		m.Encoding = append(m.Encoding, format.Plain)
+	}
+	if e.maxDef() > 0 {
+		m.Encoding = append(m.Encoding, format.RLE)
+	}
+	for _, encoding := range []format.Encoding{format.Plain, format.DeltaBinaryPacked, format.RLEDictionary} {
+		n := int32(0)
+		for i := range e.list {
+			if e.list[i].encoding == encoding {
+				n++
+			}
+		}
+		if n == 0 {
+			continue
+		}
+		m.EncodingStats = append(m.EncodingStats, format.PageEncodingStats{PageType: format.DataPage, Encoding: encoding, Count: n})
+		if encoding != format.Plain || len(e.dictPage) == 0 {
+			m.Encoding = append(m.Encoding, encoding)
+		}
+	}
+	return m
+}
+
+// index is the page index of the column chunk, which begins at an offset of the file.
+func (e *columnEncoder) index(offset int64) pageIndex {
+	x := pageIndex{bounded: !e.column.named()}
+	offset += int64(len(e.dictPage))
+	ascending := true
+	for i := range e.list {
+		p := &e.list[i]
+		x.pages.PageLocations = append(x.pages.PageLocations, format.PageLocation{Offset: offset + p.offset, CompressedPageSize: p.size, FirstRowIndex: p.firstRow})
+		least, most := []byte{}, []byte{}
+		if p.bounds.some {
+			least, most = e.column.plain(p.bounds.least), e.column.plain(p.bounds.most)
+		}
+		x.bounds.NullPages = append(x.bounds.NullPages, !p.bounds.some)
+		x.bounds.MinValues = append(x.bounds.MinValues, least)
+		x.bounds.MaxValues = append(x.bounds.MaxValues, most)
+		x.bounds.NullCounts = append(x.bounds.NullCounts, p.nulls)
+		if i > 0 {
+			before := &e.list[i-1].bounds
+			ascending = ascending && before.some && p.bounds.some &&
+				e.column.compare(before.least, p.bounds.least) <= 0 && e.column.compare(before.most, p.bounds.most) <= 0
+		}
+	}
+	if ascending {
+		x.bounds.BoundaryOrder = format.Ascending
+	}
+	return x
+}
+
+// bounds are the least and the greatest of some numbers. Names have none: no query
+// prunes by their order, and comparing them takes longer than compressing them.
+type bounds struct {
+	some        bool
+	least, most int64 // of an unsigned column, its bits
+}
+
+func (b *bounds) add(x int64, c *column) {
+	switch {
+	case !b.some:
+		b.some, b.least, b.most = true, x, x
+	case c.compare(x, b.least) < 0:
+		b.least = x
+	case c.compare(x, b.most) > 0:
+		b.most = x
+	}
+}
+
+func (b *bounds) join(o *bounds, c *column) {
+	if o.some {
+		b.add(o.least, c)
+		b.add(o.most, c)
+	}
+}
+
+// compare orders values of column c: negative, 0 or positive.
+func (c *column) compare(x, y int64) int {
+	if c.u64 != nil {
+		x, y = x^math.MinInt64, y^math.MinInt64
+	}
+	switch {
+	case x < y:
+		return -1
+	case x > y:
+		return 1
+	}
+	return 0
+}
+
+// plain is a number in the PLAIN encoding of its column.
+func (c *column) plain(x int64) []byte {
+	switch {
+	case c.i32 != nil:
+		return binary.LittleEndian.AppendUint32(nil, uint32(x))
+	case c.flag != nil:
+		return []byte{byte(x)}
+	}
+	return binary.LittleEndian.AppendUint64(nil, uint64(x))
+}
+
+func (b *bounds) statistics(c *column, nulls int64) format.Statistics {
+	s := format.Statistics{NullCount: nulls}
+	if b.some {
+		s.MinValue, s.MaxValue = c.plain(b.least), c.plain(b.most)
+	}
+	return s
+}
+
+// dictionary numbers the strings of a column chunk by their first appearance.
+type dictionary struct {
+	ids   map[string]int32
+	names []string
+	bytes int
+	full  bool // it takes no more
+	last  string
+	same  int32 // id of last
+	known bool  // there is a last
+}
+
+func (d *dictionary) reset() {
+	clear(d.ids)
+	clear(d.names)
+	*d = dictionary{ids: d.ids, names: d.names[:0]}
+	if d.ids == nil {
+		d.ids = map[string]int32{}
+	}
+}
+
+// id is the number of s, and false when the dictionary is full and has it not.
+// Mostly the string is the one before, in the same place of the memory.
+func (d *dictionary) id(s string) (int32, bool) {
+	if d.known && len(s) == len(d.last) && unsafe.StringData(s) == unsafe.StringData(d.last) {
+		return d.same, true
+	}
+	id, ok := d.ids[s]
+	if !ok {
+		if d.bytes+len(s)+4 > dictionaryBytesMax {
+			d.full = true
+			return 0, false
+		}
+		id = int32(len(d.names))
+		d.ids[s] = id
+		d.names = append(d.names, s)
+		d.bytes += len(s) + 4
+	}
+	d.last, d.same, d.known = s, id, true
+	return id, true
+}
