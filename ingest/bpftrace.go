@@ -102,7 +102,9 @@ func clockAhead(p *bpftrace.Parser, name string) string {
 // Next is part of traces.Stream.
 func (s *bpftraceStream) Next(ev *traces.Event) error {
 	for !s.files.next(s.asm, ev) {
-		if s.ended && s.asm.Hits() == 0 {
+		// A capture of a probe that was never hit is a trace; what is no capture may be
+		// the output of anything.
+		if s.ended && s.asm.Hits() == 0 && s.p.Recorded == nil {
 			return fmt.Errorf("%s: %w: replay capture --tool bpftrace --print shows the script that prints them", s.in.path, ErrNoProbe)
 		}
 		if s.ended {
@@ -231,7 +233,13 @@ func (s *bpftraceStream) Meta() traces.Meta {
 	m := traces.Meta{
 		Schema: traces.Schema, Clock: s.clock, Lost: c.Lost, Warnings: c.Warnings(),
 		CPUs: s.p.Machine.CPUs, Kernel: s.p.Machine.Kernel, Arch: s.p.Machine.Arch,
-		Sources: []traces.Source{{Path: s.in.path, Format: s.format}},
+		Sources: []traces.Source{{Path: s.in.path, Format: s.format}}, Recorded: s.p.Recorded,
+	}
+	if s.p.Killed {
+		m.Unknown = append(m.Unknown, traces.Unknown{
+			What: traces.UnknownLosses, Why: "bpftrace was killed before it had printed what was in its buffers",
+			Remedy: "record with smaller buffers (replay capture -m) or a program that ends by itself",
+		})
 	}
 	warn := func(format string, args ...any) { m.Warnings = append(m.Warnings, fmt.Sprintf(format, args...)) }
 	if c.Unordered > 0 {

@@ -55,8 +55,10 @@ func newApp(e *env) *cli.App {
 		Reader: e.stdin, Writer: e.stdout, ErrWriter: e.stderr,
 		EnableBashCompletion: true,
 		HideVersion:          true,
-		Suggest:              true,
-		ExitErrHandler:       func(*cli.Context, error) {}, // run maps errors to codes
+		// A probe may have a comma, such as a function of Go with type parameters.
+		DisableSliceFlagSeparator: true,
+		Suggest:                   true,
+		ExitErrHandler:            func(*cli.Context, error) {}, // run maps errors to codes
 		OnUsageError: func(c *cli.Context, err error, isSub bool) error {
 			if isSub {
 				return usage("%s: %v; see replay %s --help", c.Command.Name, err, c.Command.Name)

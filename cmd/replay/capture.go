@@ -123,7 +123,7 @@ func (r *recording) choose() error {
 		r.options.Group, r.options.Arrive = "replay", false
 	}
 	for _, s := range c.StringSlice("probe") {
-		p, err := capture.Parse(s, r.eventExists)
+		p, err := capture.Parse(s, r.eventExists, capture.IsFile)
 		if err != nil {
 			return err
 		}

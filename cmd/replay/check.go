@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -37,7 +38,7 @@ func (e *env) check(c *cli.Context) error {
 	if c.String("baseline") == "" {
 		return usage("check: no --baseline given; see replay check --help")
 	}
-	limits, err := parseLimits(c.StringSlice("limit"))
+	limits, err := parseLimits(strings.FieldsFunc(strings.Join(c.StringSlice("limit"), ","), func(r rune) bool { return r == ',' }))
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package bpftrace
 
 import (
 	"bytes"
+	"fmt"
 
 	"github.com/replay/replay/ingest/assemble"
 	"github.com/replay/replay/traces"
@@ -9,10 +10,12 @@ import (
 
 // control lines have no time.
 const (
-	scriptLine  = "script"  // script clock=NAME
-	machineLine = "machine" // machine cpus=N arch=NAME kernel=RELEASE
-	clockLine   = "clock"   // clock boottime=NS monotonic=NS
-	mapsLine    = "maps"    // maps PID LINE, of /proc/PID/maps
+	scriptLine   = "script"   // script clock=NAME comm=BYTES
+	recordedLine = "recorded" // recorded KIND...
+	machineLine  = "machine"  // machine cpus=N arch=NAME kernel=RELEASE
+	clockLine    = "clock"    // clock boottime=NS monotonic=NS
+	mapsLine     = "maps"     // maps PID LINE, of /proc/PID/maps
+	killedLine   = "killed"   // the recorder was killed before it had printed all
 )
 
 // mappedLine is maps with a time: mapped TIME PID LINE.
@@ -23,10 +26,17 @@ func (p *Parser) own(r *assemble.Record, b []byte) (used bool, want string) {
 	name, rest, _ := bytes.Cut(b, []byte{' '})
 	switch string(name) {
 	case scriptLine:
-		clock, ok := bytes.CutPrefix(rest, []byte("clock="))
-		if p.clock = string(clock); !ok || p.clock != boottime && p.clock != monotonic {
-			return false, "clock=" + boottime + " or " + monotonic
+		return false, p.script(rest)
+	case recordedLine:
+		for kind := range bytes.FieldsSeq(rest) {
+			if _, err := traces.ParseKind(string(kind)); err != nil {
+				return false, "names of kinds of rows"
+			}
+			p.Recorded = append(p.Recorded, string(kind))
 		}
+		return false, ""
+	case killedLine:
+		p.Killed = true
 		return false, ""
 	case machineLine:
 		return false, p.machine(rest)
@@ -44,8 +54,62 @@ func (p *Parser) own(r *assemble.Record, b []byte) (used bool, want string) {
 		p.shift(r)
 		return p.mapping(r, rest)
 	}
+	if !p.whole(rest) {
+		name = bytes.Clone(name) // the line's memory is used again
+		var ok bool
+		if rest, ok = p.join(rest); !ok {
+			return false, fmt.Sprintf("a line that ends with%s and %d bytes", commField, p.commWidth)
+		}
+	}
 	want = p.timed(r, name, rest)
 	return want == "", want
+}
+
+// script reads how the events are printed. Until there were widths, names of threads
+// were printed as long as they are.
+func (p *Parser) script(b []byte) (want string) {
+	clock, comm, padded := bytes.Cut(bytes.TrimPrefix(b, []byte("clock=")), []byte(commField))
+	width, ok := parseNumber(comm)
+	if p.clock = string(clock); p.clock != boottime && p.clock != monotonic || padded && (!ok || width == 0 || width > commMax) {
+		return "clock=" + boottime + " or " + monotonic + ", and the bytes of names of threads"
+	}
+	p.commWidth = int(width)
+	return ""
+}
+
+const (
+	commField = " comm="
+	commMax   = 1 << 10
+)
+
+// commAt is where the last field of a line begins, if names have a width.
+func (p *Parser) commAt(b []byte) int { return len(b) - p.commWidth - len(commField) }
+
+// whole reports whether an event's line has its end, which a new line in a name or a
+// path may keep from it.
+func (p *Parser) whole(b []byte) bool {
+	at := p.commAt(b)
+	return p.commWidth == 0 || at >= 0 && bytes.HasPrefix(b[at:], []byte(commField))
+}
+
+// linesMax is how many lines a name and a path make at most.
+const linesMax = 128
+
+// join adds lines to b until it is whole.
+func (p *Parser) join(b []byte) ([]byte, bool) {
+	p.joined = append(p.joined[:0], b...)
+	for range linesMax {
+		line, err := p.readLine()
+		if err != nil {
+			p.failed = err
+			return nil, false
+		}
+		p.joined = append(append(p.joined, '\n'), line...)
+		if p.whole(p.joined) {
+			return p.joined, true
+		}
+	}
+	return nil, false
 }
 
 // machine reads what was recorded on.
@@ -113,13 +177,20 @@ func (p *Parser) fields(r *assemble.Record, tp *assemble.Tracepoint, b []byte) (
 		}
 		switch string(name) {
 		case "comm":
+			if p.commWidth > 0 {
+				value = bytes.TrimRight(value, " ")
+			}
 			r.Comm = p.intern(value)
 			r.Has |= traces.ColComm
 			b = nil
 			continue
 		case "path":
 			// It may have blanks.
-			if i := bytes.LastIndex(value, []byte(" comm=")); i >= 0 {
+			i := bytes.LastIndex(value, []byte(commField))
+			if p.commWidth > 0 {
+				i = p.commAt(value)
+			}
+			if i >= 0 {
 				value, b = value[:i], value[i+1:]
 			} else {
 				b = nil

@@ -34,6 +34,9 @@ type Parser struct {
 	failed  error  // of a line that a stack was looked for in, for the next Next
 	cut     []byte // the beginning of a line that a message was printed into
 
+	commWidth int    // of names of threads, 0: they are as long as they are
+	joined    []byte // the lines of an event whose name has new lines
+
 	boot, mono int64  // ns: the two clocks at one moment
 	clock      string // of the events, as the script names it
 	interned   map[string]string
@@ -45,6 +48,10 @@ type Parser struct {
 	// bpftrace itself, the first few.
 	Unused map[string]int64
 	Said   []string
+	// Recorded is the kinds of rows that the script prints events of, if it tells.
+	Recorded []string
+	// Killed tells that the recorder had no time to print all that it had.
+	Killed bool
 	// Machine is what a capture says of the machine, if it does.
 	Machine Machine
 }

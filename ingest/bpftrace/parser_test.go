@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -296,5 +297,72 @@ func BenchmarkParser(b *testing.B) {
 			}
 			b.ReportMetric(float64(records)/b.Elapsed().Seconds(), "records/s")
 		})
+	}
+}
+
+// Names of threads and paths may hold anything: where names have a width, that says
+// where they end. Older scripts print them as long as they are.
+func TestNames(t *testing.T) {
+	const script = "replay1 script clock=boottime comm=15\n"
+	pad := func(name string) string { return fmt.Sprintf("%-15s", name) }
+	for _, test := range []struct{ comm, path string }{
+		{"app", "/bin/app"}, {"a\nb", "/bin/app"}, {"a comm=z", "/bin/a comm=b"}, {"\n\n\n", "/bin/app"},
+		{"replay1 hit 1 2", "/bin/a\nreplay1 b"}, {"a\n\tb", "/x"}, {"123456789012345", "/bin/app"}, {"", ""}, {"Lost 12 events", "/x"},
+	} {
+		line := func(comm string) string {
+			return "replay1 hit 10 1 20 21 addr=0x401136 probe=app:f path=" + test.path + " comm=" + comm
+		}
+		text := script + line(pad(test.comm)) + "\n\t401136 f+4 (/bin/app)\n" + line(pad("next")) + "\n"
+		for kind, in := range map[string]string{"text": text, "JSON": asJSON(script) + asJSON(line(pad(test.comm))+"\n\t401136 f+4 (/bin/app)\n") + asJSON(line(pad("next"))+"\n")} {
+			p := New(bufio.NewReader(strings.NewReader(in)), "in", nil)
+			if kind == "JSON" {
+				p = NewJSON(bufio.NewReader(strings.NewReader(in)), "in", nil)
+			}
+			var got []string
+			for {
+				var r assemble.Record
+				used, err := p.Next(&r)
+				if errors.Is(err, io.EOF) {
+					break
+				}
+				if err != nil {
+					t.Fatalf("%s %q: %v", kind, test.comm, err)
+				}
+				if used {
+					got = append(got, r.Comm, r.Path, fmt.Sprint(len(r.Stack)))
+				}
+			}
+			if want := []string{test.comm, test.path, "1", "next", test.path, "0"}; !slices.Equal(got, want) {
+				t.Errorf("%s: %q, want %q", kind, got, want)
+			}
+		}
+	}
+}
+
+// A name that never ends is an error, not the end of the program.
+func TestNameWithoutEnd(t *testing.T) {
+	in := "replay1 script clock=boottime comm=15\nreplay1 hit 10 1 20 21 probe=a:b path=/x comm=short\n"
+	p := New(bufio.NewReader(strings.NewReader(in)), "in", nil)
+	var r assemble.Record
+	p.Next(&r)
+	if used, err := p.Next(&r); used || err == nil || !strings.Contains(err.Error(), "comm= and 15 bytes") {
+		t.Errorf("%v, %v", used, err)
+	}
+}
+
+// The script says what it records, and who killed it that not all was printed.
+func TestRecorded(t *testing.T) {
+	p := New(bufio.NewReader(strings.NewReader("replay1 recorded hit munmap\nreplay1 killed\nreplay1 recorded nothing\n")), "in", nil)
+	var r assemble.Record
+	for range 2 {
+		if used, err := p.Next(&r); used || err != nil {
+			t.Fatal(used, err)
+		}
+	}
+	if !slices.Equal(p.Recorded, []string{"hit", "munmap"}) || !p.Killed {
+		t.Errorf("%q, killed %v", p.Recorded, p.Killed)
+	}
+	if _, err := p.Next(&r); err == nil {
+		t.Error("a kind that is none")
 	}
 }

@@ -6,9 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"text/template"
+
+	"github.com/replay/replay/ingest/assemble"
+	"github.com/replay/replay/traces"
 )
 
 // Options say what a script records.
@@ -31,7 +35,8 @@ type Options struct {
 // and Marker do.
 type Probe struct {
 	Name     string // group:name, for the trace
-	Path     string // the file, absolute
+	Path     string // the file as the probed process names it, absolute
+	File     string // what to open it by, if that is another name
 	Function string
 	Address  uint64 // see Address
 	Return   bool   // the return of the function
@@ -59,6 +64,11 @@ const Prefix = "replay1"
 // lockFrames is how deep the kernel's stack is recorded. The function that took the
 // lock is the second frame.
 const lockFrames = 8
+
+// commWidth is the longest name of a thread (TASK_COMM_LEN less its zero). Names are
+// filled up to it with blanks, for they may hold anything, a new line too: how long
+// they are says where they end.
+const commWidth = 15
 
 //go:embed record.bt
 var recordText string
@@ -98,12 +108,41 @@ type script struct {
 	StackFormat, UserStack      string
 	Points                      []point
 	Syscalls                    []syscall
-	LockFrames                  int
+	LockFrames, CommWidth       int
+}
+
+// Recorded lists the kinds of rows that the script prints events of.
+func (s *script) Recorded() string {
+	var names []string
+	add := func(kinds ...traces.Kind) {
+		for _, k := range kinds {
+			if !slices.Contains(names, k.String()) {
+				names = append(names, k.String())
+			}
+		}
+	}
+	for _, p := range s.Points {
+		if p.Kind == "ret" {
+			add(traces.Ret)
+		} else {
+			add(traces.Hit)
+		}
+	}
+	for _, c := range s.Syscalls {
+		if tp, ok := assemble.Lookup("syscalls:sys_enter_"+c.Name, nil); ok {
+			add(tp.Kind)
+		}
+	}
+	add(traces.Fork, traces.Exec, traces.Exit)
+	if s.Locks {
+		add(traces.LockStart, traces.LockAcquired, traces.LockReleased)
+	}
+	return strings.Join(names, " ")
 }
 
 // Script is the program for bpftrace 0.17 and later.
 func Script(o Options) (string, error) {
-	s := script{Options: &o, Run: "bpftrace", Clock: "boottime", Head: "nsecs, cpu, pid, tid", StackFormat: `\n`, Syscalls: syscalls, LockFrames: lockFrames}
+	s := script{Options: &o, Run: "bpftrace", Clock: "boottime", Head: "nsecs, cpu, pid, tid", StackFormat: `\n`, Syscalls: syscalls, LockFrames: lockFrames, CommWidth: commWidth}
 	if o.Unsafe() {
 		s.Run += " --unsafe"
 	}
@@ -138,10 +177,20 @@ func Script(o Options) (string, error) {
 	return b.String(), err
 }
 
+// unquotable are the characters that a string of a script does not hold.
+const unquotable = "\"\\\n\r\x00"
+
+// Quotable reports whether a script can name the file.
+func Quotable(path string) bool { return !strings.ContainsAny(path, unquotable) }
+
 // point writes a probe in bpftrace's language.
 func (p *Probe) point() (point, error) {
-	for _, part := range []string{p.Name, p.Path, p.Function, p.Provider, p.Marker} {
-		if strings.ContainsAny(part, "\"\\\n\r\x00") {
+	file := p.File
+	if file == "" {
+		file = p.Path
+	}
+	for _, part := range []string{p.Name, p.Path, file, p.Function, p.Provider, p.Marker} {
+		if strings.ContainsAny(part, unquotable) {
 			return point{}, fmt.Errorf("probe %q: %w: it takes no quote, backslash or new line in %q", p.Name, ErrProbe, part)
 		}
 	}
@@ -153,7 +202,7 @@ func (p *Probe) point() (point, error) {
 	if p.Return {
 		out.Kind, kind = "ret", "uretprobe"
 	}
-	path := quote(p.Path)
+	path := quote(file)
 	switch {
 	case p.Provider != "":
 		out.Point = fmt.Sprintf("usdt:%s:%s:%s", path, p.Provider, p.Marker)
@@ -168,7 +217,7 @@ func (p *Probe) point() (point, error) {
 // quote makes one part of a probe of s; within quotes nothing is a wildcard.
 func quote(s string) string {
 	plain := func(r rune) bool {
-		return r == '_' || r == '/' || r == '.' || r == '-' || r == '+' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		return r == '_' || r == '/' || r == '.' || r == '-' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
 	}
 	if strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
 		return s

@@ -62,19 +62,22 @@ func bpftracePlan(o *Options, defs []Definition) (*Plan, error) {
 // bpftrace is the definition as bpftrace takes it: by its name where that is all
 // there is to say, for then it needs no --unsafe.
 func (d *Definition) bpftrace() (bpftrace.Probe, error) {
-	p := bpftrace.Probe{Name: d.Event(), Path: d.File, Return: d.Return}
+	p := bpftrace.Probe{Name: probeGroup + d.Name, Path: d.File, Return: d.Return}
 	var err error
 	switch {
 	case d.probe.Provider != "":
-		p.Name = d.Group + ":" + d.probe.name() // the same for all places
+		p.Name = probeGroup + d.probe.name() // the same for all places
 		p.Provider, p.Marker = d.probe.Provider, d.probe.Marker
 	case d.probe.Function != "" && !strings.Contains(d.probe.Function, "@"):
-		p.Function = d.probe.Function
+		p.Function = d.Site.Symbol
 	default:
 		p.Address, err = bpftrace.Address(d.File, d.Site.Offset)
 	}
 	return p, err
 }
+
+// probeGroup is the group of the probes in a trace, in every capture the same.
+const probeGroup = "replay:"
 
 // pages is a buffer size in pages, a power of two as the kernel wants it.
 func pages(buffer string) uint64 {

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"cmp"
 	"debug/elf"
 	"encoding/hex"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/ianlancetaylor/demangle"
 )
 
 // sectionMax is the largest table of symbols, strings or notes that is read.
@@ -18,6 +21,7 @@ const sectionMax = 1 << 30
 type Site struct {
 	Offset    uint64 // in the file, in bytes
 	Semaphore uint64 // file offset of the counter that switches a marker on; 0: none
+	Symbol    string // of the function, as the file has it
 }
 
 // Sites finds the instructions that a probe means in a file, in order of their
@@ -69,41 +73,49 @@ func fileOffset(f *elf.File, addr uint64) (uint64, bool) {
 // functions finds a function by its symbol: in the file's own table, in the debug
 // file split from it, or among the dynamic symbols that even a stripped file has.
 // A name may have a version, as in memcpy@GLIBC_2.14; without one, the version that
-// the linker would take is meant.
+// the linker would take is meant. It may also be a name as it stands in the source.
 func functions(f *elf.File, name string) ([]Site, error) {
 	symbols, err := allSymbols(f)
 	if err != nil {
 		return nil, err
 	}
 	base, version, versioned := cutVersion(name)
-	var chosen, older []uint64
-	for _, s := range symbols {
-		if s.name != base || versioned && s.version != version {
-			continue
-		}
+	meant := slices.DeleteFunc(slices.Clone(symbols), func(s symbol) bool {
+		return s.name != base || versioned && s.version != version
+	})
+	if len(meant) == 0 {
+		meant = inSource(symbols, name)
+	}
+	var chosen, older []Site
+	for _, s := range meant {
 		offset, ok := fileOffset(f, s.addr)
+		site := Site{Offset: offset, Symbol: s.name}
 		switch {
 		case s.indirect:
 			return nil, fmt.Errorf("%w: which function %s is gets chosen when the program starts (IFUNC); give the one that it becomes, by name or as path:0xoffset", ErrUnsupported, name)
 		case !ok || executable(f, offset) != nil:
 		case s.older:
-			older = append(older, offset)
+			older = append(older, site)
 		default:
-			chosen = append(chosen, offset)
+			chosen = append(chosen, site)
 		}
 	}
 	if len(chosen) == 0 {
 		chosen = older
 	}
-	slices.Sort(chosen)
-	chosen = slices.Compact(chosen)
+	slices.SortStableFunc(chosen, func(a, b Site) int { return cmp.Compare(a.Offset, b.Offset) })
+	chosen = slices.CompactFunc(chosen, func(a, b Site) bool { return a.Offset == b.Offset })
 	switch len(chosen) {
 	case 1:
-		return []Site{{Offset: chosen[0]}}, nil
+		return chosen, nil
 	case 0:
 		return nil, fmt.Errorf("function %s %w%s", name, ErrNotFound, similar(symbols, name))
 	}
-	return nil, fmt.Errorf("%w: there are %d functions named %s, at %#x; give one as path:0xoffset", ErrUnsupported, len(chosen), name, chosen)
+	var places []string
+	for _, s := range chosen {
+		places = append(places, fmt.Sprintf("%s at %#x", s.Symbol, s.Offset))
+	}
+	return nil, fmt.Errorf("%w: there are %d functions named %s: %s; give one by its symbol, or as path:0xoffset", ErrUnsupported, len(chosen), name, strings.Join(places, ", "))
 }
 
 // symbol is a function that a file defines.
@@ -180,9 +192,10 @@ func similar(symbols []symbol, name string) string {
 	if len(symbols) == 0 {
 		return ": the file names no function; install its debug symbols, or give path:0xoffset"
 	}
+	part := lastWord(name)
 	var names []string
 	for _, s := range symbols {
-		if strings.Contains(s.name, name) {
+		if strings.Contains(s.name, name) || part != "" && strings.Contains(s.name, part) && strings.Contains(demangle.Filter(s.name), name) {
 			names = append(names, s.name)
 		}
 	}

@@ -89,6 +89,16 @@ func candidates(p *Probe, program Program) ([]string, error) {
 // without its cache.
 var libraryDirs = []string{"/lib64", "/usr/lib64", "/usr/lib/*-linux-gnu*", "/lib", "/usr/lib", "/usr/local/lib"}
 
+// IsFile reports whether a name is that of a file that may be probed.
+func IsFile(name string) bool {
+	path, err := findFile(name)
+	if err != nil {
+		return false
+	}
+	info, err := os.Stat(path)
+	return err == nil && !info.IsDir()
+}
+
 // findFile finds a file by its path, as a program, or as a library.
 func findFile(name string) (string, error) {
 	if info, err := os.Stat(name); err == nil && !info.IsDir() {

@@ -19,7 +19,7 @@ func FuzzSites(f *testing.F) {
 		f.Add(file, "0x1000")
 	}
 	f.Fuzz(func(t *testing.T, file []byte, name string) {
-		p, err := Parse("app:"+name, func(string) bool { return false })
+		p, err := Parse("app:"+name, noFile, noFile)
 		if err != nil {
 			return
 		}

@@ -16,8 +16,8 @@ func definitions(group string) []Definition {
 	f := &Probe{Function: "f"}
 	gc := &Probe{Provider: "python", Marker: "gc__start"}
 	defs := []Definition{
-		{Name: "f", File: "/bin/app", Site: Site{Offset: 0x1420}, probe: f},
-		{Name: "f_return", File: "/bin/app", Site: Site{Offset: 0x1420}, Return: true, probe: f},
+		{Name: "f", File: "/bin/app", Site: Site{Offset: 0x1420, Symbol: "f"}, probe: f},
+		{Name: "f_return", File: "/bin/app", Site: Site{Offset: 0x1420, Symbol: "f"}, Return: true, probe: f},
 		{Name: "python_gc__start", File: "/bin/it's", Site: Site{Offset: 0x2000, Semaphore: 0x5000}, probe: gc},
 		{Name: "python_gc__start", File: "/bin/it's", Site: Site{Offset: 0x2100, Semaphore: 0x5000}, probe: gc},
 	}

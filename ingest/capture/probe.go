@@ -47,8 +47,9 @@ const returns = "%return"
 //	path:sdt:provider:name  a marker of another file
 //	group:event             an event that exists
 //
-// known tells which events exist. Where it knows a name, that is meant.
-func Parse(s string, known func(event string) bool) (Probe, error) {
+// known tells which events exist. Where it knows a name, that is meant. isFile tells
+// what is a file: paths may have colons, and names of functions, too.
+func Parse(s string, known, isFile func(name string) bool) (Probe, error) {
 	p := Probe{Text: s}
 	if known(s) {
 		p.Event = s
@@ -63,7 +64,7 @@ func Parse(s string, known func(event string) bool) (Probe, error) {
 		}
 		return p, nil
 	}
-	i := strings.LastIndexByte(s, ':') // paths may have colons, names of functions do not
+	i := splitProbe(s, isFile)
 	if i <= 0 || i == len(s)-1 {
 		return Probe{}, syntax(s)
 	}
@@ -82,6 +83,25 @@ func Parse(s string, known func(event string) bool) (Probe, error) {
 		return Probe{}, syntax(s)
 	}
 	return p, nil
+}
+
+// splitProbe finds the colon between a file and what is meant in it: the last one
+// after the name of a file. Where there is no such file, it is the last one that is
+// not part of a name in C++ such as ns::f.
+func splitProbe(s string, isFile func(string) bool) int {
+	single := -1
+	for i := len(s) - 1; i > 0; i-- {
+		if s[i] != ':' || strings.HasPrefix(s[i+1:], ":") {
+			continue
+		}
+		if isFile(s[:i]) {
+			return i
+		}
+		if single < 0 && s[i-1] != ':' {
+			single = i
+		}
+	}
+	return single
 }
 
 func syntax(s string) error {

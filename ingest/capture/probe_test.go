@@ -8,6 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+func noFile(string) bool { return false }
+
 func knowsMalloc(event string) bool { return event == "probe_libc:malloc" }
 
 func TestParse(t *testing.T) {
@@ -23,7 +25,7 @@ func TestParse(t *testing.T) {
 		{Text: "probe_libc:malloc", Event: "probe_libc:malloc"},
 		{Text: "probe_libc:free", Path: "probe_libc", Function: "free"}, // no event of that name
 	} {
-		got, err := Parse(want.Text, knowsMalloc)
+		got, err := Parse(want.Text, knowsMalloc, noFile)
 		if err != nil {
 			t.Error(err)
 		}
@@ -33,9 +35,31 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// Names of functions may have colons, and so may paths: the file that is there tells.
+func TestParseColons(t *testing.T) {
+	files := map[string]bool{"app": true, "/a:b/c": true, "/a": true, "app:ns": true}
+	for text, want := range map[string][2]string{
+		"app:ns::A::f(int)":                   {"app", "ns::A::f(int)"},
+		"app:ns::A::f":                        {"app", "ns::A::f"},
+		"app:ns:f":                            {"app:ns", "f"},
+		"app:type:.eq.main.T":                 {"app", "type:.eq.main.T"},
+		"/a:b/c:f":                            {"/a:b/c", "f"},
+		"app:main.Two[go.shape.int,go.str]":   {"app", "main.Two[go.shape.int,go.str]"},
+		"app:main.Two[go.shape.struct { A }]": {"app", "main.Two[go.shape.struct { A }]"},
+		"nowhere:ns::A::f(int)":               {"nowhere", "ns::A::f(int)"},
+		"/x:y/nowhere:f":                      {"/x:y/nowhere", "f"},
+		"libx.so.1:std::f(std::string)":       {"libx.so.1", "std::f(std::string)"},
+	} {
+		p, err := Parse(text, knowsMalloc, func(s string) bool { return files[s] })
+		if err != nil || p.Path != want[0] || p.Function != want[1] {
+			t.Errorf("%s: %q %q, %v; want %q", text, p.Path, p.Function, err, want)
+		}
+	}
+}
+
 func TestNoProbe(t *testing.T) {
 	for _, s := range []string{"", ":", "malloc", ":malloc", "libc:", "app:%return", "app:0x", "app:0xg", "app:0x10000000000000000", "sdt:python", "sdt:python:", "sdt::gc", "app:sdt:python"} {
-		p, err := Parse(s, knowsMalloc)
+		p, err := Parse(s, knowsMalloc, noFile)
 		if !errors.Is(err, ErrSyntax) || p != (Probe{}) {
 			t.Errorf("%q: %+v, %v", s, p, err)
 		}
@@ -60,7 +84,7 @@ func TestEventNames(t *testing.T) {
 		"app:7zip":              "_7zip",
 		"app:" + long:           long[:nameMax],
 	} {
-		p, err := Parse(s, knowsMalloc)
+		p, err := Parse(s, knowsMalloc, noFile)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +108,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		p, err := Parse(s, knowsMalloc)
+		p, err := Parse(s, knowsMalloc, noFile)
 		if err != nil {
 			if p != (Probe{}) || !errors.Is(err, ErrSyntax) {
 				t.Fatalf("%+v and %v", p, err)
