@@ -15,6 +15,7 @@ type files struct {
 	held    traces.Event             // a hit whose mapping was given out before it
 	hasHeld bool
 	added   int64
+	traps   traces.Relink
 }
 
 // mapAnonymous is MAP_ANONYMOUS.
@@ -32,11 +33,14 @@ func (f *files) next(a *assemble.Assembler, ev *traces.Event) bool {
 	if !a.Next(ev) {
 		return false
 	}
-	ev.Seq += f.added
-	if m := f.follow(ev); m != nil {
-		f.held, f.hasHeld = *ev, true
-		f.held.Seq++
+	m := f.follow(ev)
+	if m != nil {
+		m.Seq = ev.Seq + f.added
 		f.added++
+	}
+	f.traps.Move(ev, ev.Seq+f.added)
+	if m != nil {
+		f.held, f.hasHeld = *ev, true
 		*ev = *m
 	}
 	return true
@@ -85,7 +89,7 @@ func (f *files) name(ev *traces.Event) *traces.Event {
 	}
 	m := list[i]
 	f.unnamed[ev.PID] = slices.Delete(list, i, i+1)
-	m.Kind, m.Time, m.Seq, m.CPU, m.TID, m.Comm, m.Path = traces.Map, ev.Time, ev.Seq, ev.CPU, ev.TID, ev.Comm, ev.Path
+	m.Kind, m.Time, m.CPU, m.TID, m.Comm, m.Path = traces.Map, ev.Time, ev.CPU, ev.TID, ev.Comm, ev.Path
 	const own = traces.ColAddr | traces.ColLen | traces.ColPgoff | traces.ColProt | traces.ColFlags
 	const hits = traces.ColCPU | traces.ColPID | traces.ColTID | traces.ColComm | traces.ColPath | traces.ColSrcPos
 	m.SrcPos = ev.SrcPos

@@ -15,13 +15,15 @@ type merged struct {
 	heads   []traces.Event // the next event of each stream
 	ended   []bool
 	seq     int64
-	clock   int // the input whose clock all have
+	traps   traces.Traps    // that inputs share: two recordings of one probe
+	links   []traces.Relink // of each input
+	clock   int             // the input whose clock all have
 }
 
 // merge reads the first event of each input, and with it what a pipe says of its
 // clock.
 func merge(paths []string, streams []Stream) (Stream, error) {
-	m := &merged{paths: paths, streams: streams, heads: make([]traces.Event, len(streams)), ended: make([]bool, len(streams))}
+	m := &merged{paths: paths, streams: streams, heads: make([]traces.Event, len(streams)), ended: make([]bool, len(streams)), links: make([]traces.Relink, len(streams))}
 	for i := range streams {
 		if err := m.fill(i); err != nil {
 			m.Close()
@@ -70,9 +72,21 @@ func (m *merged) Next(ev *traces.Event) error {
 		return io.EOF
 	}
 	*ev = m.heads[least]
-	ev.Seq = m.seq
-	m.seq++
+	m.number(least, ev)
 	return m.fill(least)
+}
+
+// number gives an event of an input its number, and joins it to the trap of another
+// input's event: each input has at most one trap's events of one trap.
+func (m *merged) number(input int, ev *traces.Event) {
+	from := ev.Seq
+	m.links[input].Move(ev, m.seq)
+	m.seq++
+	first := !ev.Joined()
+	m.traps.Join(ev, int32(input)+1, false)
+	if first && ev.Joined() {
+		m.links[input].Name(ev, from, ev.Trap)
+	}
 }
 
 // earlier orders the heads of two inputs; the first input wins a tie.

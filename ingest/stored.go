@@ -37,11 +37,22 @@ func (s *storedStream) Close() error { return s.file.Close() }
 // textStream reads the text twin of the store.
 type textStream struct {
 	*traces.TextReader
-	in *input
+	in    *input
+	traps traces.Traps
 }
 
 func openText(_ context.Context, in *input) (Stream, error) {
-	return &textStream{traces.NewTextReader(in.reader, in.path), in}, nil
+	return &textStream{TextReader: traces.NewTextReader(in.reader, in.path), in: in}, nil
+}
+
+// Next is part of traces.Stream. Where rows do not say that they share a trap, as in
+// text that people write, it is found.
+func (s *textStream) Next(ev *traces.Event) error {
+	err := s.TextReader.Next(ev)
+	if err == nil {
+		s.traps.Join(ev, 0, false)
+	}
+	return err
 }
 
 // Close is part of Stream.

@@ -148,6 +148,16 @@ func (f *File) findColumns() error {
 	return nil
 }
 
+// has reports whether the file has the column.
+func (f *File) has(column Columns) bool {
+	for i := range columns {
+		if columns[i].bit == column {
+			return f.leaves[i].index >= 0
+		}
+	}
+	return false
+}
+
 // findLeaf checks that the file's column n has the type of c.
 func (c *column) findLeaf(n *parquet.Column) (leaf, error) {
 	var list byte
@@ -218,6 +228,9 @@ type Reader struct {
 	left     int64 // rows of the open row group that are not decoded yet
 	row      int64 // number of the next row to decode, in the file
 
+	traps *Traps  // of a file without them
+	hide  Columns // that are read only for these
+
 	batch []Event
 	next  int // in batch
 	seq   sequence
@@ -229,10 +242,15 @@ type Reader struct {
 const readRows = 256
 
 // Events begins a pass over the trace that decodes only cols, besides time, seq
-// and kind; the other columns are absent from the events. Start it with Between
+// and kind; the other columns are absent from the events. In a file without the
+// column trap, of which rows share a trap is found as Traps does. Start it with Between
 // for a part of the trace.
 func (f *File) Events(cols Columns) (*Reader, error) {
 	r := &Reader{file: f, pool: newPool(), from: math.MinInt64, to: math.MaxInt64, batch: make([]Event, 0, readRows)}
+	if cols&ColTrap != 0 && !f.has(ColTrap) {
+		r.traps, r.hide = &Traps{}, trapColumns&^cols
+		cols |= trapColumns
+	}
 	for i := range columns {
 		if c := &columns[i]; f.leaves[i].index >= 0 && cols&c.bit == c.bit {
 			r.cols = append(r.cols, &columnReader{column: c, leaf: f.leaves[i], pool: r.pool})
@@ -279,8 +297,32 @@ func (r *Reader) Next(ev *Event) error {
 		}
 		if e.Time >= r.from {
 			*ev = *e
+			if r.traps != nil {
+				r.join(ev)
+			}
 			return nil
 		}
+	}
+}
+
+// join finds out whether a hit shares its trap, and takes away what was read for that.
+func (r *Reader) join(ev *Event) {
+	r.traps.Join(ev, 0, false)
+	if r.hide == 0 {
+		return
+	}
+	ev.Has &^= r.hide
+	if r.hide&ColProbe != 0 {
+		ev.Probe = ""
+	}
+	if r.hide&ColAddr != 0 {
+		ev.Addr = 0
+	}
+	if r.hide&ColTID != 0 {
+		ev.TID = 0
+	}
+	if r.hide&ColInUprobe != 0 {
+		ev.InUprobe = false
 	}
 }
 

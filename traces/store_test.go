@@ -62,8 +62,20 @@ func inOrder(events []Event) []Event {
 		a.Seq, b.Seq = 0, 0
 		return Compare(&a, &b)
 	})
+	first := map[int32]int64{} // of the latest trap, by thread
 	for i := range events {
-		events[i].Seq = int64(i)
+		e := &events[i]
+		e.Seq = int64(i)
+		if e.Kind != Hit {
+			continue
+		}
+		// A hit shares the thread's latest trap, or none.
+		if seq, any := first[e.TID]; any && e.Got(ColTrap) {
+			e.Trap = seq
+			continue
+		}
+		e.Trap, e.Has = 0, e.Has&^ColTrap
+		first[e.TID] = e.Seq
 	}
 	return events
 }

@@ -47,7 +47,7 @@ func (e *InvalidError) Error() string {
 // it cannot have, and values that contradict each other. It returns an
 // *InvalidError for broken rules, or the error of the stream.
 func Validate(s Stream) error {
-	v := validator{ends: map[int32]int64{}}
+	v := validator{ends: map[int32]int64{}, traps: map[int32]trapStart{}}
 	var ev Event
 	for {
 		err := s.Next(&ev)
@@ -72,8 +72,9 @@ type validator struct {
 	ev       *Event
 	time     int64 // of the row before
 	cpu      int32
-	ends     map[int32]int64 // by thread: when its last syscall ended
-	src      Finding         // the row with the largest src
+	ends     map[int32]int64     // by thread: when its last syscall ended
+	traps    map[int32]trapStart // by thread: its latest
+	src      Finding             // the row with the largest src
 	srcMax   int32
 	findings []Finding
 	total    int64
@@ -181,9 +182,7 @@ func (v *validator) checkValues() {
 			v.report("%s is %d", c.name, *c.i64(ev))
 		}
 	}
-	if ev.Got(ColTrap) && (ev.Trap < 0 || ev.Trap >= ev.Seq) {
-		v.report("trap is %d, which is no earlier row", ev.Trap)
-	}
+	v.checkTrap()
 	if ev.Got(ColBuildID) && (ev.BuildID == "" || strings.Trim(ev.BuildID, "0123456789abcdef") != "") {
 		v.report("build_id %q is not in hexadecimal", clip(ev.BuildID))
 	}
@@ -199,6 +198,31 @@ func (v *validator) checkValues() {
 		v.srcMax = ev.Src
 		v.src = Finding{Row: v.row, Kind: ev.Kind, What: fmt.Sprintf("src is %d", ev.Src)}
 	}
+}
+
+// checkTrap checks that a hit that shares a trap names the first hit of it, which is
+// the thread's latest that shares none, at the same address.
+func (v *validator) checkTrap() {
+	ev := v.ev
+	if ev.Kind != Hit {
+		return
+	}
+	switch first, ok := v.traps[ev.TID]; {
+	case !ev.Got(ColTrap):
+		v.traps[ev.TID] = trapStart{ev.Seq, ev.Addr}
+	case ev.Trap < 0 || ev.Trap >= ev.Seq:
+		v.report("trap is %d, which is no earlier row", ev.Trap)
+	case !ok || first.seq != ev.Trap:
+		v.report("trap is %d, which is not where the latest trap of thread %d begins", ev.Trap, ev.TID)
+	case first.addr != ev.Addr:
+		v.report("trap is %d, which is at another address, %#x", ev.Trap, first.addr)
+	}
+}
+
+// trapStart is the first event of a trap.
+type trapStart struct {
+	seq  int64
+	addr uint64
 }
 
 // arguments is the columns that tell what a syscall was asked for, as its entry

@@ -49,6 +49,7 @@ const valid = `
 1 map pid=7 addr=0x400000 len=0x1000 pgoff=0x0 path=/bin/x build_id=00ff prot=5
 2 hit cpu=0 tid=7 addr=0x400010 probe=g:n stack=["main+0x1 (x)"]
 2 hit cpu=1 tid=8 probe=g:n
+2 hit cpu=1 tid=8 probe=g:m trap=2
 3 mmap cpu=0 tid=7 dur_ns=10 addr=0x7000 len=0x1000 prot=3 flags=34 ret=0x7000
 4 ret cpu=1 tid=8 probe=g:n
 4 mmap cpu=1 tid=8 dur_ns=1 addr=0xffffffffffffffff len=0x1000 prot=3 flags=34 ret=-12
@@ -100,6 +101,11 @@ func TestEveryRuleHasABreach(t *testing.T) {
 		"1 hit tid=1 addr=0 src_pos=-1",
 		"1 hit tid=1 addr=0 src=2",
 		"1 hit tid=1 addr=0 write=true advice=1",
+		"1 munmap tid=1 addr=0 len=1 trap=0",
+		"1 hit tid=1 addr=0 trap=0",
+		"1 hit tid=1 addr=0\n2 hit tid=1 addr=0\n3 hit tid=1 addr=0 trap=0",
+		"1 hit tid=1 addr=0\n2 hit tid=2 addr=0 trap=0",
+		"1 hit tid=1 addr=0\n2 hit tid=1 addr=1 trap=0",
 		"1 lock_start tid=1",
 		"1 lock_acquired tid=1 write=true in_uprobe=false",
 		"1 map pid=1 addr=0x1000",

@@ -42,6 +42,7 @@ type Writer struct {
 	file       *os.File
 
 	seq     sequence
+	traps   Relink
 	rows    int64
 	batch   *batch
 	batches int // that there are, made as they are needed
@@ -74,14 +75,15 @@ func Create(path string, opts WriterOptions) (*Writer, error) {
 	return w, nil
 }
 
-// Write appends ev and sets ev.Seq to its row number, counted from 0. The event
+// Write appends ev and sets ev.Seq to its row number, counted from 0; ev.Trap, which
+// is the Seq that an earlier event had before, becomes that one's row number. The event
 // must not sort before the previous one. The writer keeps ev's strings and stack,
 // not ev itself.
 func (w *Writer) Write(ev *Event) error {
 	if w.err != nil {
 		return w.err
 	}
-	ev.Seq = w.rows
+	w.traps.Move(ev, w.rows)
 	if err := w.seq.follow(ev); err != nil {
 		return w.fail(fmt.Errorf("write %s: row %d (%s): %w; sort the events before writing them", w.path, w.rows, ev.Kind, err))
 	}

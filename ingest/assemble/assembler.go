@@ -2,6 +2,7 @@ package assemble
 
 import (
 	"hash/maphash"
+	"math"
 
 	"github.com/replay/replay/traces"
 )
@@ -31,6 +32,7 @@ type Assembler struct {
 	counts  Counts
 
 	lookups []maybeLookup // whose lock is released, in order of that
+	agains  []maybeAgain  // hits that may be of the trap before, in order
 
 	free     []*Record
 	input    uint64
@@ -40,6 +42,7 @@ type Assembler struct {
 	rows     []*Record // in order; a prefix is given out
 	head     int
 	seq      int64
+	traps    traces.Traps
 	hits     int64
 	flushing bool  // the input is at its end
 	past     int64 // time of the latest record that became a row
@@ -165,10 +168,17 @@ func (a *Assembler) place(r *Record) {
 		}
 		a.lookups = a.lookups[1:]
 	}
+	for len(a.agains) > 0 && a.agains[0].time < a.past-lookupWait {
+		if m := &a.agains[0]; m.thread.hits.again == m.row && m.row.Time == m.time {
+			a.decideAgain(m.thread, math.MaxInt64)
+		}
+		a.agains = a.agains[1:]
+	}
 	t := a.thread(r)
 	a.name(r, t)
 	if t != nil {
 		settle(r, t)
+		a.repeat(r, t)
 	}
 	switch {
 	case r.Phase == Naming:
@@ -224,6 +234,8 @@ func (a *Assembler) giveUp(r *Record) {
 			a.counts.UnpairedEnters++
 		case t.lookup:
 			a.notLookup(t)
+		case t.hits.again:
+			a.decideAgain(t, math.MaxInt64)
 		case t.exec:
 			t.exec = nil
 		case t.fork:
@@ -269,6 +281,7 @@ func (a *Assembler) Next(ev *traces.Event) bool {
 	*ev = r.Event
 	ev.Seq = a.seq
 	a.seq++
+	a.traps.Join(ev, r.Emitter, r.again)
 	a.recycle(r)
 	return true
 }

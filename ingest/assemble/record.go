@@ -37,6 +37,7 @@ type Record struct {
 	input   uint64 // order of arrival
 	pending bool   // the row is not complete yet
 	dropped bool   // there is no row: another record makes it
+	again   bool   // a hit of the trap before it, of the same event
 }
 
 // reset makes r as new, keeping its buffers.

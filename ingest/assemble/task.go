@@ -14,6 +14,7 @@ type thread struct {
 	exec       *Record // an exec of which the end is not known
 	fork       *Record // a task record whose tracepoint may be the thread's next record
 	lookup     *Record // a lock_start of which it is not known what for
+	hits       repeats
 }
 
 // kinship says what a child is to its parent.
