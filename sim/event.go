@@ -15,51 +15,83 @@ const (
 // event is one entry of the queue. Ties in time are broken by CPU and then by
 // the order of insertion, so that runs are reproducible.
 type event struct {
-	at   Time
-	seq  uint64
+	when
 	task *Task
-	line *line // evStore
-	cpu  int32
+	line *line  // evStore
 	gen  uint32 // evRun, evSpin, evResched: stale unless equal to the task's
 	kind eventKind
 }
 
-func (a *event) before(b *event) bool {
-	if a.at != b.at {
-		return a.at < b.at
-	}
-	if a.cpu != b.cpu {
-		return a.cpu < b.cpu
-	}
-	return a.seq < b.seq
+// when is the place of an event in the total order: its time, then its CPU above the
+// bits of its number, which are enough for 2.8e14 events.
+type when struct {
+	at    Time
+	order uint64
 }
 
-// eventQueue is a 4-ary heap of values: no allocation per event, and shallower
-// than a binary heap.
-type eventQueue []event
+const cpuShift = 48
+
+// place is where the next event at a time on a CPU goes.
+func (s *System) place(at Time, cpu int32) when {
+	s.seq++
+	return when{at, uint64(cpu)<<cpuShift | s.seq}
+}
+
+func (a when) before(b when) bool {
+	return a.at < b.at || a.at == b.at && a.order < b.order
+}
+
+// eventQueue is a 4-ary heap. It moves no events but their places: the four of a
+// parent's children fill little more than a cache line, and with many busy CPUs most
+// of the time goes into comparing them.
+type eventQueue struct {
+	heap   []slot
+	events []event // by slot.event
+	unused []int32 // of events
+}
+
+type slot struct {
+	when
+	event int32
+}
+
+func (q *eventQueue) empty() bool { return len(q.heap) == 0 }
+
+// first is the place of the next event; there is one.
+func (q *eventQueue) first() when { return q.heap[0].when }
 
 func (q *eventQueue) push(e event) {
-	*q = append(*q, e)
-	h := *q
+	var id int32
+	if n := len(q.unused); n > 0 {
+		id = q.unused[n-1]
+		q.unused = q.unused[:n-1]
+		q.events[id] = e
+	} else {
+		id = int32(len(q.events))
+		q.events = append(q.events, e)
+	}
+	q.heap = append(q.heap, slot{})
+	h := q.heap
 	i := len(h) - 1
 	for i > 0 {
 		parent := (i - 1) / 4
-		if !e.before(&h[parent]) {
+		if !e.before(h[parent].when) {
 			break
 		}
 		h[i] = h[parent]
 		i = parent
 	}
-	h[i] = e
+	h[i] = slot{e.when, id}
 }
 
 func (q *eventQueue) pop() event {
-	h := *q
-	top := h[0]
+	h := q.heap
+	id := h[0].event
+	q.unused = append(q.unused, id)
+	top := q.events[id]
 	last := h[len(h)-1]
-	h[len(h)-1] = event{}
 	h = h[:len(h)-1]
-	*q = h
+	q.heap = h
 	if len(h) == 0 {
 		return top
 	}
@@ -69,13 +101,13 @@ func (q *eventQueue) pop() event {
 		if first >= len(h) {
 			break
 		}
-		least := first
+		least, at := first, h[first].when
 		for c := first + 1; c < min(first+4, len(h)); c++ {
-			if h[c].before(&h[least]) {
-				least = c
+			if h[c].before(at) {
+				least, at = c, h[c].when
 			}
 		}
-		if !h[least].before(&last) {
+		if !at.before(last.when) {
 			break
 		}
 		h[i] = h[least]

@@ -56,6 +56,7 @@ func (c *coreSet) add(core int32)      { c[core/64] |= 1 << (core % 64) }
 type request struct {
 	task  *Task
 	since Time
+	cpu   int32 // that made it: a buffered store leaves from there, wherever its thread is by then
 	kind  access
 	async bool // a buffered store: the task does not wait for it here
 }
@@ -72,6 +73,8 @@ type line struct {
 	writer  int32 // CPU whose store is the newest; -1: none
 	sharers coreSet
 	queue   []request
+	waiters []uint16 // requests in queue by core; nil before the first
+	waiting int64    // cores that have one
 }
 
 func newLine(role Role) line { return line{role: role, holder: -1, writer: -1} }
@@ -118,7 +121,7 @@ func (s *System) transferCost(l *line, cpu int32, kind access, queued bool) Time
 	if queued {
 		t = t * Time(costs.QueuedPermille) / 1000
 	}
-	return t + costs.Waiter*Time(min(int64(s.waitingCores(l)), costs.WaiterCap))
+	return t + costs.Waiter*Time(min(l.waiting, costs.WaiterCap))
 }
 
 // farthest is the distance from cpu to the farthest sharer of l.
@@ -133,20 +136,29 @@ func (s *System) farthest(l *line, cpu int32) Distance {
 	return far
 }
 
-// waitingCores counts the cores, not threads, that queue for l.
-func (s *System) waitingCores(l *line) int {
-	if s.machine.SMT == 1 || len(l.queue) < 2 {
-		return len(l.queue)
+// enqueueRequest makes r wait for l.
+func (s *System) enqueueRequest(l *line, r request) {
+	l.queue = append(l.queue, r)
+	if l.waiters == nil {
+		l.waiters = make([]uint16, len(s.coreCPU))
 	}
-	var seen coreSet
-	n := 0
-	for i := range l.queue {
-		if core := s.topo.cpus[l.queue[i].task.cpu].core; !seen.has(core) {
-			seen.add(core)
-			n++
-		}
+	core := s.topo.cpus[r.cpu].core
+	if l.waiters[core]++; l.waiters[core] == 1 {
+		l.waiting++
 	}
-	return n
+}
+
+// dequeueRequest takes request i out of l's queue.
+func (s *System) dequeueRequest(l *line, i int) request {
+	r := l.queue[i]
+	copy(l.queue[i:], l.queue[i+1:])
+	l.queue[len(l.queue)-1] = request{}
+	l.queue = l.queue[:len(l.queue)-1]
+	core := s.topo.cpus[r.cpu].core
+	if l.waiters[core]--; l.waiters[core] == 0 {
+		l.waiting--
+	}
+	return r
 }
 
 // touch makes t access l and then continue with next. A plain store goes
@@ -167,7 +179,7 @@ func (s *System) touch(t *Task, l *line, kind access, next resume) {
 		s.runAt(t, s.now+cost)
 		return
 	}
-	r := request{task: t, since: s.now, kind: kind, async: kind == store}
+	r := request{task: t, since: s.now, cpu: t.cpu, kind: kind, async: kind == store}
 	if r.async {
 		t.stores++
 	}
@@ -196,7 +208,7 @@ func (s *System) request(l *line, r request) {
 		return
 	}
 	if l.busy {
-		l.queue = append(l.queue, r)
+		s.enqueueRequest(l, r)
 		return
 	}
 	s.serve(l, r)
@@ -204,7 +216,7 @@ func (s *System) request(l *line, r request) {
 
 // serve moves l to r's core; done, it continues the task or ends its store.
 func (s *System) serve(l *line, r request) {
-	cpu := r.task.cpu
+	cpu := r.cpu
 	cost := s.localCost(l, cpu, r.kind)
 	if !s.cached(l, cpu, r.kind) {
 		parallel := r.kind == load && (l.shared || l.holder < 0)
@@ -225,7 +237,7 @@ func (s *System) serve(l *line, r request) {
 	s.stats[l.role].Stall += stall
 	s.own(l, cpu, r.kind)
 	if r.async {
-		s.push(event{at: done, cpu: cpu, task: r.task, line: l, kind: evStore})
+		s.push(done, cpu, event{task: r.task, line: l, kind: evStore})
 		return
 	}
 	r.task.addStall(stall)
@@ -267,11 +279,8 @@ func (s *System) takeRequest(l *line) request {
 	if len(l.queue) > 1 {
 		pick = s.pickRequest(l)
 	}
-	r := l.queue[pick]
-	l.served = s.topo.cpus[r.task.cpu].core == s.topo.cpus[l.holder].core
-	copy(l.queue[pick:], l.queue[pick+1:])
-	l.queue[len(l.queue)-1] = request{}
-	l.queue = l.queue[:len(l.queue)-1]
+	r := s.dequeueRequest(l, pick)
+	l.served = s.topo.cpus[r.cpu].core == s.topo.cpus[l.holder].core
 	return r
 }
 
@@ -279,7 +288,7 @@ func (s *System) pickRequest(l *line) int {
 	here := s.topo.cpus[l.holder]
 	local := -1
 	for i := range l.queue {
-		p := s.topo.cpus[l.queue[i].task.cpu]
+		p := s.topo.cpus[l.queue[i].cpu]
 		switch {
 		case p.core == here.core && !l.served:
 			return i

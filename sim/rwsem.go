@@ -183,7 +183,7 @@ func (s *System) spin(t *Task) {
 		s.stopSpinning(t)
 	case r.writer == nil && t.wait.spinEnd == 0:
 		t.wait.spinEnd = s.now + min(readerSpinBase+readerSpinEach*Time(r.readers), readerSpinMax)
-		s.push(event{at: t.wait.spinEnd, cpu: t.cpu, task: t, gen: t.wait.gen, kind: evSpin})
+		s.push(t.wait.spinEnd, t.cpu, event{task: t, gen: t.wait.gen, kind: evSpin})
 	}
 }
 
@@ -218,7 +218,7 @@ func spinExpired(s *System, t *Task) {
 // handed to may be among them.
 func (s *System) limitSpin(t *Task) {
 	if at := s.reschedAt(t); at < Never {
-		s.push(event{at: max(s.now, at), cpu: t.cpu, task: t, gen: t.wait.gen, kind: evResched})
+		s.push(max(s.now, at), t.cpu, event{task: t, gen: t.wait.gen, kind: evResched})
 	}
 }
 
@@ -385,7 +385,7 @@ func (s *System) wake(t *Task) {
 		if t.account {
 			t.hit.Woken = s.now
 		}
-		s.push(event{at: s.now + s.machine.Lock.WakeLatency, cpu: t.cpu, task: t, kind: evWake})
+		s.push(s.now+s.machine.Lock.WakeLatency, t.cpu, event{task: t, kind: evWake})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/bits"
 
 	"github.com/replay/replay/sim/mm"
 )
@@ -151,7 +152,7 @@ func (s *System) run(ctx context.Context, src Source, closed bool, until Time) e
 		if err := s.feed(); err != nil {
 			return err
 		}
-		if len(s.events) == 0 {
+		if s.events.empty() {
 			s.checkIdle()
 			return nil
 		}
@@ -187,7 +188,7 @@ func (s *System) feed() error {
 		for len(s.hungry) > 0 && s.hungry[0].until < s.due {
 			s.hungry = s.hungry[1:]
 		}
-		if len(s.events) > 0 && s.due > s.events[0].at && !(s.closed && len(s.hungry) > 0) {
+		if !s.events.empty() && s.due > s.events.first().at && !(s.closed && len(s.hungry) > 0) {
 			return nil
 		}
 		s.issue(s.pending)
@@ -257,12 +258,24 @@ const (
 	fnvPrime  = 1099511628211
 )
 
-// fold adds a decision to the digest.
+// fnvPowers are the powers of fnvPrime: a zero byte is a multiplication by it.
+var fnvPowers = func() (p [9]uint64) {
+	p[0] = 1
+	for i := range 8 {
+		p[i+1] = p[i] * fnvPrime
+	}
+	return p
+}()
+
+// fold adds a decision to the digest: the bytes of each value, lowest first. Most of
+// them are leading zeros, which are one multiplication together.
 func (s *System) fold(values ...uint64) {
 	for _, v := range values {
-		for range 8 {
+		zeros := bits.LeadingZeros64(v) / 8
+		for range 8 - zeros {
 			s.digest = (s.digest ^ v&0xff) * fnvPrime
 			v >>= 8
 		}
+		s.digest *= fnvPowers[zeros]
 	}
 }

@@ -67,10 +67,9 @@ type cpu struct {
 	queue   []*Task
 }
 
-// push queues an event.
-func (s *System) push(e event) {
-	s.seq++
-	e.seq = s.seq
+// push queues an event for a time and a CPU.
+func (s *System) push(at Time, cpu int32, e event) {
+	e.when = s.place(at, cpu)
 	s.events.push(e)
 }
 
@@ -78,9 +77,8 @@ func (s *System) push(e event) {
 // not go through the queue: see Run.
 func (s *System) runAt(t *Task, at Time) {
 	t.gen++
-	s.seq++
-	e := event{at: at, cpu: t.cpu, seq: s.seq, task: t, gen: t.gen, kind: evRun}
-	if s.direct == nil && s.mayPass(at) && (len(s.events) == 0 || e.before(&s.events[0])) {
+	e := event{when: s.place(at, t.cpu), task: t, gen: t.gen, kind: evRun}
+	if s.direct == nil && s.mayPass(at) && (s.events.empty() || e.before(s.events.first())) {
 		s.direct, s.directAt = t, at
 		return
 	}
@@ -98,8 +96,7 @@ func (s *System) mayPass(at Time) bool {
 func (s *System) settle() {
 	if t := s.direct; t != nil {
 		s.direct = nil
-		s.seq++
-		s.events.push(event{at: s.directAt, cpu: t.cpu, seq: s.seq, task: t, gen: t.gen, kind: evRun})
+		s.push(s.directAt, t.cpu, event{task: t, gen: t.gen, kind: evRun})
 	}
 }
 
@@ -251,7 +248,7 @@ func (s *System) arm(t *Task) {
 	if op.CPU >= 0 {
 		t.cpu = op.CPU
 	}
-	s.push(event{at: max(s.now, op.At, t.last+op.Gap), cpu: t.cpu, task: t, kind: evIssue})
+	s.push(max(s.now, op.At, t.last+op.Gap), t.cpu, event{task: t, kind: evIssue})
 }
 
 // start begins the first queued operation of a task that has its CPU.
