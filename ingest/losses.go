@@ -54,12 +54,12 @@ func (l *losses) span(r *assemble.Record) {
 // (record__read_lost_samples) and writes them without a time. The kernel counts a
 // lost record both there and in the next LOST record of its buffer
 // (__perf_output_begin), so that only what is beyond those is new: it happened
-// after the last record of some CPU.
+// after the last record of some CPU. The row of it stands behind the last of all.
 func (l *losses) rest(r *assemble.Record) bool {
 	if l.total <= l.seen {
 		return false
 	}
-	r.Kind, r.Time, r.Dur, r.Ret = traces.Lost, l.newest, l.newest-l.since(), l.total-l.seen
+	r.Kind, r.Time, r.Dur, r.Ret = traces.Lost, l.newest+1, l.newest+1-l.since(), l.total-l.seen
 	r.Has = traces.ColDur | traces.ColRet
 	return true
 }

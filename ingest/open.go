@@ -116,7 +116,12 @@ func openOne(ctx context.Context, path string, index int32, o *Options) (Stream,
 		}
 		info, err := f.Stat()
 		if err == nil && info.IsDir() {
-			err = fmt.Errorf("%s is a folder: give the files in it", path)
+			f.Close()
+			header := perfFolder(path)
+			if header == "" {
+				return nil, fmt.Errorf("%s is a folder: give the files in it", path)
+			}
+			return openOne(ctx, header, index, o)
 		}
 		if err != nil {
 			f.Close()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 
@@ -19,6 +20,7 @@ type perfStream struct {
 	in       *input
 	ctx      context.Context
 	r        *perfdata.Reader
+	parts    []perfPart // r's file, and those beside it
 	rec      perfdata.Record
 	asm      *assemble.Assembler
 	decoders []*decoder // by Event.Index, nil until the event was met
@@ -33,9 +35,10 @@ type perfStream struct {
 	losses        losses
 	records       int64
 
-	hits, guests int64
-	skipped      skipped
-	unused       map[string]int64 // samples of events that make no rows
+	guests   int64
+	filtered int64 // samples that a filter dropped on purpose
+	skipped  skipped
+	unused   map[string]int64 // samples of events that make no rows
 }
 
 func openPerfData(ctx context.Context, in *input) (Stream, error) {
@@ -50,8 +53,16 @@ func openPerfData(ctx context.Context, in *input) (Stream, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.parts = []perfPart{{r: s.r, newest: math.MinInt64}}
+	if s.r.Info().Parts {
+		if err := s.openParts(); err != nil {
+			s.closeParts()
+			return nil, err
+		}
+	}
 	if !s.pipe {
 		if err := s.start(); err != nil {
+			s.closeParts()
 			return nil, err
 		}
 	}
@@ -64,10 +75,7 @@ func isPipeHeader(prefix []byte) bool { return len(prefix) >= 16 && prefix[8] ==
 // start checks the events once they are all known.
 func (s *perfStream) start() error {
 	o := assemble.Options{}
-	probes := 0
-	var names []string
 	for _, ev := range s.r.Events() {
-		names = append(names, ev.Name)
 		if ev.Attr.Type == perfdata.TypeTracepoint && ev.Format == nil {
 			if err := s.r.Info().Incomplete; err != nil {
 				return err
@@ -75,18 +83,16 @@ func (s *perfStream) start() error {
 			return &perfdata.Error{File: s.in.path, What: "event " + ev.Name, Err: perfdata.ErrCorrupt,
 				Want: fmt.Sprintf("the file has no format for tracepoint %d; record with a perf that can read tracefs (mount -t tracefs nodev /sys/kernel/tracing)", ev.Attr.Config)}
 		}
-		switch d := newDecoder(ev); {
+		switch d := s.decoder(ev); {
 		case d.point == nil:
-		case d.point.Kind == traces.Hit || d.point.Kind == traces.Ret:
-			probes++
 		case d.point.Kind == traces.Fork:
 			o.Fork = true
 		case d.point.Kind == traces.Exec:
 			o.Exec = true
 		}
 	}
-	if probes == 0 {
-		return fmt.Errorf("%s: %w: it records %s; add one with perf probe -x PROGRAM FUNCTION and record it with perf record -e", s.in.path, ErrNoProbe, shorten(names))
+	if err := s.noProbe(); err != nil {
+		return err
 	}
 	symbols, err := symbols.New(symbols.Options{KernelID: s.r.Info().KernelID, Kallsyms: s.in.opts.Kallsyms, Inlines: s.in.opts.Inlines})
 	if err != nil {
@@ -148,13 +154,19 @@ func (s *perfStream) step() error {
 
 // read takes a record out of the file, to be put in order.
 func (s *perfStream) read() error {
-	err := s.r.Next(&s.rec)
+	part := s.part()
+	if part == nil {
+		return s.end()
+	}
+	err := part.r.Next(&s.rec)
 	switch {
 	case errors.Is(err, io.EOF):
-		return s.end()
+		part.ended = true
+		return nil
 	case err != nil && s.in.opts.SkipBad && errors.Is(err, perfdata.ErrTruncated):
 		s.skipped.add(err)
-		return s.end()
+		part.ended = true
+		return nil
 	case err != nil && s.in.opts.SkipBad && perfdata.Skippable(err):
 		s.skipped.add(err)
 		return nil
@@ -162,7 +174,8 @@ func (s *perfStream) read() error {
 		return err
 	}
 	if s.records++; s.records%progressEvery == 0 {
-		s.in.progress(s.r.Position())
+		s.in.progress(s.position())
+		s.advanceParts()
 		if s.ctx.Err() != nil {
 			return context.Cause(s.ctx)
 		}
@@ -178,7 +191,8 @@ func (s *perfStream) read() error {
 		}
 	}
 	s.newest = max(s.newest, int64(s.rec.Time))
-	s.queue.add(&s.rec, s.r.Body())
+	part.newest = max(part.newest, int64(s.rec.Time))
+	s.queue.add(&s.rec, part.r.Body())
 	if s.queue.full() {
 		s.queue.half()
 	}
@@ -193,7 +207,7 @@ func (s *perfStream) end() error {
 		}
 	}
 	s.queue.all()
-	s.in.progress(s.r.Position())
+	s.in.progress(s.position())
 	return nil
 }
 
@@ -225,7 +239,13 @@ func (s *perfStream) take(rec *perfdata.Record) {
 	case perfdata.Lost:
 		s.losses.seen += int64(rec.Count)
 		s.lost(rec)
+	case perfdata.CallchainDeferred:
+		s.unwound(rec)
 	case perfdata.LostSamples:
+		if rec.Filtered() {
+			s.filtered += int64(rec.Count)
+			return
+		}
 		if rec.Time == 0 {
 			s.losses.total += int64(rec.Count)
 			return
@@ -260,6 +280,7 @@ type decoder struct {
 	fields []fieldDecoder
 	path   *perfdata.Field // of sched_process_exec
 	ip     *perfdata.Field // of dynamic events
+	kernel bool            // it is a kprobe, its samples say
 }
 
 type fieldDecoder struct {
@@ -316,7 +337,8 @@ func (s *perfStream) sample(rec *perfdata.Record) {
 	}
 	if d.ip != nil && d.point.Kind != traces.Arrive {
 		if ip, ok := d.ip.Uint(rec.Raw); ok && assemble.KernelAddress(ip) {
-			s.unused[d.name]++ // a kprobe
+			s.unused[d.name]++
+			d.kernel = true
 			return
 		}
 	}
@@ -331,7 +353,6 @@ func (s *perfStream) sample(rec *perfdata.Record) {
 	case traces.Hit, traces.Ret:
 		r.Probe = d.name
 		r.Has |= traces.ColProbe
-		s.hits++
 	case traces.Exec:
 		if d.path != nil {
 			if path, ok := d.path.Text(rec.Raw); ok {
@@ -345,7 +366,19 @@ func (s *perfStream) sample(rec *perfdata.Record) {
 		if r.ChainUser < len(r.Chain) {
 			r.UserIP = r.Chain[r.ChainUser]
 		}
+		r.Cookie = rec.Cookie
 	}
+	if rec.UserIP != 0 {
+		r.UserIP = rec.UserIP
+	}
+	s.asm.Place(r)
+}
+
+// unwound tells the user's part of callchains before.
+func (s *perfStream) unwound(rec *perfdata.Record) {
+	r := s.record(rec, traces.NoKind)
+	r.Phase, r.Cookie = assemble.Unwound, rec.Cookie
+	r.Chain, _ = rec.Chain(r.Chain)
 	s.asm.Place(r)
 }
 
@@ -442,6 +475,7 @@ func (s *perfStream) Meta() traces.Meta {
 		c := s.asm.Counts()
 		m.Lost = c.Lost
 		m.Warnings = append(c.Warnings(), s.warnings()...)
+		m.Recorded, m.Unknown = s.recorded(), s.unknown()
 	}
 	return m
 }
@@ -451,7 +485,19 @@ func (s *perfStream) warnings() []string {
 	if s.r.Info().Unfinished {
 		w = append(w, "perf record did not finish this file: what it had in its buffers is missing")
 	}
+	if info := s.r.Info(); info.Text > 0 {
+		w = append(w, fmt.Sprintf("%d bytes of text that stand between the records were left out, the first: %q", info.Text, firstLine(info.TextBegin)))
+	}
 	w = append(w, s.skipped.warnings("records")...)
+	for _, u := range s.unknown() {
+		w = append(w, u.Why+": "+u.Remedy)
+	}
+	if s.filtered > 0 {
+		w = append(w, fmt.Sprintf("%d samples were dropped on purpose by a filter of the recording (perf record --filter): what it dropped did happen", s.filtered))
+	}
+	if slices.ContainsFunc(s.r.Events(), func(ev *perfdata.Event) bool { return ev.Attr.CopiesStacks() }) {
+		w = append(w, "stacks of user space were copied for unwinding (--call-graph dwarf), which is not done here, so that rows have the kernel's frames alone: record with --call-graph fp, or ingest the text of perf script")
+	}
 	if s.guests > 0 {
 		w = append(w, fmt.Sprintf("%d records of virtual machines' guests were left out", s.guests))
 	}
@@ -466,9 +512,15 @@ func (s *perfStream) warnings() []string {
 	return w
 }
 
+// firstLine is the first line of a text that is not blank.
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return line
+}
+
 // Close is part of Stream.
 func (s *perfStream) Close() error {
-	s.r.Close()
+	s.closeParts()
 	s.in.close()
 	return nil
 }

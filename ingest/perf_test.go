@@ -240,7 +240,7 @@ func TestFallbacksOfRecordings(t *testing.T) {
 // The trap address and the kernel's symbols agree on who took the lock: a live
 // recording, whose kernel is the running one.
 func TestSymbolsAndTrapAgree(t *testing.T) {
-	path := recordLive(t, "1", "1", "100")
+	path := recordLive(t, filepath.Join(t.TempDir(), "live.perf.data"), nil, "1", "1", "100")
 	events, _ := read(t, path, Options{})
 	byTrap, byName := 0, 0
 	for i := range events {
@@ -266,9 +266,9 @@ func TestSymbolsAndTrapAgree(t *testing.T) {
 	t.Logf("%d failed lookups", byTrap)
 }
 
-// recordLive records traces/corpus/churn.c with perf and returns the file. It
+// recordLive records traces/corpus/churn.c with perf into a file, which it returns. It
 // skips where that cannot be done.
-func recordLive(t *testing.T, args ...string) string {
+func recordLive(t *testing.T, file string, options []string, args ...string) string {
 	t.Helper()
 	needPerf(t)
 	if os.Getuid() != 0 {
@@ -292,11 +292,12 @@ func recordLive(t *testing.T, args ...string) string {
 		t.Skipf("perf probe does not work here: %v\n%s", err, out)
 	}
 	t.Cleanup(func() { exec.Command("perf", "probe", "-q", "-d", group+":*").Run() })
-	file := filepath.Join(dir, "live.perf.data")
-	record := append([]string{"record", "-q", "-m", "16M", "-o", file, "-e", group + ":probe_nop",
+	record := append([]string{"record", "-q", "-m", "16M", "-o", file}, options...)
+	record = append(record, "-e", group+":probe_nop",
 		"-e", "syscalls:sys_enter_mmap,syscalls:sys_exit_mmap,syscalls:sys_enter_munmap,syscalls:sys_exit_munmap",
 		"-e", "mmap_lock:mmap_lock_start_locking/call-graph=fp,max-stack=16/",
-		"-e", "mmap_lock:mmap_lock_acquire_returned,mmap_lock:mmap_lock_released", "--", bin}, args...)
+		"-e", "mmap_lock:mmap_lock_acquire_returned,mmap_lock:mmap_lock_released", "--", bin)
+	record = append(record, args...)
 	if out, err := exec.Command("perf", record...).CombinedOutput(); err != nil {
 		t.Skipf("perf record does not work here: %v\n%s", err, out)
 	}

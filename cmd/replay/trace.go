@@ -169,7 +169,7 @@ func isStored(path string) (bool, error) {
 		return false, fmt.Errorf("open trace: %w", err)
 	}
 	defer f.Close()
-	if isFolder(path) {
+	if isOtherFolder(path) {
 		return false, usage("%s is a folder: want a trace or a capture", path)
 	}
 	prefix := make([]byte, 4)
@@ -180,7 +180,7 @@ func isStored(path string) (bool, error) {
 // store writes what the inputs hold into a trace, aside and then in its place. It
 // counts the events, unless count is nil.
 func (e *env) store(ctx context.Context, inputs []string, o ingest.Options, name string, force bool, count *counter) (traces.Meta, error) {
-	if i := slices.IndexFunc(inputs, isFolder); i >= 0 {
+	if i := slices.IndexFunc(inputs, isOtherFolder); i >= 0 {
 		return traces.Meta{}, usage("%s is a folder: give the files in it", inputs[i])
 	}
 	stream, err := ingest.Open(ctx, inputs, o)
@@ -219,6 +219,9 @@ func create(name string, force bool) (*traces.Writer, error) {
 	}
 	return w, err
 }
+
+// isOtherFolder reports whether path is a folder and none of perf record.
+func isOtherFolder(path string) bool { return isFolder(path) && !ingest.IsPerfFolder(path) }
 
 func isFolder(path string) bool {
 	info, err := os.Stat(path)

@@ -3,6 +3,7 @@ package assemble
 import (
 	"hash/maphash"
 	"math"
+	"slices"
 
 	"github.com/replay/replay/traces"
 )
@@ -143,7 +144,7 @@ func (a *Assembler) flush() {
 	}
 	a.flushing = false
 	for _, r := range a.rows[a.head:] {
-		if r.pending {
+		if r.waits() {
 			a.giveUp(r)
 		}
 	}
@@ -185,6 +186,8 @@ func (a *Assembler) place(r *Record) {
 		a.recycle(r)
 	case r.Phase == Leave:
 		a.leave(r, t)
+	case r.Phase == Unwound:
+		a.unwound(r, t)
 	case noRow(r, t):
 		a.follow(r, t)
 		a.recycle(r)
@@ -223,6 +226,9 @@ func (a *Assembler) row(r *Record, t *thread) {
 	if r.Phase == Enter {
 		a.enter(r, t)
 	}
+	if r.Cookie != 0 {
+		a.await(r, t)
+	}
 }
 
 // giveUp ends the wait for what would complete r.
@@ -241,6 +247,12 @@ func (a *Assembler) giveUp(r *Record) {
 		case t.fork:
 			t.fork = nil
 		}
+		if r.awaits {
+			t.awaiting = slices.DeleteFunc(t.awaiting, func(o *Record) bool { return o == r })
+		}
+	}
+	if r.awaits {
+		a.notUnwound(r)
 	}
 	r.pending = false
 }
@@ -256,7 +268,7 @@ func (a *Assembler) recycle(r *Record) { a.free = append(a.free, r) }
 // Next fills ev with the next row and returns true, or returns false when none is
 // complete yet.
 func (a *Assembler) Next(ev *traces.Event) bool {
-	for a.flushing && (a.head == len(a.rows) || a.rows[a.head].pending) {
+	for a.flushing && (a.head == len(a.rows) || a.rows[a.head].waits()) {
 		a.flush()
 	}
 	if a.head == len(a.rows) {
@@ -265,7 +277,7 @@ func (a *Assembler) Next(ev *traces.Event) bool {
 		return false
 	}
 	r := a.rows[a.head]
-	if r.pending {
+	if r.waits() {
 		return false
 	}
 	a.rows[a.head] = nil

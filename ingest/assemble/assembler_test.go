@@ -357,3 +357,64 @@ func TestTaskRecordsAndTracepoints(t *testing.T) {
 		t.Errorf("rows %q\nwant %q", got, want)
 	}
 }
+
+// The user's part of a callchain comes when the thread goes back to user space, under
+// its cookie; what is not told for, or is for another stay in the kernel, is no frame.
+func TestDeferredCallchains(t *testing.T) {
+	a := New(Options{})
+	waiting := func(at int64, tid int32, cookie uint64) {
+		r := record(a, traces.Hit, at, 0, tid)
+		r.Chain, r.ChainUser, r.Cookie = append(r.Chain, 1<<63+uint64(at)), 1, cookie
+		a.Place(r)
+	}
+	told := func(at int64, tid int32, cookie uint64) {
+		r := phase(a, Unwound, traces.NoKind, at, 1, tid)
+		r.Chain, r.Cookie = append(r.Chain, 0x401000+cookie), cookie
+		a.Place(r)
+	}
+	waiting(10, 11, 1)
+	waiting(20, 11, 1)
+	waiting(30, 12, 2) // exits
+	told(40, 13, 1)    // another thread's
+	var ev traces.Event
+	if a.Next(&ev) {
+		t.Error("a row is given out before its callchain is whole")
+	}
+	told(50, 11, 1)
+	waiting(60, 11, 3) // lost
+	a.Place(record(a, traces.Exit, 70, 0, 12))
+	told(80, 11, 4)
+	waiting(90, 11, 5) // the end comes first
+	var got []string
+	for _, ev := range rows(a) {
+		if ev.Kind == traces.Hit {
+			got = append(got, fmt.Sprintf("%d %s", ev.Time, strings.Join(ev.Stack, " ")))
+		}
+	}
+	const kernel = "0x80000000000000%02x ([kernel.kallsyms])"
+	want := []string{
+		fmt.Sprintf("10 "+kernel+" 0x401001 ([unknown])", 10), fmt.Sprintf("20 "+kernel+" 0x401001 ([unknown])", 20),
+		fmt.Sprintf("30 "+kernel, 30), fmt.Sprintf("60 "+kernel, 60), fmt.Sprintf("90 "+kernel, 90),
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	if n := a.Counts().NotUnwound; n != 3 {
+		t.Errorf("%d callchains count as not told, want 3", n)
+	}
+}
+
+// A lock whose callchain the kernel put off is not known to be another's than the
+// lookup's: its IP is told when the trap is over.
+func TestDeferredLock(t *testing.T) {
+	a := New(Options{})
+	l := record(a, traces.LockStart, 10, 0, 11)
+	l.Chain, l.ChainUser, l.Cookie = append(l.Chain, 1<<63), 1, 7
+	a.Place(l)
+	u := phase(a, Unwound, traces.NoKind, 20, 0, 11)
+	u.Chain, u.Cookie = append(u.Chain, 0x401005), 7
+	a.Place(u)
+	if got := rows(a); len(got) != 1 || got[0].Got(traces.ColInUprobe) || len(got[0].Stack) != 2 {
+		t.Errorf("%+v", got)
+	}
+}

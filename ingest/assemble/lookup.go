@@ -32,7 +32,9 @@ func (a *Assembler) lockStart(r *Record, t *thread) {
 	}
 	a.notLookup(t)
 	if r.Write || r.UserIP == 0 {
-		if r.Write || len(r.Stack) > 0 {
+		// A callchain that is put off is unwound on the way back to user space, when
+		// the trap has moved the IP on: it does not tell whose lock it was.
+		if r.Write || len(r.Stack) > 0 && r.Cookie == 0 {
 			r.Has |= traces.ColInUprobe // the lookup takes it for read, from a trap
 		} else {
 			a.counts.Undecided++

@@ -6,10 +6,11 @@ import "github.com/replay/replay/traces"
 type Phase uint8
 
 const (
-	Whole  Phase = iota // a row of its own
-	Enter               // the entry of a syscall
-	Leave               // its exit: Ret is set
-	Naming              // no row: the thread is called Comm from now on
+	Whole   Phase = iota // a row of its own
+	Enter                // the entry of a syscall
+	Leave                // its exit: Ret is set
+	Naming               // no row: the thread is called Comm from now on
+	Unwound              // no row: Chain is what callchains of the thread wait for
 )
 
 // Record is one record of a source: a row as far as it is known, and what is
@@ -30,12 +31,16 @@ type Record struct {
 	ChainUser  int // index in Chain where the user's part begins
 	UserIP     uint64
 	UserIPPage bool // UserIP is relative to its module: only its page offset counts
+	// Cookie is what the kernel promised the user's part of Chain under, to be told by a
+	// record of the phase Unwound (PERF_RECORD_CALLCHAIN_DEFERRED); 0: it promised none.
+	Cookie uint64
 	// Task is set when the row comes from a task record (PERF_RECORD_FORK, EXIT,
 	// COMM), which counts only where the sched tracepoint is absent.
 	Task bool
 
 	input   uint64 // order of arrival
 	pending bool   // the row is not complete yet
+	awaits  bool   // the user's part of its callchain
 	dropped bool   // there is no row: another record makes it
 	again   bool   // a hit of the trap before it, of the same event
 }

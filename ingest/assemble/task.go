@@ -10,10 +10,11 @@ type thread struct {
 	ended bool
 	// exitTraced says that sched_process_exit made the row of its end.
 	exitTraced bool
-	call       *Record // a syscall that it is in
-	exec       *Record // an exec of which the end is not known
-	fork       *Record // a task record whose tracepoint may be the thread's next record
-	lookup     *Record // a lock_start of which it is not known what for
+	call       *Record   // a syscall that it is in
+	exec       *Record   // an exec of which the end is not known
+	fork       *Record   // a task record whose tracepoint may be the thread's next record
+	awaiting   []*Record // whose callchains wait for the user's part
+	lookup     *Record   // a lock_start of which it is not known what for
 	hits       repeats
 }
 
@@ -158,6 +159,7 @@ func (a *Assembler) exit(r *Record, t *thread) {
 		t.call = nil
 		a.counts.UnpairedEnters++
 	}
+	a.noMoreUnwound(t)
 	t.ended, t.exitTraced = true, !r.Task
 	if r.TID != t.pid {
 		return

@@ -15,6 +15,9 @@ const (
 	samplePeriod     = 1 << 8
 	sampleStreamID   = 1 << 9
 	sampleRaw        = 1 << 10
+	sampleBranches   = 1 << 11
+	sampleRegsUser   = 1 << 12
+	sampleStackUser  = 1 << 13
 	sampleIdentifier = 1 << 16
 )
 
@@ -29,8 +32,18 @@ const (
 
 // Bits of the flags of perf_event_attr.
 const (
+	flagMmap        = 1 << 8
+	flagComm        = 1 << 9
+	flagFreq        = 1 << 10
+	flagTask        = 1 << 13
 	flagSampleIDAll = 1 << 18
 	flagUseClockID  = 1 << 25
+)
+
+// Bits of perf_event_attr.branch_sample_type that add to a branch stack.
+const (
+	branchIndex    = 1 << 17
+	branchCounters = 1 << 19
 )
 
 // attrSizeMin is PERF_ATTR_SIZE_VER0, the size of the first published attribute;
@@ -48,9 +61,12 @@ const TypeTracepoint = 2
 type Attr struct {
 	Type       uint32
 	Config     uint64 // for a tracepoint: its id
+	Period     uint64 // or the frequency
 	SampleType uint64
 	ReadFormat uint64
 	Flags      uint64
+	Branches   uint64 // branch_sample_type
+	RegsUser   uint64 // the registers that are sampled
 	ClockID    int32
 }
 
@@ -60,12 +76,40 @@ func (a *Attr) UsesClockID() bool { return a.Flags&flagUseClockID != 0 }
 // Callchains reports whether the samples have callchains.
 func (a *Attr) Callchains() bool { return a.SampleType&sampleCallchain != 0 }
 
+// SampledByTime reports whether perf record -F chose a frequency: the kernel varies
+// the period to keep it.
+func (a *Attr) SampledByTime() bool { return a.Flags&flagFreq != 0 }
+
+// RecordsEach reports whether each occurrence of a tracepoint makes a sample. With a
+// period of more than one, the kernel counts occurrences up to it only where it need not
+// put the period into the sample (perf_swevent_event): perf record -c 100 records all.
+func (a *Attr) RecordsEach() bool {
+	return !a.SampledByTime() && (a.Period == 1 || a.Period > 0 && a.SampleType&samplePeriod != 0)
+}
+
+// RecordsMappings, RecordsNames and RecordsTasks report whether the kernel tells of
+// new mappings with code, of names of threads and exec, of forks and exits
+// (perf_event_mmap, perf_event_comm, perf_event_task).
+func (a *Attr) RecordsMappings() bool { return a.Flags&flagMmap != 0 }
+func (a *Attr) RecordsNames() bool    { return a.Flags&flagComm != 0 }
+func (a *Attr) RecordsTasks() bool    { return a.Flags&(flagTask|flagMmap|flagComm) != 0 }
+
+// CopiesStacks reports whether samples have a copy of the user's stack, to be unwound
+// afterwards (perf record --call-graph dwarf), and no callchain of it.
+func (a *Attr) CopiesStacks() bool { return a.SampleType&sampleStackUser != 0 }
+
 // parseAttr decodes an attribute of at least attrSizeMin bytes.
 func parseAttr(b []byte) Attr {
 	le := binary.LittleEndian
 	a := Attr{
-		Type: le.Uint32(b), Config: le.Uint64(b[8:]), SampleType: le.Uint64(b[24:]),
+		Type: le.Uint32(b), Config: le.Uint64(b[8:]), Period: le.Uint64(b[16:]), SampleType: le.Uint64(b[24:]),
 		ReadFormat: le.Uint64(b[32:]), Flags: le.Uint64(b[40:]),
+	}
+	if len(b) >= 80 {
+		a.Branches = le.Uint64(b[72:])
+	}
+	if len(b) >= 88 {
+		a.RegsUser = le.Uint64(b[80:])
 	}
 	if len(b) >= 96 {
 		a.ClockID = int32(le.Uint32(b[92:]))
@@ -81,6 +125,7 @@ type Event struct {
 	Format *Format // of a tracepoint, nil where the file has none
 	IDs    []uint64
 	layout layout
+	userIP int // of the registers in a sample, which one is the user's IP; -1: none
 }
 
 // layout is where a sample has its fields of fixed size; -1: not at all.

@@ -390,7 +390,6 @@ func badFiles(t testing.TB) []badFile {
 		{"mapping too short", newRecording(rec(Mmap2, 2, uint64(1))).file()},
 		{"ids in different places", with(func(r *recording) { r.attrs = append(r.attrs, second) })},
 		{"no event", with(func(r *recording) { r.attrs = nil })},
-		{"folder", with(func(r *recording) { r.features[featDirFormat] = pack(uint64(1)) })},
 		{"other compression", with(func(r *recording) {
 			r.features[featCompressed] = pack(uint32(1), uint32(9), uint32(0), uint32(0), uint32(0))
 		})},

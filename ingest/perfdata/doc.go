@@ -9,11 +9,14 @@
 //     the way.
 //  3. Records and features of unknown type are skipped and counted.
 //
+// What perf record --threads wrote beside a file is read by [Reader.Part]. Text that
+// stands between the records of a pipe is left out and counted.
+//
 // Files are read in one pass and in bounded memory. Whatever the bytes are, the
 // answer is a record or an [Error] with a position; never a panic. A file that is cut
 // short gives all its whole records first, and [Info].Incomplete says at once what
 // else it lacks. After one bad record, [Skippable] says, reading can go on.
 //
 // Not read, and refused with ErrUnsupported: files of big-endian and of 32-bit
-// machines, folders of perf record --threads, other compression than zstd.
+// machines, other compression than zstd.
 package perfdata

@@ -43,6 +43,13 @@ type Info struct {
 	Incomplete          error
 	FirstTime, LastTime uint64 // ns, of the samples; 0 where the file does not say
 	SkippedFeatures     int    // of no use here, or unknown
+	// Parts says that perf record --threads wrote most records into files beside this
+	// one, which Reader.Part reads.
+	Parts bool
+	// Text is what else was written into a pipe's file, in bytes, and TextBegin how it
+	// begins: messages of perf (2>&1), or what the recorded program printed.
+	Text      int64
+	TextBegin string
 }
 
 const (
@@ -191,7 +198,7 @@ func (r *Reader) addEvent(a Attr, ids []byte, offset int64) error {
 	if len(r.byID)+len(ids)/8 > idsMax {
 		return r.tooMany(offset, "ids", idsMax, "idsMax")
 	}
-	ev := &Event{Index: len(r.events), Attr: a, layout: layoutOf(a.SampleType)}
+	ev := &Event{Index: len(r.events), Attr: a, layout: layoutOf(a.SampleType), userIP: -1}
 	for ; len(ids) >= 8; ids = ids[8:] {
 		id := binary.LittleEndian.Uint64(ids)
 		ev.IDs = append(ev.IDs, id)
@@ -278,7 +285,7 @@ func (r *Reader) feature(bit int, b []byte, offset int64) error {
 			return r.fail(offset, "compression", ErrUnsupported, "records are compressed in way %d, and only zstd (%d) is known; record without -z", kind, compressionZstd)
 		}
 	case featDirFormat:
-		return r.fail(offset, "directory format", ErrUnsupported, "it is one file of a folder written by perf record --threads; record without --threads")
+		r.info.Parts = true
 	case featClockData:
 		c.u32() // version
 		r.info.ClockID, r.info.HasClockID = int32(c.u32()), true
@@ -313,6 +320,7 @@ func (r *Reader) eventDesc(c *cursor) {
 // record that is returned.
 func (r *Reader) joinFormats() {
 	for _, ev := range r.events {
+		ev.userIP = userIPAt(r.info.Arch, &ev.Attr)
 		if ev.Attr.Type == TypeTracepoint {
 			ev.Format = r.formats[ev.Attr.Config]
 		}

@@ -145,6 +145,9 @@ func (r *Reader) nextBody(rec *Record) ([]byte, error) {
 		}
 	}
 	r.inflated = false
+	if r.at == nil {
+		r.skipText()
+	}
 	offset := r.in.pos
 	head := r.in.peek(recordHeaderSize)
 	if len(head) < recordHeaderSize {
@@ -152,8 +155,11 @@ func (r *Reader) nextBody(rec *Record) ([]byte, error) {
 	}
 	rec.start(typeOf(head), miscOf(head), offset)
 	size := sizeOf(head)
-	if size < recordHeaderSize {
+	switch {
+	case size < recordHeaderSize:
 		return nil, r.badSize(rec, size)
+	case rec.Type > typeMax:
+		return nil, r.fail(offset, "record header", ErrCorrupt, "there is no record of type %d; the file is damaged, or something else wrote into it. Of a pipe, print nothing into it but the recording: perf record -o - PROGRAM > FILE also takes what PROGRAM prints", rec.Type)
 	}
 	b := r.in.peek(size)
 	if len(b) < size {

@@ -10,6 +10,9 @@ const (
 	contextKernel = ^uint64(128) + 1
 	contextUser   = ^uint64(512) + 1
 	contextMax    = ^uint64(4095) + 1
+	// contextUserDeferred says that the user's part comes later, in a record with the
+	// cookie that follows the marker.
+	contextUserDeferred = ^uint64(640) + 1
 )
 
 // Record is one record. Its slices are valid until the next call of Next.
@@ -30,6 +33,10 @@ type Record struct {
 	Period    uint64
 	Callchain []uint64 // with context markers
 	Raw       []byte
+	UserIP    uint64 // from the registers; 0: not sampled, or of no user
+	// Cookie names the user's part of the callchain that is missing here, and in
+	// CallchainDeferred the one that Callchain is; 0: none.
+	Cookie uint64
 
 	Mapping Mapping // Mmap, Mmap2
 	Name    string  // Comm
@@ -47,7 +54,7 @@ func (rec *Record) start(typ Type, misc uint16, offset int64) {
 	}
 	rec.Type, rec.Misc, rec.Offset = typ, misc, offset
 	rec.HasID, rec.Event, rec.Time, rec.CPU, rec.PID, rec.TID = false, nil, 0, -1, -1, -1
-	rec.IP, rec.Addr, rec.Period, rec.Callchain, rec.Raw = 0, 0, 0, nil, nil
+	rec.IP, rec.Addr, rec.Period, rec.Callchain, rec.Raw, rec.UserIP, rec.Cookie = 0, 0, 0, nil, nil, 0, 0
 }
 
 // Mapping is what Mmap and Mmap2 tell.
@@ -74,6 +81,10 @@ func (r *Record) Guest() bool {
 	return mode == miscGuestKernel || mode == miscGuestUser
 }
 
+// Filtered reports whether LostSamples counts what a filter of the recording dropped
+// on purpose (PERF_RECORD_MISC_LOST_SAMPLES_BPF).
+func (r *Record) Filtered() bool { return r.Type == LostSamples && r.Misc&miscLostByFilter != 0 }
+
 // Chain appends the callchain without its markers to buf, and returns it with the
 // index at which the user's part begins.
 func (r *Record) Chain(buf []uint64) (chain []uint64, user int) {
@@ -82,6 +93,8 @@ func (r *Record) Chain(buf []uint64) (chain []uint64, user int) {
 		switch {
 		case ip == contextUser:
 			user = len(buf)
+		case ip == contextUserDeferred:
+			return buf, len(buf) // a cookie follows
 		case ip >= contextMax:
 		default:
 			buf = append(buf, ip)
@@ -129,6 +142,8 @@ func (r *Reader) decode(rec *Record, body []byte) error {
 		rec.LostID, rec.Count = c.u64(), c.u64()
 	case LostSamples:
 		rec.Count = c.u64()
+	case CallchainDeferred:
+		r.takeDeferred(rec, &c)
 	}
 	if c.short {
 		return r.damaged(rec, "its fields need more than its %d bytes; the file is damaged", len(body))

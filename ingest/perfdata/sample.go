@@ -86,6 +86,9 @@ func (r *Reader) decodeSample(rec *Record, body []byte) error {
 	if t&sampleRaw != 0 {
 		rec.Raw = c.take(uint64(c.u32()))
 	}
+	if ev.userIP >= 0 {
+		rec.UserIP = c.takeUserIP(ev)
+	}
 	if c.short {
 		return r.damaged(rec, "the fields of %s need more than its %d bytes; the file is damaged", ev.Name, len(body))
 	}
@@ -122,6 +125,17 @@ func (r *Reader) takeChain(rec *Record, c *cursor) {
 		r.chain = append(r.chain, binary.LittleEndian.Uint64(b))
 	}
 	rec.Callchain = r.chain
+	// The marker and the cookie are the last two (sample__merge_deferred_callchain).
+	if n := len(r.chain); n >= 2 && r.chain[n-2] == contextUserDeferred {
+		rec.Cookie = r.chain[n-1]
+	}
+}
+
+// takeDeferred decodes PERF_RECORD_CALLCHAIN_DEFERRED.
+func (r *Reader) takeDeferred(rec *Record, c *cursor) {
+	cookie := c.u64()
+	r.takeChain(rec, c)
+	rec.Cookie = cookie
 }
 
 func skipRead(c *cursor, format uint64) {

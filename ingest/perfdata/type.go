@@ -17,6 +17,8 @@ const (
 	LostSamples   Type = 13
 	FinishedRound Type = 68
 
+	CallchainDeferred Type = 22
+
 	userTypes     Type = 64 // from here they are perf's own, not the kernel's
 	headerAttr    Type = 64
 	tracingData   Type = 66
@@ -28,6 +30,10 @@ const (
 	compressed2   Type = 83
 )
 
+// typeMax is more than any record's type: the kernel's are below userTypes, and perf's
+// own come to 83 so far.
+const typeMax = 1 << 12
+
 // Bits of a record's misc field.
 const (
 	miscCPUModeMask = 7
@@ -36,12 +42,14 @@ const (
 	miscMmapData    = 1 << 13
 	miscCommExec    = 1 << 13
 	miscMmapBuildID = 1 << 14
+
+	miscLostByFilter = 1 << 15
 )
 
 // decoded reports whether Next returns records of the type.
 func (t Type) decoded() bool {
 	switch t {
-	case Sample, Mmap, Mmap2, Comm, Fork, Exit, Lost, LostSamples, FinishedRound:
+	case Sample, Mmap, Mmap2, Comm, Fork, Exit, Lost, LostSamples, FinishedRound, CallchainDeferred:
 		return true
 	}
 	return false
@@ -52,7 +60,7 @@ var typeNames = map[Type]string{
 	LostSamples: "LOST_SAMPLES", FinishedRound: "FINISHED_ROUND", headerAttr: "HEADER_ATTR", tracingData: "HEADER_TRACING_DATA",
 	compressed: "COMPRESSED", compressed2: "COMPRESSED2", 5: "THROTTLE", 6: "UNTHROTTLE", 8: "READ", 11: "AUX", 12: "ITRACE_START",
 	14: "SWITCH", 15: "SWITCH_CPU_WIDE", 16: "NAMESPACES", 17: "KSYMBOL", 18: "BPF_EVENT", 19: "CGROUP", 20: "TEXT_POKE",
-	21: "AUX_OUTPUT_HW_ID", 22: "CALLCHAIN_DEFERRED", 65: "HEADER_EVENT_TYPE", buildIDRecord: "HEADER_BUILD_ID", 69: "ID_INDEX",
+	21: "AUX_OUTPUT_HW_ID", CallchainDeferred: "CALLCHAIN_DEFERRED", 65: "HEADER_EVENT_TYPE", buildIDRecord: "HEADER_BUILD_ID", 69: "ID_INDEX",
 	70: "AUXTRACE_INFO", auxTrace: "AUXTRACE", 72: "AUXTRACE_ERROR", 73: "THREAD_MAP", 74: "CPU_MAP", 75: "STAT_CONFIG", 76: "STAT",
 	77: "STAT_ROUND", eventUpdate: "EVENT_UPDATE", 79: "TIME_CONV", headerFeature: "HEADER_FEATURE", 82: "FINISHED_INIT",
 }

@@ -1,0 +1,46 @@
+package perfdata
+
+import "bytes"
+
+// textShown is how much is kept of the text in a pipe.
+const textShown = 80
+
+// skipText moves past text that stands in a pipe where a record should: perf record -o -
+// says on standard error what it did (2>&1), and the recorded program has the same
+// standard output.
+func (r *Reader) skipText() {
+	for skipped := false; ; skipped = true {
+		if head := r.in.peek(recordHeaderSize); len(head) < 2 && !skipped || len(head) >= 2 && head[1] == 0 {
+			return
+		}
+		n := textBefore(r.in.peek(recordSizeMax))
+		if n == 0 {
+			return
+		}
+		text := r.in.peek(n)
+		if room := textShown - len(r.info.TextBegin); room > 0 {
+			r.info.TextBegin += string(bytes.ToValidUTF8(text[:min(n, room)], []byte("?")))
+		}
+		r.info.Text += int64(n)
+		r.in.take(n)
+	}
+}
+
+// textBefore is the length of the text that b begins with. A record ends it, whose type
+// is small: its second byte to its fourth are zero, and no text is. b ends where the
+// file does, or is recordSizeMax long.
+func textBefore(b []byte) int {
+	n := len(b)
+	if zero := bytes.IndexByte(b, 0); zero >= 0 {
+		if !bytes.HasPrefix([]byte{0, 0, 0}, b[zero:min(zero+3, n)]) {
+			return 0
+		}
+		n = zero - 1
+	} else if n == recordSizeMax {
+		n-- // may be a record's first byte
+	}
+	if bytes.ContainsFunc(b[:n], func(c rune) bool { return c < ' ' && c != '\n' && c != '\t' && c != '\r' && c != '\x1b' }) {
+		return 0
+	}
+	return n
+}
