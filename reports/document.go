@@ -24,12 +24,13 @@ type Document struct {
 	Placement string  `json:"placement"`
 	Seed      uint64  `json:"seed"`
 
-	Runs     []Run    `json:"runs"`
-	Blame    []Blame  `json:"blame"`
-	Probes   []Probe  `json:"probes"`
-	Mms      []Mm     `json:"mms"`
-	Lines    []Line   `json:"lines"`
-	Warnings []string `json:"warnings"`
+	Recorded *Recorded `json:"recorded"` // null without lock events
+	Runs     []Run     `json:"runs"`
+	Blame    []Blame   `json:"blame"`
+	Probes   []Probe   `json:"probes"`
+	Mms      []Mm      `json:"mms"`
+	Lines    []Line    `json:"lines"`
+	Warnings []string  `json:"warnings"`
 }
 
 // Trace is what was replayed.
@@ -195,6 +196,7 @@ func NewDocument(res *replay.Result) *Document {
 		Clone:     res.Options.Clone,
 		Placement: res.Options.Placement.String(),
 		Seed:      res.Options.Seed,
+		Recorded:  newRecorded(res.Recorded),
 		Runs:      []Run{}, Blame: []Blame{}, Probes: []Probe{}, Mms: []Mm{}, Lines: []Line{},
 		Warnings: append([]string{}, res.Warnings...),
 	}
