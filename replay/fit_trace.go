@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/replay/replay/traces"
 )
@@ -33,6 +34,17 @@ func RequireLocks(ctx context.Context, trace Trace) error {
 		}
 	}
 	return nil
+}
+
+// unknownError says what a trace cannot tell.
+type unknownError []traces.Unknown
+
+func (u unknownError) Error() string {
+	var all []string
+	for _, one := range u {
+		all = append(all, one.String())
+	}
+	return strings.Join(all, "\n")
 }
 
 // SectionFit is what a fit measured of one kind of write section.
@@ -103,6 +115,10 @@ func (m *measurer) read(ctx context.Context, trace Trace, profile *Profile) erro
 	}
 	if !s.lockRows {
 		return ErrNoLocks
+	}
+	v := Validation{Unknown: s.unknown}
+	if !v.Scores() {
+		return fmt.Errorf("nothing can be fitted to it: %w", unknownError(s.unknown))
 	}
 	stream, err := trace.Stream(replayColumns)
 	if err != nil {

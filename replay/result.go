@@ -7,11 +7,13 @@ import "github.com/replay/replay/sim"
 // bytes in every report.
 type Result struct {
 	Trace    TraceSummary
-	Recorded *Recording // nil for a trace without lock events
 	Machine  MachineSummary
 	Options  Options
 	Runs     []Run // in the order asked for
 	Warnings []string
+	// Unknown is what the trace cannot tell (traces.Coverage). Figures of runs that rest
+	// on it are there all the same: what a run makes of the rows alone.
+	Unknown []Unknown
 }
 
 // TraceSummary says what was replayed.

@@ -17,7 +17,10 @@ type survey struct {
 	cpus         int
 	lost         int64
 	losses       losses
-	lockRows     bool // the trace has mmap_lock events
+	lockRows     bool  // the trace has mmap_lock events
+	failed       int64 // lookups that they show
+	coverage     traces.Coverage
+	unknown      []traces.Unknown // what the trace cannot tell
 	threads      map[int32]*threadSurvey
 	gaps         recorderGaps
 	rhythms      map[int32]*gapTable // gaps between the hits of each thread
@@ -25,7 +28,6 @@ type survey struct {
 	durations    [traces.Madvise + 1]gap
 	calls, deep  int64           // syscalls, and those with a callchain
 	lastStart    map[int32]int64 // ns, of the latest lock_start of each CPU
-	locks        *lockBook
 }
 
 // span is a stretch of the recording, in ns.
@@ -50,12 +52,12 @@ type threadSurvey struct {
 
 // takeSurvey reads the whole trace once.
 func takeSurvey(ctx context.Context, trace Trace) (*survey, error) {
-	stream, err := trace.Stream(traces.ColCPU | traces.ColTID | traces.ColPID | traces.ColDur | traces.ColWrite | traces.ColInUprobe | traces.ColStack | traces.ColRet | lockBookColumns)
+	stream, err := trace.Stream(traces.ColCPU | traces.ColTID | traces.ColPID | traces.ColDur | traces.ColWrite | traces.ColInUprobe | traces.ColStack | traces.ColRet | traces.CoverageColumns)
 	if err != nil {
 		return nil, err
 	}
 	defer closeStream(stream)
-	s := &survey{locks: newLockBook(), threads: map[int32]*threadSurvey{}, lastStart: map[int32]int64{}, rhythms: map[int32]*gapTable{}, start: -1}
+	s := &survey{threads: map[int32]*threadSurvey{}, lastStart: map[int32]int64{}, rhythms: map[int32]*gapTable{}, start: -1}
 	var ev traces.Event
 	for {
 		err := stream.Next(&ev)
@@ -66,12 +68,12 @@ func takeSurvey(ctx context.Context, trace Trace) (*survey, error) {
 			return nil, err
 		}
 		s.add(&ev)
-		s.locks.add(&ev)
 		if s.events%65536 == 0 && ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
 	}
 	s.start = max(s.start, 0)
+	s.unknown = s.coverage.Unknown(trace.Meta())
 	s.lost = max(s.losses.events, trace.Meta().Lost)
 	if s.lost > s.losses.events {
 		s.losses.anywhere(s.start, s.end)
@@ -96,6 +98,7 @@ func closeStream(s traces.Stream) {
 
 func (s *survey) add(ev *traces.Event) {
 	s.events++
+	s.coverage.Add(ev)
 	if ev.Kind != traces.Map {
 		if s.start < 0 {
 			s.start = ev.Time
@@ -125,6 +128,9 @@ func (s *survey) add(ev *traces.Event) {
 		s.hits++
 	case ev.Kind.IsLock():
 		s.lockRows = true
+		if ev.InUprobe {
+			s.failed++
+		}
 	case ev.Kind.IsSyscall() && floors[ev.Kind] > 0 && ev.Got(traces.ColDur):
 		s.durations[ev.Kind].add(ev.Dur)
 	}
@@ -155,8 +161,6 @@ func (t *threadSurvey) pair(l *losses, ev *traces.Event) {
 		t.entered = 0
 	}
 	switch {
-	case refused(ev):
-		return
 	case ev.Kind.IsSyscall() && !ev.Got(traces.ColRet):
 		t.entered = ev.Time
 	case ev.Kind.IsSyscall() && !ev.Got(traces.ColDur):
@@ -227,6 +231,13 @@ func (s *survey) recordingGuess() int64 {
 		sum /= 2
 	}
 	return max(sum/n, 0)
+}
+
+// showsLookups reports whether lock events tell which lookups fell back, but for some.
+// Where syscalls tell more, hits are placed as in a trace without lock events: one that
+// seems to have been on time would hide what it waited for.
+func (s *survey) showsLookups() bool {
+	return s.lockRows && (s.coverage.Undecided() <= s.failed || s.calls == 0)
 }
 
 func (s *survey) thread(tid int32) *threadSurvey {

@@ -29,7 +29,22 @@ type Validation struct {
 	// of the lookups that failed.
 	ArrivalError Dist
 	Misses       []Miss // the worst first
+	// Unknown is what the trace cannot tell, and Undecided of how many of all Lookups it
+	// is unknown whether the kernel took the lock.
+	Unknown            []Unknown
+	Undecided, Lookups int64
 }
+
+// Predicts reports whether the trace has what a prediction rests on.
+func (v *Validation) Predicts() bool { return len(Unanswered(v.Unknown)) == 0 }
+
+// Observes reports whether it tells what the kernel did with each hit.
+func (v *Validation) Observes() bool {
+	return len(Unknowns(v.Unknown, UnknownOutcomes, UnknownHits)) == 0
+}
+
+// Scores reports whether both can be compared.
+func (v *Validation) Scores() bool { return v.Predicts() && v.Observes() }
 
 // Miss is a hit whose outcome was predicted wrongly.
 type Miss struct {
@@ -74,7 +89,7 @@ func Validate(ctx context.Context, trace Trace, profile *Profile, using Using, m
 	}
 	p.src.lockDelay = lockDelay(s, in)
 	p.rec.occupancy = newOccupancy(recorded, s, p.rec.using)
-	v := &validator{start: s.start, keep: misses, v: Validation{Using: using, Events: s.events, Lost: s.lost}, observed: newSketch(), predicted: newSketch(), arrival: newSketch(), recorder: &recorded.Recorder, src: p.src}
+	v := &validator{start: s.start, keep: misses, v: Validation{Using: using, Events: s.events, Lost: s.lost, Unknown: s.unknown, Undecided: s.coverage.Undecided(), Lookups: s.coverage.Lookups()}, observed: newSketch(), predicted: newSketch(), arrival: newSketch(), recorder: &recorded.Recorder, src: p.src}
 	p.gather.each = v.hit
 	if _, err := p.play(ctx); err != nil {
 		return nil, err

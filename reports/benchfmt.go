@@ -13,7 +13,8 @@ import (
 )
 
 // Benchfmt writes the runs in Go's benchmark format, so that benchstat compares
-// them. A replay has no noise: every unit is declared exact.
+// them. A replay has no noise: every unit is declared exact. Figures that rest on what
+// the trace cannot tell are left out, and runs without any other.
 func Benchfmt(w io.Writer, res *replay.Result) error {
 	out := benchfmt.NewWriter(w)
 	for _, u := range benchUnits {
@@ -25,6 +26,9 @@ func Benchfmt(w io.Writer, res *replay.Result) error {
 		}
 	}
 	for i := range res.Runs {
+		if !answered(res) {
+			break
+		}
 		if err := out.Write(benchResult(res, &res.Runs[i])); err != nil {
 			return err
 		}
@@ -35,15 +39,16 @@ func Benchfmt(w io.Writer, res *replay.Result) error {
 // benchUnits are the figures of a run.
 var benchUnits = []struct {
 	name, better string
+	lossy        bool // it counts lost events in
 	value        func(*replay.Run) float64
 }{
-	{"fallbacks", "lower", func(r *replay.Run) float64 { return float64(r.Fallbacks()) }},
-	{"fallbacks-low", "lower", func(r *replay.Run) float64 { return float64(r.Low) }},
-	{"fallbacks-high", "lower", func(r *replay.Run) float64 { return float64(r.High) }},
-	{"resolve-ns/hit", "lower", func(r *replay.Run) float64 { return perHit(r.Resolve.Total, r) }},
-	{"lock-wait-ns/hit", "lower", func(r *replay.Run) float64 { return perHit(r.Parts.LockWait, r) }},
-	{"writer-wait-ns", "lower", func(r *replay.Run) float64 { return float64(r.WriterWait.Total.Nanos()) }},
-	{"line-transfers/hit", "lower", func(r *replay.Run) float64 { return float64(r.LineTransfers) / float64(max(r.Hits, 1)) }},
+	{"fallbacks", "lower", false, func(r *replay.Run) float64 { return float64(r.Fallbacks()) }},
+	{"fallbacks-low", "lower", true, func(r *replay.Run) float64 { return float64(r.Low) }},
+	{"fallbacks-high", "lower", true, func(r *replay.Run) float64 { return float64(r.High) }},
+	{"resolve-ns/hit", "lower", false, func(r *replay.Run) float64 { return perHit(r.Resolve.Total, r) }},
+	{"lock-wait-ns/hit", "lower", false, func(r *replay.Run) float64 { return perHit(r.Parts.LockWait, r) }},
+	{"writer-wait-ns", "lower", false, func(r *replay.Run) float64 { return float64(r.WriterWait.Total.Nanos()) }},
+	{"line-transfers/hit", "lower", false, func(r *replay.Run) float64 { return float64(r.LineTransfers) / float64(max(r.Hits, 1)) }},
 }
 
 func perHit(t sim.Time, r *replay.Run) float64 {
@@ -61,6 +66,9 @@ func benchResult(res *replay.Result, r *replay.Run) *benchfmt.Result {
 		Iters: int(r.Hits),
 	}
 	for _, u := range benchUnits {
+		if u.lossy && !res.Knows(replay.UnknownLosses) {
+			continue
+		}
 		b.Values = append(b.Values, benchfmt.Value{Value: u.value(r), Unit: u.name})
 	}
 	return b

@@ -16,10 +16,14 @@ var blameTypes = []*profile.ValueType{
 }
 
 // BlameProfile shows whose address-space changes cost the hits of run r: the
-// stacks are the writers', the values what their sections cost.
+// stacks are the writers', the values what their sections cost. It is empty where the
+// trace cannot tell.
 func BlameProfile(res *replay.Result, r *replay.Run) *profile.Profile {
 	b := newProfile(res, r, blameTypes, "lock_wait")
 	var hold, wait, wasted nanos
+	if !answered(res) {
+		return b.p
+	}
 	for i := range r.Blame {
 		row := &r.Blame[i]
 		values := []int64{row.Sections, hold.next(row.Hold), row.Fallbacks, wait.next(row.Wait), wasted.next(row.Wasted)}

@@ -5,6 +5,8 @@ import (
 	"io"
 	"math/big"
 	"slices"
+
+	"github.com/replay/replay/replay"
 )
 
 // CheckSchema names the shape of a Verdict in JSON.
@@ -16,7 +18,7 @@ type Level string
 // Levels of a Finding.
 const (
 	Fail Level = "fail" // the gate is shut
-	Open Level = "open" // lost events could turn it
+	Open Level = "open" // lost events could turn it, or nobody knows
 	Note Level = "note" // worth a look
 )
 
@@ -31,6 +33,7 @@ const (
 	ResultChanged Cause = "result"  // the same question, another answer
 	LimitBroken   Cause = "limit"   // as recorded, but never within its limit
 	Missing       Cause = "missing" // nothing to compare with
+	NotRecorded   Cause = "unknown" // what it rests on was not recorded
 )
 
 // Finding is one thing that differs from the baseline.
@@ -50,7 +53,7 @@ type Finding struct {
 type Verdict struct {
 	Schema   string    `json:"schema"`
 	Passed   bool      `json:"passed"`
-	Open     bool      `json:"open"`     // neither passed nor failed: too much was lost
+	Open     bool      `json:"open"`     // neither passed nor failed: too much was lost, or is unknown
 	Compared int       `json:"compared"` // figures held against a limit
 	Findings []Finding `json:"findings"`
 }
@@ -60,7 +63,8 @@ type Verdict struct {
 // limit, and on anything that is missing: an entry of the baseline without a
 // report, a report without an entry, a resolver, a figure under a limit. A figure
 // that lost events could carry across its limit is left open, unless tolerate says
-// of the trace's lost events, of so many in all, that they do not count.
+// of the trace's lost events, of so many in all, that they do not count; and so is
+// one that rests on what the trace cannot tell.
 func Check(b *Baseline, docs []*Document, limits []Limit, tolerate func(lost, events int64) bool) (*Verdict, error) {
 	own, err := b.ParseLimits()
 	if err != nil {
@@ -84,7 +88,7 @@ func Check(b *Baseline, docs []*Document, limits []Limit, tolerate func(lost, ev
 			return nil, fmt.Errorf("trace %s: two reports match one entry of the baseline", e.Trace.Name)
 		default:
 			used[i] = true
-			c.entry(&b.Entries[i], e)
+			c.entry(&b.Entries[i], e, d.unknown())
 		}
 	}
 	for i, u := range used {
@@ -120,6 +124,8 @@ type checker struct {
 	limits   []Limit
 	tolerate func(lost, events int64) bool
 	v        *Verdict
+
+	unanswered bool // the report's trace does not tell who took the lock
 }
 
 func (c *checker) add(f Finding) { c.v.Findings = append(c.v.Findings, f) }
@@ -128,8 +134,9 @@ func (c *checker) missing(trace, resolver, message string) {
 	c.add(Finding{Level: Fail, Cause: Missing, Trace: trace, Resolver: resolver, Message: message})
 }
 
-// entry compares a report with its entry.
-func (c *checker) entry(base, now *Entry) {
+// entry compares a report, of a trace that cannot tell what is unknown, with its entry.
+func (c *checker) entry(base, now *Entry, unknown []replay.Unknown) {
+	c.unanswered = len(replay.Unanswered(unknown)) > 0
 	trace, cause := now.Trace.Name, ResultChanged
 	if why := base.Model.explain(&now.Model); why != "" {
 		cause = ModelChanged
@@ -138,6 +145,9 @@ func (c *checker) entry(base, now *Entry) {
 	if why := base.Trace.explain(&now.Trace); why != "" {
 		cause = TraceChanged
 		c.add(Finding{Level: Note, Cause: cause, Trace: trace, Message: "the trace changed: " + why})
+	}
+	for _, u := range unknown {
+		c.add(Finding{Level: Note, Cause: NotRecorded, Trace: trace, Message: u.String()})
 	}
 	for i := range base.Runs {
 		if r := now.run(base.Runs[i].Resolver); r != nil {
@@ -187,9 +197,13 @@ func (c *checker) figure(f Finding, m *metric, l *Limit, base, now *EntryRun) {
 	f.Level, f.Base, f.New = Fail, &was, &is
 	held := l.holds(was, is)
 	switch {
+	case !is.Known && c.unanswered:
+		f.Level, f.Cause, f.Message = Open, NotRecorded, m.name+" is unknown in the report"
 	case !is.Known:
 		f.Cause, f.Message = Missing, m.name+" is unknown in the report"
-	case l.relative() && (!there || !was.Known):
+	case l.relative() && there && !was.Known:
+		f.Level, f.Cause, f.Message = Open, NotRecorded, m.name+" is unknown in the baseline; record it with --update"
+	case l.relative() && !there:
 		f.Cause, f.Message = Missing, m.name+" is not in the baseline; record it with --update"
 	case c.turns(f.Cause, m, l, base, now, held):
 		f.Level, f.Message = Open, moved(m, was, is)+", which lost events could turn against the limit "+l.String()
@@ -290,12 +304,20 @@ func (v *Verdict) Text(w io.Writer, o TextOptions) error {
 	case v.Passed:
 		t.para(good, "", fmt.Sprintf("PASSED: %s within their limits", plural(int64(v.Compared), "figure")))
 	case v.Open:
-		t.para(caution, "", "UNDECIDED: too many events were lost; --max-loss accepts so many")
+		t.para(caution, "", "UNDECIDED: "+v.openBecause())
 	default:
 		t.para(bad, "", "FAILED")
 	}
 	_, err := w.Write(t.b.Bytes())
 	return err
+}
+
+// openBecause says why there is no verdict.
+func (v *Verdict) openBecause() string {
+	if slices.ContainsFunc(v.Findings, func(f Finding) bool { return f.Level == Open && f.Cause == NotRecorded }) {
+		return "figures under a limit are unknown"
+	}
+	return "too many events were lost; --max-loss accepts so many"
 }
 
 // context reports whether f says that another question was asked.
@@ -315,7 +337,7 @@ func (t *textReport) finding(f *Finding) {
 		where += " " + f.Resolver
 	}
 	cause := ""
-	if f.Metric != "" && f.Cause != Missing && f.Cause != LimitBroken {
+	if f.Metric != "" && f.Cause != Missing && f.Cause != NotRecorded && f.Cause != LimitBroken {
 		cause = " [" + string(f.Cause) + " changed]"
 	}
 	t.para(e, "", fmt.Sprintf("%s: %s: %s%s", f.Level, printable(where), f.Message, cause))

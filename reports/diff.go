@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 
+	"github.com/replay/replay/replay"
 	"github.com/replay/replay/sim"
 )
 
@@ -18,8 +19,11 @@ type Difference struct {
 	Trace  string `json:"trace"` // how the traces differ; empty: the same
 	Model  string `json:"model"` // how the models differ; empty: the same
 
+	BaseUnknown []replay.Unknown `json:"base_unknown"` // what its trace cannot tell
+	NewUnknown  []replay.Unknown `json:"new_unknown"`
+
 	Changes []Change      `json:"changes"` // every figure of every resolver in both
-	Blame   []BlameChange `json:"blame"`   // by change of waiting, largest first
+	Blame   []BlameChange `json:"blame"`   // by change of waiting, largest first; null where one is unknown
 	OnlyIn  []string      `json:"only_in"` // resolvers that one of the two lacks
 }
 
@@ -29,7 +33,7 @@ type Change struct {
 	Metric   string `json:"metric"`
 	Base     Figure `json:"base"`
 	New      Figure `json:"new"`
-	Verdict  string `json:"verdict"` // same, better, worse, changed; undecided where lost events could turn it
+	Verdict  string `json:"verdict"` // same, better, worse, changed, unknown; undecided where lost events could turn it
 }
 
 // BlameChange is what one writer cost in both reports. Threads are matched by
@@ -49,7 +53,11 @@ func Diff(base, now *Document) *Difference {
 	a, b := NewEntry(base), NewEntry(now)
 	d := &Difference{
 		Schema: DiffSchema, Trace: a.Trace.explain(&b.Trace), Model: a.Model.explain(&b.Model),
-		Changes: []Change{}, Blame: blameChanges(base.Blame, now.Blame), OnlyIn: []string{},
+		Changes: []Change{}, OnlyIn: []string{},
+		BaseUnknown: append([]replay.Unknown{}, base.unknown()...), NewUnknown: append([]replay.Unknown{}, now.unknown()...),
+	}
+	if base.Blame != nil && now.Blame != nil {
+		d.Blame = blameChanges(*base.Blame, *now.Blame)
 	}
 	for i := range a.Runs {
 		if r := b.run(a.Runs[i].Resolver); r != nil {
@@ -72,7 +80,7 @@ func runChanges(base, now *EntryRun, sameTrace bool) []Change {
 		m := &metrics[i]
 		c := Change{Resolver: now.Resolver, Metric: m.name, Base: base.Metrics[m.name], New: now.Metrics[m.name]}
 		c.Verdict = verdict(m, c.Base, c.New)
-		if !sameTrace && !m.decided(base, now, c.Verdict) {
+		if !sameTrace && c.Verdict != "unknown" && !m.decided(base, now, c.Verdict) {
 			c.Verdict = "undecided"
 		}
 		changes = append(changes, c)
@@ -82,9 +90,11 @@ func runChanges(base, now *EntryRun, sameTrace bool) []Change {
 
 func verdict(m *metric, was, is Figure) string {
 	switch {
+	case !was.Known || !is.Known:
+		return "unknown"
 	case was == is:
 		return "same"
-	case !was.Known || !is.Known || m.better == either:
+	case m.better == either:
 		return "changed"
 	case improved(m, was, is):
 		return "better"
@@ -143,6 +153,12 @@ func (d *Difference) Text(w io.Writer, o TextOptions) error {
 	t := newTextReport(o)
 	t.sameness("trace", d.Trace)
 	t.sameness("model", d.Model)
+	for _, u := range d.BaseUnknown {
+		t.para(caution, "", "base: "+u.String())
+	}
+	for _, u := range d.NewUnknown {
+		t.para(caution, "", "new: "+u.String())
+	}
 	for _, r := range d.OnlyIn {
 		t.para(caution, "", "resolver "+r+" is in one of the two only")
 	}
@@ -169,16 +185,26 @@ func (t *textReport) changes(all []Change) {
 			n++
 		}
 		var rows [][]string
+		unknown := int64(0)
 		for _, c := range all[:n] {
-			if c.Verdict != "same" {
+			switch {
+			case !c.Base.Known && !c.New.Known:
+				unknown++
+			case c.Verdict != "same":
 				rows = append(rows, []string{c.Metric, c.Base.String(), c.New.String(), byHowMuch(c.Base, c.New), c.Verdict})
 			}
 		}
 		t.title(resolver)
-		if len(rows) == 0 {
-			t.para(good, "  ", fmt.Sprintf("all %d figures are the same", n))
-		} else {
+		switch {
+		case len(rows) > 0:
 			t.table(cols, rows)
+		case unknown == 0:
+			t.para(good, "  ", fmt.Sprintf("all %d figures are the same", n))
+		case int64(n) > unknown:
+			t.para(good, "  ", plural(int64(n)-unknown, "figure")+" are the same")
+		}
+		if unknown > 0 {
+			t.para(caution, "  ", plural(unknown, "figure")+" are unknown in both")
 		}
 		all = all[n:]
 	}

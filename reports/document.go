@@ -13,7 +13,7 @@ import (
 const Schema = "replay.report/1"
 
 // Document is report.json. Pointers are null where the figure is unknown, such
-// as the mean of nothing.
+// as the mean of nothing; those of the tag null:"unknown" only where Unknown says why.
 type Document struct {
 	Schema    string  `json:"schema"`
 	Trace     Trace   `json:"trace"`
@@ -24,28 +24,30 @@ type Document struct {
 	Placement string  `json:"placement"`
 	Seed      uint64  `json:"seed"`
 
-	Recorded *Recorded `json:"recorded"` // null without lock events
-	Runs     []Run     `json:"runs"`
-	Blame    []Blame   `json:"blame"`
-	Probes   []Probe   `json:"probes"`
-	Mms      []Mm      `json:"mms"`
-	Lines    []Line    `json:"lines"`
-	Warnings []string  `json:"warnings"`
+	Runs     []Run    `json:"runs"`
+	Blame    *[]Blame `json:"blame" null:"unknown"`
+	Probes   []Probe  `json:"probes"`
+	Mms      *[]Mm    `json:"mms" null:"unknown"`
+	Lines    *[]Line  `json:"lines" null:"unknown"`
+	Warnings []string `json:"warnings"`
+
+	// Unknown is what the trace cannot tell; a report of before it was asked has none.
+	Unknown *[]replay.Unknown `json:"unknown"`
 }
 
 // Trace is what was replayed.
 type Trace struct {
-	Path       string   `json:"path"`
-	SHA256     *string  `json:"sha256"`
-	Events     int64    `json:"events"`
-	Hits       int64    `json:"hits"`
-	Writers    int64    `json:"writers"`
-	Mms        int64    `json:"mms"`
-	Threads    int64    `json:"threads"`
-	DurationNs int64    `json:"duration_ns"`
-	Lost       int64    `json:"lost"`
-	Arrivals   Arrivals `json:"arrivals"`
-	Sections   Sections `json:"sections"`
+	Path       string    `json:"path"`
+	SHA256     *string   `json:"sha256"`
+	Events     int64     `json:"events"`
+	Hits       *int64    `json:"hits" null:"unknown"`
+	Writers    *int64    `json:"writers" null:"unknown"`
+	Mms        *int64    `json:"mms" null:"unknown"`
+	Threads    int64     `json:"threads"`
+	DurationNs int64     `json:"duration_ns"`
+	Lost       *int64    `json:"lost" null:"unknown"`
+	Arrivals   Arrivals  `json:"arrivals"`
+	Sections   *Sections `json:"sections" null:"unknown"`
 
 	Losses           *[]Loss `json:"losses"`            // the largest, in order of time
 	UndecidedNs      *int64  `json:"undecided_ns"`      // of duration_ns, near a loss
@@ -80,22 +82,23 @@ type Machine struct {
 	SMT     int    `json:"smt"`
 }
 
-// Run is the ledger of one resolver.
+// Run is the ledger of one resolver. All that rests on what the trace cannot tell is
+// null.
 type Run struct {
-	Resolver  string  `json:"resolver"`
-	Digest    string  `json:"digest"` // 16 hex digits
-	Hits      int64   `json:"hits"`
-	Lookups   *int64  `json:"lookups"` // that the hits made; a report of before it was counted has none
-	Lockless  int64   `json:"lockless"`
-	Fallbacks int64   `json:"fallbacks"`
-	Reasons   Reasons `json:"reasons"`
+	Resolver  string   `json:"resolver"`
+	Digest    string   `json:"digest"` // 16 hex digits
+	Hits      *int64   `json:"hits" null:"unknown"`
+	Lookups   *int64   `json:"lookups"` // that the hits made; a report of before it was counted has none
+	Lockless  *int64   `json:"lockless" null:"unknown"`
+	Fallbacks *int64   `json:"fallbacks" null:"unknown"`
+	Reasons   *Reasons `json:"reasons" null:"unknown"`
 
-	ResolveNs     Dist     `json:"resolve_ns"`
-	LockWaitNs    Dist     `json:"lock_wait_ns"`
-	WriterWaitNs  Dist     `json:"writer_wait_ns"`
-	WastedNs      Nanos    `json:"wasted_ns"`
-	LineTransfers int64    `json:"line_transfers"`
-	MakespanNs    Nanos    `json:"makespan_ns"`
+	ResolveNs     *Dist    `json:"resolve_ns" null:"unknown"`
+	LockWaitNs    *Dist    `json:"lock_wait_ns" null:"unknown"`
+	WriterWaitNs  *Dist    `json:"writer_wait_ns" null:"unknown"`
+	WastedNs      *Nanos   `json:"wasted_ns" null:"unknown"`
+	LineTransfers *int64   `json:"line_transfers" null:"unknown"`
+	MakespanNs    *Nanos   `json:"makespan_ns" null:"unknown"`
 	HitsPerS      *float64 `json:"hits_per_s"`
 
 	PartsNs   *Parts `json:"parts_ns"`
@@ -152,15 +155,15 @@ type Blame struct {
 
 // Probe is the ledger of one probe in one run.
 type Probe struct {
-	Resolver  string  `json:"resolver"`
-	Probe     string  `json:"probe"`
-	Hits      int64   `json:"hits"`
-	Lockless  int64   `json:"lockless"`
-	Fallbacks int64   `json:"fallbacks"`
-	Reasons   Reasons `json:"reasons"`
-	ResolveNs Nanos   `json:"resolve_ns"`
-	WaitNs    Nanos   `json:"wait_ns"`
-	WastedNs  Nanos   `json:"wasted_ns"`
+	Resolver  string   `json:"resolver"`
+	Probe     string   `json:"probe"`
+	Hits      *int64   `json:"hits" null:"unknown"`
+	Lockless  *int64   `json:"lockless" null:"unknown"`
+	Fallbacks *int64   `json:"fallbacks" null:"unknown"`
+	Reasons   *Reasons `json:"reasons" null:"unknown"`
+	ResolveNs *Nanos   `json:"resolve_ns" null:"unknown"`
+	WaitNs    *Nanos   `json:"wait_ns" null:"unknown"`
+	WastedNs  *Nanos   `json:"wasted_ns" null:"unknown"`
 }
 
 // Mm is the ledger of one address space in one run.
@@ -196,22 +199,74 @@ func NewDocument(res *replay.Result) *Document {
 		Clone:     res.Options.Clone,
 		Placement: res.Options.Placement.String(),
 		Seed:      res.Options.Seed,
-		Recorded:  newRecorded(res.Recorded),
-		Runs:      []Run{}, Blame: []Blame{}, Probes: []Probe{}, Mms: []Mm{}, Lines: []Line{},
+		Runs:      []Run{}, Probes: []Probe{},
 		Warnings: append([]string{}, res.Warnings...),
+	}
+	unknown := append([]replay.Unknown{}, res.Unknown...)
+	d.Unknown = &unknown
+	if len(replay.Unanswered(res.Unknown)) == 0 {
+		d.Blame, d.Mms, d.Lines = &[]Blame{}, &[]Mm{}, &[]Line{}
 	}
 	for i := range res.Runs {
 		d.add(&res.Runs[i])
 	}
+	d.forget(unknown)
 	return d
+}
+
+// unknown is d.Unknown, nothing where nobody asked.
+func (d *Document) unknown() []replay.Unknown {
+	if d.Unknown == nil {
+		return nil
+	}
+	return *d.Unknown
+}
+
+// forget takes out what rests on what the trace cannot tell.
+func (d *Document) forget(unknown []replay.Unknown) {
+	is := func(what string) bool { return len(replay.Unknowns(unknown, what)) > 0 }
+	t := &d.Trace
+	if is(replay.UnknownHits) {
+		t.Hits = nil
+	}
+	if is(replay.UnknownWriters) {
+		t.Writers, t.Sections = nil, nil
+	}
+	if is(replay.UnknownProcesses) {
+		t.Mms = nil
+	}
+	if is(replay.UnknownLosses) {
+		t.Lost, t.Losses, t.UndecidedNs, t.UndecidedWriters = nil, nil, nil, nil
+	}
+	for i := range d.Runs {
+		r := &d.Runs[i]
+		if d.Blame == nil {
+			*r = Run{Resolver: r.Resolver, Digest: r.Digest, Hits: r.Hits, Lookups: r.Lookups}
+		}
+		if is(replay.UnknownHits) {
+			r.Hits, r.Lookups = nil, nil
+		}
+		if is(replay.UnknownLosses) {
+			r.Undecided, r.FallbacksLow, r.FallbacksHigh = nil, nil, nil
+		}
+	}
+	for i := range d.Probes {
+		p := &d.Probes[i]
+		if d.Blame == nil {
+			*p = Probe{Resolver: p.Resolver, Probe: p.Probe, Hits: p.Hits}
+		}
+		if is(replay.UnknownHits) {
+			p.Hits = nil
+		}
+	}
 }
 
 func newTrace(t *replay.TraceSummary) Trace {
 	doc := Trace{
-		Path: t.Path, Events: t.Events, Hits: t.Hits, Writers: t.Writers, Mms: t.Mms, Threads: t.Threads,
-		DurationNs: t.DurationNs, Lost: t.Lost,
+		Path: t.Path, Events: t.Events, Hits: &t.Hits, Writers: &t.Writers, Mms: &t.Mms, Threads: t.Threads,
+		DurationNs: t.DurationNs, Lost: &t.Lost,
 		Arrivals: Arrivals{Observed: t.Arrivals.Observed, Inferred: t.Arrivals.Modelled},
-		Sections: Sections(t.Sections),
+		Sections: &Sections{t.Sections.Observed, t.Sections.Modelled},
 	}
 	losses := []Loss{}
 	for _, l := range t.Losses {
@@ -231,26 +286,29 @@ func newTrace(t *replay.TraceSummary) Trace {
 // add appends the run and its tables.
 func (d *Document) add(r *replay.Run) {
 	d.Runs = append(d.Runs, newRun(r))
-	for i := range r.Blame {
-		d.Blame = append(d.Blame, newBlame(r.Resolver, &r.Blame[i]))
-	}
 	for i := range r.Probes {
 		d.Probes = append(d.Probes, newProbe(r.Resolver, &r.Probes[i]))
 	}
+	if d.Blame == nil {
+		return
+	}
+	for i := range r.Blame {
+		*d.Blame = append(*d.Blame, newBlame(r.Resolver, &r.Blame[i]))
+	}
 	for i := range r.Mms {
-		d.Mms = append(d.Mms, newMm(r.Resolver, &r.Mms[i]))
+		*d.Mms = append(*d.Mms, newMm(r.Resolver, &r.Mms[i]))
 	}
 	for _, l := range r.Lines {
-		d.Lines = append(d.Lines, Line{r.Resolver, l.Line, l.Accesses, l.Transfers, Nanos(l.Stall)})
+		*d.Lines = append(*d.Lines, Line{r.Resolver, l.Line, l.Accesses, l.Transfers, Nanos(l.Stall)})
 	}
 }
 
 func newRun(r *replay.Run) Run {
 	return Run{
 		Resolver: r.Resolver, Digest: fmt.Sprintf("%016x", r.Digest),
-		Hits: r.Hits, Lookups: &r.Lookups, Lockless: r.Lockless(), Fallbacks: r.Fallbacks(), Reasons: newReasons(&r.Outcomes),
+		Hits: &r.Hits, Lookups: &r.Lookups, Lockless: new(r.Lockless()), Fallbacks: new(r.Fallbacks()), Reasons: newReasons(&r.Outcomes),
 		ResolveNs: newDist(r.Resolve), LockWaitNs: newDist(r.LockWait), WriterWaitNs: newDist(r.WriterWait),
-		WastedNs: Nanos(r.Parts.Wasted), LineTransfers: r.LineTransfers, MakespanNs: Nanos(r.Makespan),
+		WastedNs: new(Nanos(r.Parts.Wasted)), LineTransfers: &r.LineTransfers, MakespanNs: new(Nanos(r.Makespan)),
 		HitsPerS: perSecond(r.Hits, r.Makespan),
 		PartsNs: &Parts{
 			Lookup: Nanos(r.Parts.Lookup), Stall: Nanos(r.Parts.Stall), LockWait: Nanos(r.Parts.LockWait),
@@ -260,15 +318,15 @@ func newRun(r *replay.Run) Run {
 	}
 }
 
-func newReasons(o *[sim.NumOutcomes]int64) Reasons {
-	return Reasons{
+func newReasons(o *[sim.NumOutcomes]int64) *Reasons {
+	return &Reasons{
 		WriterActive: o[sim.WriterActive], SeqChanged: o[sim.SeqChanged], NoVMA: o[sim.NoVMA],
 		NoFile: o[sim.NoFile], NoUprobe: o[sim.NoUprobe], Unconfigured: o[sim.Unconfigured],
 	}
 }
 
-func newDist(d replay.Dist) Dist {
-	doc := Dist{Total: Nanos(d.Total)}
+func newDist(d replay.Dist) *Dist {
+	doc := &Dist{Total: Nanos(d.Total)}
 	if d.Count == 0 {
 		return doc
 	}
@@ -289,9 +347,9 @@ func newBlame(resolver string, b *replay.Blame) Blame {
 func newProbe(resolver string, p *replay.ProbeRow) Probe {
 	return Probe{
 		Resolver: resolver, Probe: p.Probe,
-		Hits: p.Hits, Lockless: p.Outcomes[sim.Lockless], Fallbacks: p.Hits - p.Outcomes[sim.Lockless],
-		Reasons: newReasons(&p.Outcomes), ResolveNs: Nanos(p.Parts.Resolve()),
-		WaitNs: Nanos(p.Parts.LockWait), WastedNs: Nanos(p.Parts.Wasted),
+		Hits: &p.Hits, Lockless: &p.Outcomes[sim.Lockless], Fallbacks: new(p.Hits - p.Outcomes[sim.Lockless]),
+		Reasons: newReasons(&p.Outcomes), ResolveNs: new(Nanos(p.Parts.Resolve())),
+		WaitNs: new(Nanos(p.Parts.LockWait)), WastedNs: new(Nanos(p.Parts.Wasted)),
 	}
 }
 
@@ -299,7 +357,7 @@ func newMm(resolver string, m *replay.MmRow) Mm {
 	return Mm{
 		Resolver: resolver, PID: m.PID, Comm: m.Comm,
 		Hits: m.Hits, Lockless: m.Outcomes[sim.Lockless], Fallbacks: m.Hits - m.Outcomes[sim.Lockless],
-		Reasons: newReasons(&m.Outcomes), Writers: m.Writers, WaitNs: Nanos(m.Wait),
+		Reasons: *newReasons(&m.Outcomes), Writers: m.Writers, WaitNs: Nanos(m.Wait),
 	}
 }
 

@@ -20,7 +20,7 @@ type EntryTrace struct {
 	Name   string  `json:"name"` // the file's, without its folder
 	SHA256 *string `json:"sha256"`
 	Events int64   `json:"events"`
-	Hits   int64   `json:"hits"`
+	Hits   *int64  `json:"hits"`
 }
 
 // Model is all that decides a run, other than the trace and this program.
@@ -62,8 +62,8 @@ func NewEntry(d *Document) *Entry {
 		for _, m := range metrics {
 			run.Metrics[m.name] = m.get(r)
 		}
-		if r.FallbacksLow != nil && r.FallbacksHigh != nil && r.Undecided != nil && (d.Trace.Lost > 0 || *r.Undecided > 0) {
-			run.Bounds = &Bounds{d.Trace.Lost, *r.Undecided, *r.FallbacksLow, *r.FallbacksHigh}
+		if r.FallbacksLow != nil && r.FallbacksHigh != nil && r.Undecided != nil && d.Trace.Lost != nil && (*d.Trace.Lost > 0 || *r.Undecided > 0) {
+			run.Bounds = &Bounds{*d.Trace.Lost, *r.Undecided, *r.FallbacksLow, *r.FallbacksHigh}
 		}
 		e.Runs = append(e.Runs, run)
 	}
@@ -84,7 +84,7 @@ func (t *EntryTrace) same(u *EntryTrace) bool {
 	if t.SHA256 != nil && u.SHA256 != nil {
 		return *t.SHA256 == *u.SHA256
 	}
-	return t.Events == u.Events && t.Hits == u.Hits
+	return t.Events == u.Events && countFigure(t.Hits) == countFigure(u.Hits)
 }
 
 // explain says how trace u differs from t, or "".
@@ -92,8 +92,11 @@ func (t *EntryTrace) explain(u *EntryTrace) string {
 	if t.same(u) {
 		return ""
 	}
-	return fmt.Sprintf("sha256 %s became %s, %s became %s, %s became %s", short(t.SHA256), short(u.SHA256),
-		plural(t.Events, "event"), count(u.Events), plural(t.Hits, "hit"), count(u.Hits))
+	hits := "hits unknown"
+	if t.Hits != nil && u.Hits != nil {
+		hits = plural(*t.Hits, "hit") + " became " + count(*u.Hits)
+	}
+	return fmt.Sprintf("sha256 %s became %s, %s became %s, %s", short(t.SHA256), short(u.SHA256), plural(t.Events, "event"), count(u.Events), hits)
 }
 
 func short(sha *string) string {

@@ -20,8 +20,12 @@ var hitTypes = []*profile.ValueType{
 
 // HitProfile shows where the hits of run r spend their time. A sample's stack is
 // the traced user stack with the kernel's frames on top; below it, at the root,
-// stand resolver and probe. Each hit counts once, where it was resolved.
+// stand resolver and probe. Each hit counts once, where it was resolved. Where the trace
+// cannot tell what became of them, they are only counted.
 func HitProfile(res *replay.Result, r *replay.Run) *profile.Profile {
+	if !answered(res) {
+		return hitCounts(res, r)
+	}
 	b := newProfile(res, r, hitTypes, "resolve")
 	var columns hitColumns
 	frames := framesOf(r.Resolver)
@@ -32,6 +36,18 @@ func HitProfile(res *replay.Result, r *replay.Run) *profile.Profile {
 		for _, p := range split(s, frames) {
 			b.add(append(p.stack[:len(p.stack):len(p.stack)], user...), columns.values(&p), tags)
 		}
+	}
+	return b.p
+}
+
+// hitCounts is the profile of hits of which nothing else is known.
+func hitCounts(res *replay.Result, r *replay.Run) *profile.Profile {
+	b := newProfile(res, r, hitTypes[:1], hitTypes[0].Type)
+	for i := range r.Samples {
+		s := &r.Samples[i]
+		tags := hitLabels(s)
+		delete(tags.text, "outcome")
+		b.add(hitRoot(r.Resolver, s), []int64{s.Hits}, tags)
 	}
 	return b.p
 }

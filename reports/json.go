@@ -74,7 +74,10 @@ func decode(data []byte, name, schema string, v any) error {
 	if err := json.Unmarshal(data, &raw); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	if path := missing(raw, reflect.TypeOf(v).Elem(), ""); path != "" {
+	top, _ := raw.(map[string]any)
+	unknown, _ := top["unknown"].([]any)
+	r := reader{allKnown: len(unknown) == 0}
+	if path := r.missing(raw, reflect.TypeOf(v).Elem(), ""); path != "" {
 		return fmt.Errorf("%s: %s is missing or null; write the file anew with this version of replay", name, strings.TrimPrefix(path, "."))
 	}
 	return nil
@@ -97,19 +100,24 @@ func position(name string, data []byte, err error) string {
 	return fmt.Sprintf("%s:%d", name, 1+bytes.Count(data[:offset], []byte("\n")))
 }
 
+// reader looks for what a document lacks.
+type reader struct {
+	allKnown bool // nothing is unknown, so that fields of the tag null:"unknown" are there
+}
+
 // missing is the path of the first field of t that raw lacks, or "". Pointers
 // may be null or absent; so may slices below the top, where null is unknown.
-func missing(raw any, t reflect.Type, path string) string {
+func (r reader) missing(raw any, t reflect.Type, path string) string {
 	switch t.Kind() {
 	case reflect.Pointer:
 		if raw == nil {
 			return ""
 		}
-		return missing(raw, t.Elem(), path)
+		return r.missing(raw, t.Elem(), path)
 	case reflect.Slice:
-		return missingElement(raw, t, path)
+		return r.missingElement(raw, t, path)
 	case reflect.Struct:
-		return missingField(raw, t, path)
+		return r.missingField(raw, t, path)
 	}
 	if raw == nil {
 		return path
@@ -117,7 +125,7 @@ func missing(raw any, t reflect.Type, path string) string {
 	return ""
 }
 
-func missingElement(raw any, t reflect.Type, path string) string {
+func (r reader) missingElement(raw any, t reflect.Type, path string) string {
 	elements, ok := raw.([]any)
 	if !ok {
 		if t.Elem().Kind() == reflect.String {
@@ -126,14 +134,14 @@ func missingElement(raw any, t reflect.Type, path string) string {
 		return path
 	}
 	for i, e := range elements {
-		if p := missing(e, t.Elem(), fmt.Sprintf("%s[%d]", path, i)); p != "" {
+		if p := r.missing(e, t.Elem(), fmt.Sprintf("%s[%d]", path, i)); p != "" {
 			return p
 		}
 	}
 	return ""
 }
 
-func missingField(raw any, t reflect.Type, path string) string {
+func (r reader) missingField(raw any, t reflect.Type, path string) string {
 	object, ok := raw.(map[string]any)
 	if !ok {
 		return path
@@ -141,7 +149,10 @@ func missingField(raw any, t reflect.Type, path string) string {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if p := missing(object[key], f.Type, path+"."+key); p != "" {
+		if r.allKnown && f.Tag.Get("null") == "unknown" && object[key] == nil {
+			return path + "." + key
+		}
+		if p := r.missing(object[key], f.Type, path+"."+key); p != "" {
 			return p
 		}
 	}
@@ -157,9 +168,12 @@ func (d *Document) check() error {
 			return fmt.Errorf("runs[%d].resolver is %q: want a name that no other run has", i, r.Resolver)
 		}
 		seen[r.Resolver] = true
-		if sum := r.Reasons.sum(); r.Lockless+r.Fallbacks != r.Hits || sum != r.Fallbacks {
+		if r.Hits == nil || r.Lockless == nil || r.Fallbacks == nil || r.Reasons == nil {
+			continue
+		}
+		if sum := r.Reasons.sum(); *r.Lockless+*r.Fallbacks != *r.Hits || sum != *r.Fallbacks {
 			return fmt.Errorf("runs[%d]: %d hits, but %d lockless, %d fallbacks and %d reasons: the ledger does not add up",
-				i, r.Hits, r.Lockless, r.Fallbacks, sum)
+				i, *r.Hits, *r.Lockless, *r.Fallbacks, sum)
 		}
 	}
 	return nil

@@ -62,14 +62,25 @@ func (f *Figure) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-func countFigure(n int64) Figure {
+// countFigure is a count's, unknown for nil.
+func countFigure(count *int64) Figure {
+	if count == nil {
+		return Figure{}
+	}
+	n := *count
 	if n > math.MaxInt64/1000 || n < math.MinInt64/1000 {
 		return Figure{}
 	}
 	return Figure{n * 1000, true}
 }
 
-func timeFigure(n Nanos) Figure { return Figure{int64(n), true} }
+// timeFigure is a time's, unknown for nil.
+func timeFigure(n *Nanos) Figure {
+	if n == nil {
+		return Figure{}
+	}
+	return Figure{int64(*n), true}
+}
 
 // within is the least and the greatest that a metric may be once lost events are
 // counted in, false where nothing bounds it.
@@ -80,7 +91,7 @@ func (m *metric) within(r *EntryRun) ([2]Figure, bool) {
 	}
 	hits := r.Metrics["hits"].Milli / 1000
 	both := func(low, high int64) ([2]Figure, bool) {
-		return [2]Figure{countFigure(low), countFigure(high)}, true
+		return [2]Figure{countFigure(&low), countFigure(&high)}, true
 	}
 	switch m.name {
 	case "hits":
@@ -90,10 +101,7 @@ func (m *metric) within(r *EntryRun) ([2]Figure, bool) {
 	case "lockless":
 		return both(hits+b.Lost-b.FallbacksHigh, hits+b.Lost-b.FallbacksLow)
 	case "fallback_ppm":
-		all := &Run{Hits: hits + b.Lost, Fallbacks: b.FallbacksLow}
-		low := fallbackPPM(all)
-		all.Fallbacks = b.FallbacksHigh
-		return [2]Figure{low, fallbackPPM(all)}, true
+		return [2]Figure{perMillion(b.FallbacksLow, hits+b.Lost), perMillion(b.FallbacksHigh, hits+b.Lost)}, true
 	}
 	return [2]Figure{}, false
 }
@@ -108,16 +116,16 @@ func buildMetrics() []metric {
 		{"lockless", higher, "", func(r *Run) Figure { return countFigure(r.Lockless) }},
 		{"fallbacks", lower, "", func(r *Run) Figure { return countFigure(r.Fallbacks) }},
 		{"fallback_ppm", lower, "ppm", fallbackPPM},
-		{"reasons.writer_active", lower, "", func(r *Run) Figure { return countFigure(r.Reasons.WriterActive) }},
-		{"reasons.seq_changed", lower, "", func(r *Run) Figure { return countFigure(r.Reasons.SeqChanged) }},
-		{"reasons.no_vma", lower, "", func(r *Run) Figure { return countFigure(r.Reasons.NoVMA) }},
-		{"reasons.no_file", lower, "", func(r *Run) Figure { return countFigure(r.Reasons.NoFile) }},
-		{"reasons.no_uprobe", lower, "", func(r *Run) Figure { return countFigure(r.Reasons.NoUprobe) }},
-		{"reasons.unconfigured", lower, "", func(r *Run) Figure { return countFigure(r.Reasons.Unconfigured) }},
+		reasonMetric("writer_active", func(r *Reasons) *int64 { return &r.WriterActive }),
+		reasonMetric("seq_changed", func(r *Reasons) *int64 { return &r.SeqChanged }),
+		reasonMetric("no_vma", func(r *Reasons) *int64 { return &r.NoVMA }),
+		reasonMetric("no_file", func(r *Reasons) *int64 { return &r.NoFile }),
+		reasonMetric("no_uprobe", func(r *Reasons) *int64 { return &r.NoUprobe }),
+		reasonMetric("unconfigured", func(r *Reasons) *int64 { return &r.Unconfigured }),
 	}
-	all = append(all, distMetrics("resolve_ns", func(r *Run) *Dist { return &r.ResolveNs })...)
-	all = append(all, distMetrics("lock_wait_ns", func(r *Run) *Dist { return &r.LockWaitNs })...)
-	all = append(all, distMetrics("writer_wait_ns", func(r *Run) *Dist { return &r.WriterWaitNs })...)
+	all = append(all, distMetrics("resolve_ns", func(r *Run) *Dist { return r.ResolveNs })...)
+	all = append(all, distMetrics("lock_wait_ns", func(r *Run) *Dist { return r.LockWaitNs })...)
+	all = append(all, distMetrics("writer_wait_ns", func(r *Run) *Dist { return r.WriterWaitNs })...)
 	return append(all,
 		metric{"wasted_ns", lower, "ns", func(r *Run) Figure { return timeFigure(r.WastedNs) }},
 		metric{"line_transfers", lower, "", func(r *Run) Figure { return countFigure(r.LineTransfers) }},
@@ -126,14 +134,27 @@ func buildMetrics() []metric {
 	)
 }
 
+// reasonMetric is how many hits fell back for one reason.
+func reasonMetric(name string, of func(*Reasons) *int64) metric {
+	return metric{"reasons." + name, lower, "", func(r *Run) Figure {
+		if r.Reasons == nil {
+			return Figure{}
+		}
+		return countFigure(of(r.Reasons))
+	}}
+}
+
 // distMetrics are the figures of a distribution. Those of no waits at all are 0,
 // not unknown: that nobody waits any more must not look like a lost figure.
 func distMetrics(name string, of func(*Run) *Dist) []metric {
 	part := func(suffix string, pick func(*Dist) *Nanos) metric {
 		return metric{name + suffix, lower, "ns", func(r *Run) Figure {
 			d := of(r)
+			if d == nil {
+				return Figure{}
+			}
 			if n := pick(d); n != nil {
-				return timeFigure(*n)
+				return timeFigure(n)
 			}
 			return Figure{0, d.Total == 0}
 		}}
@@ -150,11 +171,18 @@ func distMetrics(name string, of func(*Run) *Dist) []metric {
 
 // fallbackPPM is fallbacks per million hits, for traces of different lengths.
 func fallbackPPM(r *Run) Figure {
-	if r.Hits <= 0 {
+	if r.Hits == nil || r.Fallbacks == nil {
 		return Figure{}
 	}
-	milli := new(big.Int).Mul(big.NewInt(r.Fallbacks), big.NewInt(1_000_000_000))
-	milli.Quo(milli, big.NewInt(r.Hits))
+	return perMillion(*r.Fallbacks, *r.Hits)
+}
+
+func perMillion(part, whole int64) Figure {
+	if whole <= 0 {
+		return Figure{}
+	}
+	milli := new(big.Int).Mul(big.NewInt(part), big.NewInt(1_000_000_000))
+	milli.Quo(milli, big.NewInt(whole))
 	return Figure{milli.Int64(), milli.IsInt64()}
 }
 

@@ -49,7 +49,7 @@ func comments(res *replay.Result, r *replay.Run) []string {
 	all := []string{
 		"trace: " + validUTF8(t.Path),
 		"sha256: " + t.SHA256,
-		fmt.Sprintf("events: %d, hits: %d, lost: %d", t.Events, t.Hits, t.Lost),
+		fmt.Sprintf("events: %d, hits: %d, lost: %s", t.Events, t.Hits, lostText(res)),
 		fmt.Sprintf("machine: %s, %d CPUs, %d sockets, SMT %d", m.Name, m.CPUs, m.Sockets, m.SMT),
 		fmt.Sprintf("timing: %s, speed: %gx, clone: %d, placement: %s", o.Timing, float64(o.SpeedPPM)/1e6, o.Clone, o.Placement),
 		fmt.Sprintf("seed: %d, digest: %016x", o.Seed, r.Digest),
@@ -58,10 +58,21 @@ func comments(res *replay.Result, r *replay.Run) []string {
 	if t.Lost > 0 {
 		all = append(all, fmt.Sprintf("undecided hits: %d, fallbacks: %d to %d", r.Undecided, r.Low, r.High))
 	}
+	for _, u := range res.Unknown {
+		all = append(all, validUTF8(u.String()))
+	}
 	for _, w := range res.Warnings {
 		all = append(all, "warning: "+validUTF8(w))
 	}
 	return all
+}
+
+// lostText is how many events were lost.
+func lostText(res *replay.Result) string {
+	if !res.Knows(replay.UnknownLosses) {
+		return "unknown"
+	}
+	return fmt.Sprint(res.Trace.Lost)
 }
 
 // location returns the one location of f. Offsets within a function are left

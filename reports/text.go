@@ -32,15 +32,17 @@ const (
 func Text(w io.Writer, res *replay.Result, o TextOptions) error {
 	t := newTextReport(o)
 	t.headline(res)
-	t.comparison(res.Runs)
-	for i := range res.Runs {
-		t.blame(&res.Runs[i], len(res.Runs) > 1)
+	if answered(res) {
+		t.comparison(res.Runs)
+		for i := range res.Runs {
+			t.blame(&res.Runs[i], len(res.Runs) > 1)
+		}
+		if r := mainRun(res); r != nil {
+			t.probes(r)
+			t.mms(r)
+		}
+		t.lines(res.Runs)
 	}
-	if r := mainRun(res); r != nil {
-		t.probes(r)
-		t.mms(r)
-	}
-	t.lines(res.Runs)
 	t.provenance(res)
 	_, err := w.Write(t.b.Bytes())
 	return err
@@ -126,10 +128,6 @@ func clip(s string, width int) string {
 func (t *textReport) headline(res *replay.Result) {
 	t.para(strong, "", clip(printable(res.Trace.Path), t.width))
 	t.para(plain, "", traceSentence(res))
-	if res.Recorded != nil {
-		t.recorded(res)
-		t.title(simulatedTitle)
-	}
 	t.para(plain, "", setupSentence(res))
 	t.b.WriteByte('\n')
 	for _, s := range findings(res) {
@@ -140,10 +138,21 @@ func (t *textReport) headline(res *replay.Result) {
 // traceSentence says what was replayed.
 func traceSentence(res *replay.Result) string {
 	t := &res.Trace
-	return fmt.Sprintf("%s in %s, %s of %s; %s",
-		plural(t.Hits, "hit"), span(sim.Time(t.DurationNs)*sim.Nanosecond), plural(t.Threads, "thread"),
-		plural(t.Mms, "address space"), plural(t.Writers, "write section"))
+	hits, mms, writers := plural(t.Hits, "hit"), plural(t.Mms, "address space"), plural(t.Writers, "write section")
+	if !res.Knows(replay.UnknownHits) {
+		hits = plural(t.Hits, "hit") + " of an unknown number"
+	}
+	if !res.Knows(replay.UnknownProcesses) {
+		mms = "unknown address spaces"
+	}
+	if !res.Knows(replay.UnknownWriters) {
+		writers = "write sections unknown"
+	}
+	return fmt.Sprintf("%s in %s, %s of %s; %s", hits, span(sim.Time(t.DurationNs)*sim.Nanosecond), plural(t.Threads, "thread"), mms, writers)
 }
+
+// answered reports whether the trace tells what the runs' figures rest on.
+func answered(res *replay.Result) bool { return len(replay.Unanswered(res.Unknown)) == 0 }
 
 // setupSentence says how.
 func setupSentence(res *replay.Result) string {
@@ -161,11 +170,11 @@ type finding struct {
 // findings are the sentences of the headline, on the page as in the text.
 func findings(res *replay.Result) []finding {
 	r := mainRun(res)
-	if r == nil && res.Recorded != nil {
-		return []finding{{caution, "Nothing: there is no hit to resolve."}}
-	}
 	if r == nil || r.Hits == 0 {
-		return []finding{{caution, "There was no hit to resolve."}}
+		return append([]finding{{caution, "There was no hit to resolve."}}, unansweredFindings(res, nil)...)
+	}
+	if !answered(res) {
+		return unansweredFindings(res, r)
 	}
 	all := []finding{{resultEmphasis(r), resolvedSentence(r)}}
 	if s := reasonSentence(r); s != "" {
@@ -180,8 +189,18 @@ func findings(res *replay.Result) []finding {
 	if s := blameSentence(r); s != "" {
 		all = append(all, finding{strong, s})
 	}
-	if res.Recorded != nil {
-		all = append(all, finding{plain, whyDifferent(res.Recorded)})
+	return all
+}
+
+// unansweredFindings say what of a headline the trace cannot tell, of the hits of r.
+func unansweredFindings(res *replay.Result, r *replay.Run) []finding {
+	var all []finding
+	for i, u := range replay.Unanswered(res.Unknown) {
+		if i > 0 || r == nil {
+			all = append(all, finding{caution, printable(u.String())})
+			continue
+		}
+		all = append(all, finding{caution, fmt.Sprintf("%s; how many resolve without mmap_lock is unknown: %s; %s.", plural(r.Hits, "hit"), printable(u.Why), printable(u.Remedy))})
 	}
 	return all
 }
@@ -259,13 +278,21 @@ func (t *textReport) provenance(res *replay.Result) {
 // provenance says what the figures rest on.
 func provenance(res *replay.Result) []finding {
 	tr := &res.Trace
-	all := []finding{
-		{plain, fmt.Sprintf("arrivals of hits: %s observed, %s inferred", count(tr.Arrivals.Observed), count(tr.Arrivals.Modelled))},
-		{plain, fmt.Sprintf("write sections: %s observed, %s modelled", count(tr.Sections.Observed), count(tr.Sections.Modelled))},
-		lossFinding(tr),
+	var all []finding
+	for _, u := range res.Unknown {
+		if len(replay.Unanswered([]replay.Unknown{u})) == 0 { // the others are in the headline
+			all = append(all, finding{caution, printable(u.String())})
+		}
+	}
+	all = append(all, finding{plain, fmt.Sprintf("arrivals of hits: %s observed, %s inferred", count(tr.Arrivals.Observed), count(tr.Arrivals.Modelled))})
+	if res.Knows(replay.UnknownWriters) {
+		all = append(all, finding{plain, fmt.Sprintf("write sections: %s observed, %s modelled", count(tr.Sections.Observed), count(tr.Sections.Modelled))})
+	}
+	if res.Knows(replay.UnknownLosses) {
+		all = append(all, lossFinding(tr))
 	}
 	for i := range res.Runs {
-		if r := &res.Runs[i]; r.Undecided > 0 {
+		if r := &res.Runs[i]; r.Undecided > 0 && answered(res) {
 			all = append(all, finding{caution, fmt.Sprintf("%s: a lost event may have changed %s; from %s to %s fell back",
 				r.Resolver, plural(r.Undecided, "hit"), count(r.Low), count(r.High))})
 		}

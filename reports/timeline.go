@@ -13,7 +13,8 @@ import (
 // Timeline writes the first spans of every run as gzipped trace events, which
 // Perfetto and chrome://tracing open: a track for each thread, a process for each
 // run and recorded process. Waiting for mmap_lock is a bar inside its span, and an
-// arrow leads from a section to each hit that it spoiled.
+// arrow leads from a section to each hit that it spoiled. It has none of a trace that
+// cannot tell which hits took the lock.
 func Timeline(w io.Writer, res *replay.Result) error {
 	z := gzip.NewWriter(w)
 	t := timeline{enc: json.NewEncoder(z), names: map[[2]int64]bool{}}
@@ -21,6 +22,9 @@ func Timeline(w io.Writer, res *replay.Result) error {
 		return err
 	}
 	for i := range res.Runs {
+		if !answered(res) {
+			break
+		}
 		t.run(z, i, &res.Runs[i])
 	}
 	t.losses(z, int64(len(res.Runs))*runSpread, losses(res))

@@ -12,33 +12,36 @@ import (
 // ValidateSchema names the shape of a validation in JSON.
 const ValidateSchema = "replay.validate/1"
 
-// Validation is a replay.Validation in JSON.
+// Validation is a replay.Validation in JSON. Figures that rest on what the trace cannot
+// tell are null.
 type Validation struct {
 	Schema    string `json:"schema"`
 	Using     string `json:"using"`
-	Hits      int64  `json:"hits"`
+	Hits      *int64 `json:"hits"`
 	Events    int64  `json:"events"`
-	Lost      int64  `json:"lost"`
-	Observed  int64  `json:"observed_fallbacks"`
-	Predicted int64  `json:"predicted_fallbacks"`
+	Lost      *int64 `json:"lost"`
+	Observed  *int64 `json:"observed_fallbacks"`
+	Predicted *int64 `json:"predicted_fallbacks"`
 	// Decided is how many single hits were predicted to fall back. Predicted is the
 	// expectation, which differs where arrivals are inferred.
-	Decided   int64   `json:"decided_fallbacks"`
-	Expected  float64 `json:"expected_fallbacks"`
-	Spread    float64 `json:"expected_fallbacks_2sd"`
-	TP        int64   `json:"tp"`
-	FP        int64   `json:"fp"`
-	FN        int64   `json:"fn"`
-	Precision float64 `json:"precision"`
-	Recall    float64 `json:"recall"`
-	F1        float64 `json:"f1"`
+	Decided   *int64           `json:"decided_fallbacks"`
+	Expected  *float64         `json:"expected_fallbacks"`
+	Spread    *float64         `json:"expected_fallbacks_2sd"`
+	TP        *int64           `json:"tp"`
+	FP        *int64           `json:"fp"`
+	FN        *int64           `json:"fn"`
+	Precision *float64         `json:"precision"`
+	Recall    *float64         `json:"recall"`
+	F1        *float64         `json:"f1"`
+	Undecided int64            `json:"undecided_lookups"` // that the lock events do not decide
+	Unknown   []replay.Unknown `json:"unknown"`
 	Wait      struct {
-		Observed  Wait `json:"observed"`
-		Predicted Wait `json:"predicted"`
+		Observed  *Wait `json:"observed"`
+		Predicted *Wait `json:"predicted"`
 	} `json:"wait_ns"`
 	// ArrivalError is how far the arrivals of the failed lookups were from those
 	// that their lock events show.
-	ArrivalError Wait `json:"arrival_error_ns"`
+	ArrivalError *Wait `json:"arrival_error_ns"`
 }
 
 // Wait is a distribution of waits in ns.
@@ -49,18 +52,34 @@ type Wait struct {
 	P99   int64 `json:"p99"`
 }
 
-func newWait(d replay.Dist) Wait {
-	return Wait{d.Total.Nanos(), d.P50.Nanos(), d.P90.Nanos(), d.P99.Nanos()}
+func newWait(d replay.Dist) *Wait {
+	return &Wait{d.Total.Nanos(), d.P50.Nanos(), d.P90.Nanos(), d.P99.Nanos()}
 }
 
 // ValidationJSON writes v as one JSON document.
 func ValidationJSON(w io.Writer, v *replay.Validation) error {
 	doc := Validation{
-		Schema: ValidateSchema, Using: v.Using.String(), Hits: v.Hits, Events: v.Events, Lost: v.Lost, Observed: v.Observed, Predicted: int64(math.Round(v.Expected)), Decided: v.Predicted,
-		Expected: v.Expected, Spread: v.Spread, TP: v.TP, FP: v.FP, FN: v.FN, Precision: v.Precision(), Recall: v.Recall(), F1: v.F1(),
+		Schema: ValidateSchema, Using: v.Using.String(), Hits: &v.Hits, Events: v.Events, Lost: &v.Lost,
+		Undecided: v.Undecided, Unknown: append([]replay.Unknown{}, v.Unknown...),
 	}
-	doc.Wait.Observed, doc.Wait.Predicted = newWait(v.Waits.Observed), newWait(v.Waits.Predicted)
-	doc.ArrivalError = newWait(v.ArrivalError)
+	if v.Observes() {
+		doc.Observed, doc.Wait.Observed = &v.Observed, newWait(v.Waits.Observed)
+	}
+	if v.Predicts() {
+		doc.Predicted, doc.Decided, doc.Wait.Predicted = new(int64(math.Round(v.Expected))), &v.Predicted, newWait(v.Waits.Predicted)
+		doc.Expected, doc.Spread = &v.Expected, &v.Spread
+	}
+	if v.Scores() {
+		doc.TP, doc.FP, doc.FN = &v.TP, &v.FP, &v.FN
+		doc.Precision, doc.Recall, doc.F1 = new(v.Precision()), new(v.Recall()), new(v.F1())
+		doc.ArrivalError = newWait(v.ArrivalError)
+	}
+	if len(replay.Unknowns(v.Unknown, replay.UnknownHits)) > 0 {
+		doc.Hits = nil
+	}
+	if len(replay.Unknowns(v.Unknown, replay.UnknownLosses)) > 0 {
+		doc.Lost = nil
+	}
 	return writeJSON(w, doc)
 }
 
@@ -68,25 +87,38 @@ func ValidationJSON(w io.Writer, v *replay.Validation) error {
 // misses that were asked for.
 func ValidationText(w io.Writer, v *replay.Validation) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "F1 %.4f  precision %.4f  recall %.4f   (using %s, %d hits)\n\n", v.F1(), v.Precision(), v.Recall(), v.Using, v.Hits)
-	fmt.Fprintf(t, "\tkernel fell back\tkernel lockless\t\n")
-	fmt.Fprintf(t, "predicted to fall back\t%d\t%d\t\n", v.TP, v.FP)
-	fmt.Fprintf(t, "predicted lockless\t%d\t%d\t\n", v.FN, v.Hits-v.TP-v.FP-v.FN)
-	if err := t.Flush(); err != nil {
-		return err
+	if v.Scores() {
+		fmt.Fprintf(w, "F1 %.4f  precision %.4f  recall %.4f   (using %s, %d hits)\n\n", v.F1(), v.Precision(), v.Recall(), v.Using, v.Hits)
+		fmt.Fprintf(t, "\tkernel fell back\tkernel lockless\t\n")
+		fmt.Fprintf(t, "predicted to fall back\t%d\t%d\t\n", v.TP, v.FP)
+		fmt.Fprintf(t, "predicted lockless\t%d\t%d\t\n", v.FN, v.Hits-v.TP-v.FP-v.FN)
+		if err := t.Flush(); err != nil {
+			return err
+		}
+	} else {
+		noScore(w, v)
 	}
 	fmt.Fprintln(w)
 	fmt.Fprintf(t, "\tfallbacks\twait in all\tp50\tp90\tp99\t\n")
-	row := func(name string, n int64, d replay.Dist) {
+	row := func(name string, known bool, n int64, d replay.Dist) {
+		if !known {
+			fmt.Fprintf(t, "%s\tunknown\tunknown\t\t\t\t\n", name)
+			return
+		}
 		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t\n", name, n, span(d.Total), span(d.P50), span(d.P90), span(d.P99))
 	}
-	row("kernel", v.Observed, v.Waits.Observed)
-	row("predicted", v.Predicted, v.Waits.Predicted)
+	row("kernel", v.Observes(), v.Observed, v.Waits.Observed)
+	row("predicted", v.Predicts(), v.Predicted, v.Waits.Predicted)
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	if v.Lost > 0 {
+	if u := replay.Unknowns(v.Unknown, replay.UnknownLosses); len(u) > 0 {
+		fmt.Fprintf(w, "\n%s\n", printable(u[0].String()))
+	} else if v.Lost > 0 {
 		fmt.Fprintf(w, "\n%d of %d events were lost: outcomes near them may be wrong on either side\n", v.Lost, v.Lost+v.Events)
+	}
+	if !v.Scores() {
+		return nil
 	}
 	if e := v.ArrivalError; e.Count > 0 {
 		fmt.Fprintf(w, "\narrivals of the %d failed lookups are off by %s (half within), %s (90 %% within)\n", e.Count, span(e.P50), span(e.P90))
@@ -98,6 +130,18 @@ func ValidationText(w io.Writer, v *replay.Validation) error {
 		explainMiss(w, i+1, &v.Misses[i])
 	}
 	return nil
+}
+
+// noScore says why there is none.
+func noScore(w io.Writer, v *replay.Validation) {
+	fmt.Fprintf(w, "no score (using %s, %d hits)\n", v.Using, v.Hits)
+	for _, u := range v.Unknown {
+		if u.What == replay.UnknownOutcomes && v.Undecided > 0 {
+			fmt.Fprintf(w, "%d of %d lookups unknown: the lock events have no callchain that names the kernel's functions; %s\n", v.Undecided, v.Lookups, printable(u.Remedy))
+		} else if u.What != replay.UnknownLosses {
+			fmt.Fprintln(w, printable(u.String()))
+		}
+	}
 }
 
 // explainMiss tells what was predicted of one hit, and why.

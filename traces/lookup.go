@@ -87,3 +87,26 @@ func FromTrampoline(stack []string) bool {
 	}
 	return false
 }
+
+// NamesKernel reports whether a callchain names a function of the kernel, so that it
+// tells what the kernel was doing.
+func NamesKernel(stack []string) bool {
+	return slices.ContainsFunc(stack, func(frame string) bool {
+		return !strings.HasPrefix(frame, "0x") && kernelFrame(frame)
+	})
+}
+
+// kernelFrame reports whether a frame is in the kernel or a module of it. What
+// bpftrace names without saying where it is counts: it prints a lock's kernel stack so.
+func kernelFrame(frame string) bool {
+	i := strings.LastIndex(frame, " (")
+	if i < 0 {
+		return true
+	}
+	switch module := strings.TrimSuffix(frame[i+2:], ")"); module {
+	case "[vdso]", "[vsyscall]", "[heap]", "[stack]":
+		return false
+	default:
+		return strings.HasPrefix(module, "[") && !IsTrampoline(module) || strings.HasSuffix(module, ".ko")
+	}
+}

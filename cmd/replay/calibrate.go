@@ -109,7 +109,7 @@ func (e *env) calibrateTraces(c *cli.Context, profile *machines.Profile) error {
 			return err
 		}
 		defer t.Close()
-		if err := loss.check(t.Meta().Lost, t.file.NumRows()); err != nil {
+		if err := loss.check(t.Meta().Lost, t.file.NumRows(), t.Meta().Unknown); err != nil {
 			return err
 		}
 		list = append(list, t)

@@ -294,20 +294,21 @@ func (r *recording) ingest(loss lossLimit) error {
 	for _, w := range meta.Warnings {
 		r.remark(r.c, "warning: %s", w)
 	}
+	r.remarkUnknown(r.c, info)
 	if info.Kinds["hit"]+info.Kinds["ret"] == 0 {
 		r.remark(r.c, "warning: the program never came to the probe")
 	}
-	if info.Lost > 0 {
+	if info.lost > 0 {
 		r.remark(r.c, "warning: the buffers of %s for each CPU overflowed: give more with -m, or leave out events with --no-locks", r.options.Buffer)
 	}
 	if r.c.Bool("json") {
 		err = writeJSON(r.env, info)
 	} else {
-		_, err = fmt.Fprintf(r.stdout, "%s: %d events, %d hits, %d lost\nreplay run %s\n",
-			r.trace, info.Events, info.Kinds["hit"], info.Lost, capture.Quote(r.trace))
+		_, err = fmt.Fprintf(r.stdout, "%s: %d events, %d hits, %s\nreplay run %s\n",
+			r.trace, info.Events, info.Kinds["hit"], info.lostText(), capture.Quote(r.trace))
 	}
 	if err != nil {
 		return err
 	}
-	return loss.check(info.Lost, info.Events)
+	return loss.check(info.lost, info.Events, info.Unknown)
 }

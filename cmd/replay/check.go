@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/replay/replay/reports"
+	"github.com/replay/replay/traces"
 )
 
 func checkCommand(e *env) *cli.Command {
@@ -18,7 +19,7 @@ func checkCommand(e *env) *cli.Command {
 		Description: "RUN is the folder of a run, or its report.json. A replay has no noise: a figure\n" +
 			"that moved has moved, and the verdict says whether the trace, the model or only\n" +
 			"the result changed. Exit code 1 says that a limit is broken, 4 that lost events\n" +
-			"could turn the verdict; --max-loss accepts so many.\n\n" +
+			"could turn the verdict, which --max-loss accepts, or that a figure is unknown.\n\n" +
 			"Examples:\n\n   replay check --baseline ci/replay.json --update app.run\n" +
 			"   replay check --baseline ci/replay.json --limit 'fallbacks=+5%' app.run",
 		Flags: commonFlags(
@@ -52,7 +53,7 @@ func (e *env) check(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := loss.check(d.Trace.Lost, d.Trace.Events); err != nil {
+		if err := checkLoss(loss, d); err != nil {
 			return err
 		}
 		docs = append(docs, d)
@@ -85,6 +86,18 @@ func (e *env) check(c *cli.Context) error {
 		err = &coded{exitRegression, nil}
 	}
 	return err
+}
+
+func checkLoss(l lossLimit, d *reports.Document) error {
+	var lost int64
+	if d.Trace.Lost != nil {
+		lost = *d.Trace.Lost
+	}
+	var unknown []traces.Unknown
+	if d.Unknown != nil {
+		unknown = *d.Unknown
+	}
+	return l.check(lost, d.Trace.Events, unknown)
 }
 
 func parseLimits(texts []string) ([]reports.Limit, error) {

@@ -57,8 +57,8 @@ func TestInfo(t *testing.T) {
 func TestOneJSONDocument(t *testing.T) {
 	inFolder(t)
 	const (
-		info   = "schema events kinds probes processes duration_ns lost losses warnings"
-		report = "schema trace machine timing speed clone placement seed runs blame probes mms lines warnings"
+		info   = "schema events kinds probes processes duration_ns lost losses unknown warnings"
+		report = "schema trace machine timing speed clone placement seed runs blame probes mms lines warnings unknown"
 	)
 	for _, test := range []struct{ line, keys string }{
 		{"info --json app.parquet", info},
@@ -71,11 +71,11 @@ func TestOneJSONDocument(t *testing.T) {
 		{"dump --json app.parquet", "schema meta events"},
 		{"dump --json lossy.parquet", "schema meta events"},
 		{"validate --json app.parquet", "schema using hits events lost observed_fallbacks predicted_fallbacks decided_fallbacks expected_fallbacks " +
-			"expected_fallbacks_2sd tp fp fn precision recall f1 wait_ns arrival_error_ns"},
+			"expected_fallbacks_2sd tp fp fn precision recall f1 undecided_lookups unknown wait_ns arrival_error_ns"},
 		{"machines --json", "schema machines"},
 		{"check --json --baseline base.json --update a.run", "schema limits entries"},
 		{"check --json --baseline base.json a.run", "schema passed open compared findings"},
-		{"diff --json a.run a.run", "schema trace model changes blame only_in"},
+		{"diff --json a.run a.run", "schema trace model base_unknown new_unknown changes blame only_in"},
 		{"capture --json --print --probe app:f -- true", "schema tool trace script"},
 	} {
 		line := test.line

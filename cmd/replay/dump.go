@@ -47,7 +47,7 @@ func (e *env) dump(c *cli.Context) error {
 	if err := w.Close(); err != nil {
 		return err
 	}
-	return loss.check(t.Meta().Lost, t.file.NumRows())
+	return loss.check(t.Meta().Lost, t.file.NumRows(), t.Meta().Unknown)
 }
 
 // eventWriter is a form that a trace is printed in.

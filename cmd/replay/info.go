@@ -24,11 +24,13 @@ type infoReport struct {
 	Probes     []infoProbe      `json:"probes"`
 	Processes  []infoProcess    `json:"processes"`
 	DurationNs int64            `json:"duration_ns"`
-	Lost       int64            `json:"lost"`
+	Lost       *int64           `json:"lost"`   // null where the source does not tell
 	Losses     []infoLoss       `json:"losses"` // by CPU
+	Unknown    []traces.Unknown `json:"unknown"`
 	Warnings   []string         `json:"warnings"`
 
 	meta traces.Meta
+	lost int64
 }
 
 // infoLoss is what one CPU's buffer lost.
@@ -75,7 +77,7 @@ func infoCommand(e *env) *cli.Command {
 			if err != nil {
 				return err
 			}
-			return loss.check(info.Lost, info.Events)
+			return loss.check(info.lost, info.Events, info.Unknown)
 		},
 	}
 }
@@ -87,7 +89,7 @@ func (e *env) inspect(c *cli.Context, path string) (*infoReport, error) {
 		return nil, err
 	}
 	defer t.Close()
-	stream, err := t.Stream(traces.ColCPU | traces.ColPID | traces.ColTID | traces.ColComm | traces.ColProbe | traces.ColDur | traces.ColRet)
+	stream, err := t.Stream(traces.ColCPU | traces.ColPID | traces.ColTID | traces.ColComm | traces.ColProbe | traces.ColDur | traces.ColRet | traces.CoverageColumns)
 	if err != nil {
 		return nil, badInput(err)
 	}
@@ -110,6 +112,7 @@ type counter struct {
 	from, to  int64               // ns, once timed; mappings known beforehand have no time that counts
 	losses    map[int32]*infoLoss // -1 for an unknown CPU
 	lost      int64
+	coverage  traces.Coverage
 }
 
 func newCounter() *counter {
@@ -118,6 +121,7 @@ func newCounter() *counter {
 
 func (n *counter) add(ev *traces.Event) error {
 	n.events++
+	n.coverage.Add(ev)
 	n.kinds[ev.Kind]++
 	switch ev.Kind {
 	case traces.Hit:
@@ -189,8 +193,11 @@ func (n *counter) addTo(ev *traces.Event) {
 func (n *counter) report(meta traces.Meta) *infoReport {
 	r := &infoReport{
 		Schema: "replay.info/1", Events: n.events, Kinds: map[string]int64{}, DurationNs: n.to - n.from,
-		Lost: max(n.lost, meta.Lost), Warnings: append([]string{}, meta.Warnings...), meta: meta,
+		lost: max(n.lost, meta.Lost), Unknown: n.coverage.Unknown(meta), Warnings: append([]string{}, meta.Warnings...), meta: meta,
 		Probes: []infoProbe{}, Processes: []infoProcess{}, Losses: []infoLoss{},
+	}
+	if len(traces.Unknowns(r.Unknown, traces.UnknownLosses)) == 0 {
+		r.Lost = &r.lost
 	}
 	for _, cpu := range slices.Sorted(maps.Keys(n.losses)) {
 		r.Losses = append(r.Losses, *n.losses[cpu])
@@ -220,7 +227,12 @@ func (r *infoReport) text(w io.Writer, path string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %d events over %v\n", path, r.Events, time.Duration(r.DurationNs).Round(time.Microsecond))
 	fmt.Fprintf(&b, "recorded on %s, %s, clock %s\n", orUnknown(strings.TrimSpace(r.meta.Kernel+" "+r.meta.Arch)), cpus(r.meta.CPUs), orUnknown(r.meta.Clock))
-	fmt.Fprintf(&b, "lost %d of %d events\n", r.Lost, r.Lost+r.Events)
+	if r.Lost != nil {
+		fmt.Fprintf(&b, "lost %d of %d events\n", r.lost, r.lost+r.Events)
+	}
+	for _, u := range r.Unknown {
+		fmt.Fprintln(&b, u)
+	}
 	for _, l := range r.Losses {
 		cpu := "an unknown CPU"
 		if l.CPU != nil {
@@ -257,6 +269,14 @@ func (r *infoReport) text(w io.Writer, path string) error {
 		"   WHERE kind IN ('mmap','munmap','mprotect','mremap','brk','madvise') GROUP BY ALL ORDER BY ms DESC;\n", quoted, quoted)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// lostText is how many events were lost, for people.
+func (r *infoReport) lostText() string {
+	if r.Lost == nil {
+		return "losses unknown"
+	}
+	return fmt.Sprintf("%d lost", r.lost)
 }
 
 func cpus(n int) string {

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/replay/replay/traces"
 )
 
 func ingestCommand(e *env) *cli.Command {
@@ -54,15 +56,26 @@ func (e *env) ingest(c *cli.Context) error {
 	if c.Bool("json") {
 		err = writeJSON(e, info)
 	} else {
-		_, err = fmt.Fprintf(e.stdout, "%s: %d events, %d hits, %d lost\n", name, info.Events, info.Kinds["hit"], info.Lost)
+		_, err = fmt.Fprintf(e.stdout, "%s: %d events, %d hits, %s\n", name, info.Events, info.Kinds["hit"], info.lostText())
 	}
 	for _, w := range meta.Warnings {
 		e.remark(c, "warning: %s", w)
 	}
+	e.remarkUnknown(c, info)
 	if err != nil {
 		return err
 	}
-	return loss.check(info.Lost, info.Events)
+	return loss.check(info.lost, info.Events, info.Unknown)
+}
+
+// remarkUnknown says what a new trace cannot tell, but for the outcomes: leaving out
+// lock events is a choice.
+func (e *env) remarkUnknown(c *cli.Context, info *infoReport) {
+	for _, u := range info.Unknown {
+		if u.What != traces.UnknownOutcomes || info.Kinds["lock_start"] > 0 {
+			e.remark(c, "warning: %s", u)
+		}
+	}
 }
 
 // traceName is the default name of the trace made from an input.

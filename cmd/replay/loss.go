@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/replay/replay/traces"
 )
 
 // lossLimit is how much a trace may have lost and still be good for a verdict.
@@ -59,9 +61,16 @@ func (l lossLimit) allows(lost, events int64) bool {
 // lossShare is the share of lost events in all.
 func lossShare(lost, events int64) float64 { return float64(lost) / float64(max(lost+events, 1)) }
 
-// check fails a trace of so many events that lost more than the limit allows.
-func (l lossLimit) check(lost, events int64) error {
-	if l.text == "" || l.allows(lost, events) {
+// check fails a trace of so many events that lost more than the limit allows, or one
+// that cannot tell.
+func (l lossLimit) check(lost, events int64, unknown []traces.Unknown) error {
+	if l.text == "" {
+		return nil
+	}
+	if u := traces.Unknowns(unknown, traces.UnknownLosses); len(u) > 0 {
+		return &coded{exitLossy, fmt.Errorf("--max-loss %s: %v", l.text, u[0])}
+	}
+	if l.allows(lost, events) {
 		return nil
 	}
 	return &coded{exitLossy, fmt.Errorf("%d of %d events were lost (%.3g%%), and --max-loss allows %s; record with larger buffers (replay capture -m, perf record -m)",

@@ -63,10 +63,13 @@ func (e *env) validate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := loss.check(v.Lost, v.Events); err != nil {
+	if err := loss.check(v.Lost, v.Events, v.Unknown); err != nil {
 		return err
 	}
-	if f1 := v.F1(); f1 < c.Float64("min-f1") {
+	if c.IsSet("min-f1") && !v.Scores() {
+		return &coded{exitLossy, fmt.Errorf("--min-f1: F1 is unknown, since the trace cannot tell what it rests on: see above")}
+	}
+	if f1 := v.F1(); v.Scores() && f1 < c.Float64("min-f1") {
 		return &coded{exitRegression, fmt.Errorf("F1 is %.4f, below %s", f1, strings.TrimRight(fmt.Sprintf("%.4f", c.Float64("min-f1")), "0"))}
 	}
 	return nil

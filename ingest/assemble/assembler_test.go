@@ -80,6 +80,43 @@ func TestUnpaired(t *testing.T) {
 	}
 }
 
+// A lock without a callchain is no lookup's when the thread went on with something else
+// than a hit, or was in a system call.
+func TestUndecidedLock(t *testing.T) {
+	hit := func(a *Assembler) *Record { return record(a, traces.Hit, 900, 0, 11) }
+	for _, test := range []struct {
+		name    string
+		then    func(a *Assembler) []*Record
+		decided bool
+	}{
+		{"a hit follows", func(a *Assembler) []*Record { return []*Record{hit(a)} }, false},
+		{"a hit of another thread follows", func(a *Assembler) []*Record { return []*Record{record(a, traces.Hit, 900, 1, 12)} }, true},
+		{"a return follows", func(a *Assembler) []*Record { return []*Record{record(a, traces.Ret, 200, 0, 11), hit(a)} }, true},
+		{"a syscall follows", func(a *Assembler) []*Record { return []*Record{phase(a, Enter, traces.Brk, 200, 0, 11), hit(a)} }, true},
+		{"a syscall's end follows", func(a *Assembler) []*Record { return []*Record{phase(a, Leave, traces.Brk, 200, 0, 11), hit(a)} }, true},
+		{"its syscall has no end", func(a *Assembler) []*Record { return []*Record{phase(a, Enter, traces.Brk, 50, 0, 11), hit(a)} }, false},
+		{"another lock follows", func(a *Assembler) []*Record {
+			other := record(a, traces.LockStart, 200, 0, 11)
+			other.UserIP = 0x402000
+			return []*Record{other, hit(a)}
+		}, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a := New(Options{})
+			a.Add(record(a, traces.LockStart, 100, 0, 11))
+			a.Add(record(a, traces.LockAcquired, 110, 0, 11))
+			for _, r := range test.then(a) {
+				a.Add(r)
+			}
+			for _, ev := range rows(a) {
+				if ev.Kind == traces.LockStart && ev.Time == 100 && (ev.Got(traces.ColInUprobe) != test.decided || ev.InUprobe) {
+					t.Errorf("in_uprobe %v, decided %v", ev.InUprobe, ev.Got(traces.ColInUprobe))
+				}
+			}
+		})
+	}
+}
+
 // Who took the lock is told by where the trap was, or by the kernel's symbols.
 func TestInUprobe(t *testing.T) {
 	tests := []struct {
@@ -102,6 +139,13 @@ func TestInUprobe(t *testing.T) {
 			r.UserIP = 0x402000
 		}, false, true},
 		{"without a callchain", func(r *Record) {}, false, false},
+		{"unnamed, the program's part not unwound", func(r *Record) { r.Stack = []string{"0xffffffff00001040 ([kernel.kallsyms])"} }, false, false},
+		{"the program's part alone, without addresses", func(r *Record) { r.Stack = []string{"main+0x1 (/app)"} }, false, false},
+		{"unnamed, the registers at the probe", func(r *Record) {
+			r.Stack = []string{"0xffffffff00001040 ([kernel.kallsyms])"}
+			r.UserIP = 0x401001
+		}, true, true},
+		{"named otherwise", func(r *Record) { r.Stack = []string{"lock_mm_and_find_vma+0x1 ([kernel.kallsyms])"} }, false, true},
 		{"the check of the trampoline", func(r *Record) {
 			r.Stack = []string{"__mmap_lock_do_trace_start_locking+0x4b ([kernel.kallsyms])", "__do_sys_uprobe+0x254 ([kernel.kallsyms])", "do_syscall_64+0x71 ([kernel.kallsyms])", "0x60000d ([uprobes-trampo)"}
 			r.UserIP = 0x60000d
@@ -411,10 +455,11 @@ func TestDeferredLock(t *testing.T) {
 	l := record(a, traces.LockStart, 10, 0, 11)
 	l.Chain, l.ChainUser, l.Cookie = append(l.Chain, 1<<63), 1, 7
 	a.Place(l)
+	a.Place(record(a, traces.Hit, 15, 0, 11))
 	u := phase(a, Unwound, traces.NoKind, 20, 0, 11)
 	u.Chain, u.Cookie = append(u.Chain, 0x401005), 7
 	a.Place(u)
-	if got := rows(a); len(got) != 1 || got[0].Got(traces.ColInUprobe) || len(got[0].Stack) != 2 {
+	if got := rows(a); len(got) != 2 || got[0].Got(traces.ColInUprobe) || len(got[0].Stack) != 2 {
 		t.Errorf("%+v", got)
 	}
 }

@@ -31,14 +31,10 @@ func (a *Assembler) lockStart(r *Record, t *thread) {
 		return
 	}
 	a.notLookup(t)
-	if r.Write || r.UserIP == 0 {
-		// A callchain that is put off is unwound on the way back to user space, when
-		// the trap has moved the IP on: it does not tell whose lock it was.
-		if r.Write || len(r.Stack) > 0 && r.Cookie == 0 {
-			r.Has |= traces.ColInUprobe // the lookup takes it for read, from a trap
-		} else {
-			a.counts.Undecided++
-		}
+	// A callchain that is put off is unwound on the way back to user space, when the
+	// trap has moved the IP on: it does not tell whose lock it was.
+	if r.Write || r.UserIP == 0 && r.Cookie == 0 && traces.NamesKernel(r.Stack) {
+		r.Has |= traces.ColInUprobe // the lookup takes it for read, from a trap
 		return
 	}
 	r.pending = true
@@ -66,7 +62,8 @@ func trampolineCheck(r *Record) bool {
 // system call. It may fault on those before (uprobe_trampoline_entry).
 const trampolineReturn = 13
 
-// notLookup decides that the thread's lock_start was no uprobe lookup's.
+// notLookup decides that the thread's lock_start was no uprobe lookup's: the thread
+// did something else before its next hit, or came from elsewhere.
 func (a *Assembler) notLookup(t *thread) {
 	if r := t.lookup; r != nil {
 		r.Has |= traces.ColInUprobe
@@ -77,14 +74,21 @@ func (a *Assembler) notLookup(t *thread) {
 
 // hit decides whether the thread's lock_start was this hit's lookup: it was when
 // the lock was taken on the way out of a trap at the probed instruction. On x86
-// the saved address is one byte beyond it (do_int3), elsewhere it is the same.
+// the saved address is one byte beyond it (do_int3), elsewhere it is the same. Without
+// that address and without names it may have been, or a page fault's before the trap:
+// it stays undecided.
 func (a *Assembler) hit(r *Record, t *thread) {
 	if t != nil && t.lookup != nil {
 		l := t.lookup
-		if r.Kind == traces.Hit && sameTrap(l, r.Addr) {
-			l.InUprobe = true
+		switch {
+		case r.Kind != traces.Hit:
+			a.notLookup(t)
+		case l.UserIP == 0:
+			l.pending, t.lookup = false, nil
+		default:
+			l.InUprobe = sameTrap(l, r.Addr)
+			a.notLookup(t)
 		}
-		a.notLookup(t)
 	}
 	if t == nil || r.Got(traces.ColPath) {
 		return

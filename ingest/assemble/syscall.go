@@ -18,6 +18,9 @@ func (a *Assembler) enter(r *Record, t *thread) {
 
 // leave completes the syscall that r is the exit of.
 func (a *Assembler) leave(r *Record, t *thread) {
+	if t != nil {
+		a.notLookup(t) // a lock taken in a syscall is the syscall's
+	}
 	if t == nil || t.call == nil || t.call.Kind != r.Kind {
 		a.counts.UnpairedExits++
 		r.Phase = Whole
