@@ -43,7 +43,7 @@ func openPerfScript(ctx context.Context, in *input) (Stream, error) {
 func (s *scriptStream) Next(ev *traces.Event) error {
 	for !s.asm.Next(ev) {
 		if s.ended && s.asm.Hits() == 0 {
-			return fmt.Errorf("%s: %w: print it with perf script --ns of a recording that has one", s.in.path, ErrNoProbe)
+			return fmt.Errorf("%s: %w: it has %s; add one with perf probe -x PROGRAM FUNCTION, record it with perf record -e, and print it with perf script --ns", s.in.path, ErrNoProbe, shorten(s.ahead.parser.Events()))
 		}
 		if s.ended {
 			return io.EOF
@@ -121,8 +121,31 @@ func (s *scriptStream) Meta() traces.Meta {
 	m.Warnings = append(m.Warnings, s.skipped.warnings("lines")...)
 	if s.ended {
 		m.Warnings = append(m.Warnings, scriptWarnings(s.ahead.parser)...)
+		m.Unknown = scriptUnknown(s.ahead.parser)
 	}
 	return m
+}
+
+// scriptUnknown is what the text cannot tell.
+func scriptUnknown(p *perfscript.Parser) []traces.Unknown {
+	var u []traces.Unknown
+	if n := p.Unused["raw_syscalls:sys_enter"] + p.Unused["raw_syscalls:sys_exit"]; n > 0 && !p.Writers {
+		u = append(u, traces.Unknown{
+			What: traces.UnknownWriters, Why: fmt.Sprintf("%d lines of raw_syscalls name syscalls by number, which are not read", n),
+			Remedy: "perf record -e syscalls:sys_{enter,exit}_{mmap,munmap,mprotect,mremap,brk,madvise} in place of raw_syscalls",
+		})
+	}
+	if !p.LostShown {
+		why := "perf script does not print losses unless asked to"
+		if p.LostMessage != "" {
+			why = fmt.Sprintf("perf says %q, and not which", p.LostMessage)
+		}
+		u = append(u, traces.Unknown{
+			What: traces.UnknownLosses, Why: why,
+			Remedy: "perf script --show-lost-events, with a line \"# perf script --show-lost-events\" in front that says so where none was lost; or give perf.data itself",
+		})
+	}
+	return u
 }
 
 // scriptWarnings tells what the whole text lacked.
@@ -136,6 +159,12 @@ func scriptWarnings(p *perfscript.Parser) []string {
 	}
 	if n := p.NoThread; n > 0 {
 		w = append(w, fmt.Sprintf("%d lines do not say which thread they are of, so that syscalls have no result: print with perf script -F +tid", n))
+	}
+	if p.FromZero() {
+		w = append(w, "times begin at 0: with perf script --reltime they are not on the clock of any other recording")
+	}
+	if n := p.Messages; n > 0 {
+		w = append(w, fmt.Sprintf("%d lines are messages of perf itself, the first %q: leave out 2>&1", n, p.FirstMessage))
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Unused)) {
 		w = append(w, fmt.Sprintf("%d lines of %s make no rows", p.Unused[name], name))

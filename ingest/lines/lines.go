@@ -18,6 +18,7 @@ type Error struct {
 	Line int64
 	Text string
 	Want string
+	Cut  bool // the text ends within the line
 }
 
 // maxShown is how many bytes of a bad line a message shows.
@@ -28,7 +29,11 @@ func (e *Error) Error() string {
 	if len(text) > maxShown {
 		text = text[:maxShown] + "..."
 	}
-	return fmt.Sprintf("%s:%d: %v: want %s, not %q", e.File, e.Line, ErrLine, e.Want, text)
+	cut := ""
+	if e.Cut {
+		cut = ": the text ends within this line; was it cut short?"
+	}
+	return fmt.Sprintf("%s:%d: %v: want %s, not %q%s", e.File, e.Line, ErrLine, e.Want, text, cut)
 }
 
 func (e *Error) Unwrap() error { return ErrLine }
@@ -92,8 +97,18 @@ func (r *Reader) skip(bad error) error {
 
 // Bad is the error for the line last read.
 func (r *Reader) Bad(line []byte, want string) error {
-	return &Error{File: r.name, Line: r.line, Text: string(line), Want: want}
+	return &Error{File: r.name, Line: r.line, Text: string(line), Want: want, Cut: r.cut}
 }
+
+// Ahead is the text behind the line last read, n bytes or as much as there is, valid
+// until the next call. The line last read is not valid any more.
+func (r *Reader) Ahead(n int) []byte {
+	b, _ := r.in.Peek(n) // Next tells of what is wrong
+	return b
+}
+
+// Name is the name of the text.
+func (r *Reader) Name() string { return r.name }
 
 // Line is the number of the line last read, from 1.
 func (r *Reader) Line() int64 { return r.line }

@@ -19,9 +19,10 @@ const (
 	stringsMax = 1 << 18
 )
 
-// chain reads the callchain that follows an event, up to an empty line. Padded lines
-// that are no frames go with those before: source lines (perf script -F +srcline),
-// or what a line of namespaces goes on with, as told by more.
+// chain reads the callchain that follows an event, up to an empty line. An event's
+// line ends it, too, whatever the thread is called. Other lines that belong to the
+// event are left out: source lines (perf script -F +srcline), and with more the
+// padded lines that some events go on with.
 func (p *Parser) chain(r *assemble.Record, more bool) {
 	p.text = p.text[:0]
 	for {
@@ -33,14 +34,17 @@ func (p *Parser) chain(r *assemble.Record, more bool) {
 		if len(line) == 0 {
 			break
 		}
-		if ip, ok := frameAddress(line); ok {
+		ip, frame := frameAddress(line)
+		switch {
+		case isEvent(line):
+		case frame:
 			p.text = append(append(p.text, ip...), '\n')
 			continue
+		case isSource(line) || more && skipBlanks(line, 0) > 0:
+			continue
 		}
-		if !more && len(p.text) == 0 || skipBlanks(line, 0) == 0 || isEvent(line) {
-			p.next, p.has = line, true
-			break
-		}
+		p.next, p.has = line, true
+		break
 	}
 	if len(p.text) == 0 {
 		return
@@ -61,19 +65,49 @@ func (p *Parser) chain(r *assemble.Record, more bool) {
 }
 
 func isEvent(line []byte) bool {
+	if bytes.IndexByte(line, ':') < 0 {
+		return false // most frames
+	}
 	_, ok := splitHeader(line)
 	return ok
 }
 
-// frameAddress returns a line of a callchain from its address on. The name in
-// front of an event may be padded like a frame, but is followed by more than hexadecimal.
+// nameWidth is how far perf script pads the names of threads.
+const nameWidth = 16
+
+// frameAddress returns a line of a callchain from its address on, which follows a
+// tab, or the blanks for one. A name is padded too, but less.
 func frameAddress(line []byte) ([]byte, bool) {
-	if line[0] != '\t' && !bytes.HasPrefix(line, []byte("        ")) {
+	start := skipBlanks(line, 0)
+	frame := line[start:]
+	end := tokenEnd(frame)
+	if line[0] != '\t' && (start < 8 || start+end <= nameWidth) {
 		return nil, false
 	}
-	frame := line[skipBlanks(line, 0):]
-	_, ok := parseHex(frame[:tokenEnd(frame)])
+	_, ok := parseHex(frame[:end])
 	return frame, ok
+}
+
+// isSource reports whether a line is what perf script prints of an address for -F
+// +srcline, "  file:12" (map__fprintf_srcline), where it does not find it "  file[1a]"
+// or "  symbol+12", or for -F +srccode, "|12   text" (map__fprintf_srccode).
+func isSource(line []byte) bool {
+	if line[0] == '|' {
+		return len(line) > 1 && isDigit(line[1])
+	}
+	if skipBlanks(line, 0) != 2 || line[0] == '\t' {
+		return false
+	}
+	end := bytes.TrimSuffix(line, []byte{']'})
+	digits := len(end)
+	for digits > 0 && (isDigit(end[digits-1]) || len(end) < len(line) && isHex(end[digits-1])) {
+		digits--
+	}
+	if digits == len(end) || digits == 0 {
+		return false
+	}
+	c := end[digits-1]
+	return len(end) == len(line) && (c == ':' || c == '+') || len(end) < len(line) && c == '['
 }
 
 // callchain takes its text apart.

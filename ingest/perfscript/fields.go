@@ -8,24 +8,28 @@ import (
 )
 
 // fields reads "name: value, ..." and "name=value ..." as far as columns take it,
-// or says what it wanted. A field that a kernel does not print is no mistake.
+// or says what it wanted. A field that a kernel does not print is no mistake, but
+// none at all is.
 func (p *Parser) fields(r *assemble.Record, tp *assemble.Tracepoint, b []byte) (want string) {
 	switch {
 	case tp.Phase == assemble.Leave:
 		n, ok := parseNumber(b[:tokenEnd(b)])
 		if !ok {
-			return "the result of a syscall, a number"
+			return wantResult
 		}
 		tp.Fields()[0].Set(r, n)
 		return ""
 	case tp.Kind == traces.Exec:
-		if path, ok := between(b, "filename=", " pid="); ok {
-			r.Path = p.intern(path)
-			r.Has |= traces.ColPath
+		path, ok := between(b, "filename=", " pid=")
+		if !ok {
+			return wantFields
 		}
+		r.Path = p.intern(path)
+		r.Has |= traces.ColPath
 		return ""
 	}
 	rest := b
+	any := len(tp.Fields()) == 0
 	for i := range tp.Fields() {
 		f := &tp.Fields()[i]
 		// They come in the order of their table; where they do not, from the start.
@@ -41,10 +45,19 @@ func (p *Parser) fields(r *assemble.Record, tp *assemble.Tracepoint, b []byte) (
 			return "a number in the field " + f.Name
 		}
 		f.Set(r, n)
-		rest = after
+		rest, any = after, true
+	}
+	if !any {
+		return wantFields
 	}
 	return ""
 }
+
+// What an event lacks that was printed without its fields.
+const (
+	wantFields = "the event's fields"
+	wantResult = "the result of a syscall, a number"
+)
 
 func between(b []byte, from, to string) ([]byte, bool) {
 	_, b, ok := bytes.Cut(b, []byte(from))

@@ -34,7 +34,6 @@ func splitAtTime(line []byte, ids bool) (h header, ok bool) {
 		if at < len(line) && line[at] != ' ' {
 			continue
 		}
-		h.pid, h.tid, h.cpu = -1, -1, -1
 		start, ok := h.timeBefore(line, end)
 		if ok && h.before(line[:skipBlanksBack(line, start)], ids) && h.eventOf(line[skipBlanks(line, at):]) {
 			return h, true
@@ -72,9 +71,48 @@ func (h *header) timeBefore(b []byte, end int) (start int, ok bool) {
 	return start, true
 }
 
-// before reads what stands before the time: name, pid/tid or one of them, [cpu].
-// The name and the CPU may be missing, ids only where they are not asked for.
+// before reads what stands before the time: name, pid/tid or one of them, [cpu], and
+// columns that are of no use here (perf_sample__fprintf_start, whose -F +misc and +tod
+// come last). Those must not become part of the name.
 func (h *header) before(b []byte, ids bool) bool {
+	if !ids {
+		b = cutTod(b)
+	}
+	if h.named(b, ids) {
+		return true
+	}
+	for end := bytes.LastIndexByte(b, ']'); ids && end > 0; end = bytes.LastIndexByte(b[:end], ']') {
+		if end+1 < len(b) && b[end+1] == ' ' && h.named(b[:end+1], true) {
+			return true
+		}
+	}
+	known := cutMisc(cutTod(b))
+	return len(known) < len(b) && h.named(known, ids)
+}
+
+// cutTod leaves out a time of day at the end: 2026-11-29 05:03:40.770099814.
+func cutTod(b []byte) []byte {
+	clock := bytes.LastIndexByte(b, ' ') + 1
+	date := clock - len("2026-11-29 ")
+	if date < 0 || len(b)-clock < len("05:03:40") || b[clock+2] != ':' || b[clock+5] != ':' || b[date+4] != '-' || b[date+7] != '-' || !isDigit(b[date]) {
+		return b
+	}
+	return b[:skipBlanksBack(b, date)]
+}
+
+// cutMisc leaves out what tells the modes of a sample at the end, such as K or U.
+func cutMisc(b []byte) []byte {
+	start := bytes.LastIndexByte(b, ' ') + 1
+	if start == len(b) || len(bytes.Trim(b[start:], "KUHGgMESp")) > 0 {
+		return b
+	}
+	return b[:skipBlanksBack(b, start)]
+}
+
+// named reads name, ids and [cpu]. The name and the CPU may be missing, ids only
+// where they are not asked for.
+func (h *header) named(b []byte, ids bool) bool {
+	h.pid, h.tid, h.cpu = -1, -1, -1
 	if n := len(b); n > 0 && b[n-1] == ']' {
 		open := n - 1
 		for open > 0 && isDigit(b[open-1]) {

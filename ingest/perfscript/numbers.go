@@ -4,6 +4,8 @@ import "bytes"
 
 func isDigit(c byte) bool { return c-'0' <= 9 }
 
+func isHex(c byte) bool { return isDigit(c) || c >= 'a' && c <= 'f' }
+
 // parseDec reads a decimal number without a sign.
 func parseDec(b []byte) (int64, bool) {
 	if len(b) == 0 || len(b) > 18 {

@@ -3,6 +3,11 @@ package perfscript
 import (
 	"bufio"
 	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/replay/replay/ingest/assemble"
 	"github.com/replay/replay/ingest/lines"
@@ -24,6 +29,9 @@ type Parser struct {
 	lastComm string // of the last line
 	stacks   map[string]*callchain
 	text     []byte // of a callchain
+	times    times
+	traced   bool // an event was printed with its fields
+	message  bool // the lines before are a message of perf itself
 
 	// Unused counts events that make no rows, Micro is set when times have
 	// microseconds only.
@@ -32,8 +40,15 @@ type Parser struct {
 	// NoThread counts lines that do not say which thread they are of.
 	NoThread int64
 	// Lost and LostTotal count lost events, by the records in place and by the
-	// totals at the end.
+	// totals at the end. LostShown says that the text would tell of losses.
 	Lost, LostTotal int64
+	LostShown       bool
+	// Writers is set when a syscall changes an address space.
+	Writers bool
+	// Messages counts lines that are messages of perf itself, FirstMessage is the first
+	// one, and LostMessage one that tells of losses.
+	Messages                  int64
+	FirstMessage, LostMessage string
 }
 
 // point is an event by name.
@@ -50,21 +65,31 @@ func New(in *bufio.Reader, name string) *Parser {
 	return &Parser{in: lines.New(in, name), points: map[string]*point{}, strings: map[string]string{}, stacks: map[string]*callchain{}, Unused: map[string]int64{}}
 }
 
-// Is reports whether text looks like that of perf script: one of its first lines
-// is an event.
+// Is reports whether text looks like that of perf script: one of its lines is an
+// event, or it begins with the header that perf script --header prints.
 func Is(prefix []byte) bool {
-	for range 50 {
-		line, rest, ok := bytes.Cut(prefix, []byte{'\n'})
-		if h, good := splitHeader(line); good && len(h.rest) > 0 {
+	if bytes.HasPrefix(prefix, []byte("# ========\n# captured on")) {
+		return true
+	}
+	for line := range bytes.Lines(prefix) {
+		line = bytes.TrimRight(line, "\r\n")
+		if h, ok := splitHeader(line); ok && (h.thread || len(h.rest) > 0) {
 			return true
 		}
-		if !ok {
-			return false
-		}
-		prefix = rest
 	}
 	return false
 }
+
+// ErrPrinted is returned for a text that was printed in a way that lacks what is
+// needed.
+var ErrPrinted = errors.New("perf script did not print what is needed")
+
+func (p *Parser) printed(what string) error {
+	return fmt.Errorf("%s:%d: %w: %s", p.in.Name(), p.in.Line(), ErrPrinted, what)
+}
+
+// Events lists the names of the events in the text.
+func (p *Parser) Events() []string { return slices.Sorted(maps.Keys(p.points)) }
 
 // Position is how many bytes of the text are read.
 func (p *Parser) Position() int64 { return p.in.Position() }
@@ -96,29 +121,106 @@ func (p *Parser) Next(r *assemble.Record) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if start := skipBlanks(line, 0); start == len(line) || line[0] == '#' {
+	if skipBlanks(line, 0) == len(line) {
 		return false, nil
 	}
 	r.SrcPos = p.in.Line()
 	r.Has |= traces.ColSrcPos
-	more := bytes.Contains(line, []byte(" PERF_RECORD_NAMESPACES"))
-	used, bad := p.event(r, line)
+	h, ok := splitHeader(line)
+	if !ok && p.aside(line) {
+		return false, nil
+	}
+	p.message = false
+	more := bytes.HasPrefix(h.event, []byte("PERF_RECORD_NAMESPACES")) || bytes.HasPrefix(h.event, []byte("PERF_RECORD_TEXT_POKE"))
+	used, bad := p.event(r, line, &h, ok)
 	p.chain(r, more)
 	return used, bad
 }
 
 // event makes a record of an event's line.
-func (p *Parser) event(r *assemble.Record, line []byte) (bool, error) {
-	h, ok := splitHeader(line)
+func (p *Parser) event(r *assemble.Record, line []byte, h *header, ok bool) (bool, error) {
 	if !ok {
-		return false, p.in.Bad(line, "an event of perf script: name, ids, [cpu], time: event: fields")
+		return false, p.in.Bad(line, "an event of perf script: name, ids, [cpu], time: event: fields (messages of perf itself go elsewhere: leave out 2>&1)")
 	}
 	p.Micro = p.Micro || h.digits <= 6
-	used, want := p.fill(r, &h)
-	if want != "" {
+	used, want := p.fill(r, h)
+	sample := !bytes.HasPrefix(h.event, []byte("PERF_RECORD_"))
+	switch {
+	case (want == wantFields || want == wantResult) && !p.traced && !p.in.Cut():
+		return false, p.printed("the fields of events, such as a probe's address: print with perf script -F +trace")
+	case want != "":
 		return false, p.in.Bad(line, want)
+	case sample && !p.times.add(h.time):
+		return false, p.printed("times, but how much later an event is than the one before: print without --deltatime")
+	}
+	if used && sample {
+		p.traced = true
+	}
+	if text := h.rest; openString(text) {
+		p.skipString()
 	}
 	return used, nil
+}
+
+// times tells whether the times of samples are times. perf script sorts them.
+type times struct {
+	first, last int64 // ns
+	n, back     int64 // how many there were, and went back
+}
+
+// timesEnough is how many times show whether they are times, and backShare the part
+// of them that may go back.
+const (
+	timesEnough = 64
+	backShare   = 8
+)
+
+func (t *times) add(ns int64) bool {
+	if t.n++; t.n == 1 {
+		t.first = ns
+	} else if ns < t.last {
+		t.back++
+	}
+	t.last = ns
+	return t.back == 0 || t.first != 0 && (t.n < timesEnough || t.back*backShare < t.n)
+}
+
+// FromZero reports whether times are counted from the first event.
+func (p *Parser) FromZero() bool { return p.times.n > 1 && p.times.first == 0 }
+
+// aside takes a line that is no event where it need not be one: a comment, the mark
+// of a round (perf script --show-round-events), or a message of perf itself.
+func (p *Parser) aside(line []byte) bool {
+	switch {
+	case line[0] == '#':
+		// Where it was asked for, and no loss is shown, there was none.
+		p.LostShown = p.LostShown || bytes.Contains(line, []byte("--show-lost-events"))
+		return true
+	case bytes.HasPrefix(line, []byte("PERF_RECORD_FINISHED_ROUND")):
+		return true
+	case isMessage(line), p.message && line[0] != ' ' && line[0] != '\t':
+		p.message = true
+	default:
+		return false
+	}
+	if p.Messages++; p.Messages == 1 {
+		p.FirstMessage = string(line)
+	}
+	if p.LostMessage == "" && bytes.Contains(line, []byte(" lost ")) {
+		p.LostMessage = string(line)
+	}
+	return true
+}
+
+// isMessage reports whether a line begins a message of perf, which it writes to
+// standard error: ui__warning, and what it says of symbols.
+func isMessage(line []byte) bool {
+	for _, begin := range []string{"Warning:", "WARNING:", "[ perf ", "No kallsyms or vmlinux with build-id ", "Failed to open ", "corrupted callchain", "addr2line", "cmd__addr2line", "BFD: "} {
+		if bytes.HasPrefix(line, []byte(begin)) {
+			return true
+		}
+	}
+	return bytes.HasSuffix(line, []byte(", continuing without symbols"))
 }
 
 // fill makes a record of what an event's line holds, or says what it wanted there.
@@ -154,10 +256,11 @@ func (p *Parser) fill(r *assemble.Record, h *header) (used bool, want string) {
 	case pt.probe:
 		return p.probeHit(r, pt, h.rest)
 	case pt.tp == nil:
-		p.Unused[string(h.event)]++
+		p.Unused[pt.name]++
 		return false, ""
 	}
 	r.Kind, r.Phase = pt.tp.Kind, pt.tp.Phase
+	p.Writers = p.Writers || r.Kind.IsSyscall()
 	want = p.fields(r, pt.tp, h.rest)
 	return want == "", want
 }
@@ -172,7 +275,7 @@ func (p *Parser) point(h *header) *point {
 	pt := &point{name: name, row: assemble.ProbeName(name)}
 	if tp, ok := assemble.Lookup(name, nil); ok {
 		pt.tp = tp
-	} else if len(h.rest) > 0 && h.rest[0] == '(' {
+	} else if len(h.rest) > 0 && h.rest[0] == '(' || perfProbe(name) {
 		pt.probe = true
 		pt.hit, _ = assemble.Lookup(name, []string{assemble.FieldIP})
 		pt.ret, _ = assemble.Lookup(name, []string{assemble.FieldFunc})
@@ -181,11 +284,19 @@ func (p *Parser) point(h *header) *point {
 	return pt
 }
 
+// perfProbe reports whether perf probe gave an event its name.
+func perfProbe(name string) bool {
+	return strings.HasPrefix(name, "probe_") || strings.HasPrefix(name, "probe:") || strings.HasPrefix(name, "sdt_")
+}
+
 // probeHit reads a probe's address: (addr), or (return <- function).
 func (p *Parser) probeHit(r *assemble.Record, pt *point, b []byte) (used bool, want string) {
+	if len(b) == 0 || b[0] != '(' {
+		return false, wantFields
+	}
 	tp := pt.hit
 	end := bytes.IndexByte(b, ')')
-	if end < 1 || b[0] != '(' {
+	if end < 1 {
 		return false, wantProbe
 	}
 	inside := b[1:end]

@@ -36,6 +36,7 @@ func (p *Parser) sideBand(r *assemble.Record, b []byte) (used bool, want string)
 // which repeat what LOST said in place; a perf that prints no number with them
 // tells nothing.
 func (p *Parser) lost(r *assemble.Record, name, b []byte) (used bool, want string) {
+	p.LostShown = true
 	samples := bytes.HasPrefix(name, []byte("PERF_RECORD_LOST_SAMPLES"))
 	if samples && len(b) == 0 {
 		return false, ""
