@@ -26,14 +26,21 @@ func Play(ctx context.Context, trace Trace, profile *Profile, options Options, p
 	if err != nil {
 		return nil, err
 	}
-	if s.hits == 0 {
+	meta := trace.Meta()
+	recorded := s.locks.recorded(&meta)
+	if s.hits == 0 && recorded == nil {
 		return nil, ErrNoHits
 	}
 	topo, err := topology(profile, &options, s)
 	if err != nil {
 		return nil, err
 	}
-	res := &Result{Options: options, Machine: MachineSummary{profile.Name, topo.CPUs(), topo.Sockets(), profile.SMT}}
+	res := &Result{Options: options, Recorded: recorded, Unknown: s.unknown, Machine: MachineSummary{profile.Name, topo.CPUs(), topo.Sockets(), profile.SMT}}
+	if s.hits == 0 {
+		res.Trace, res.Warnings = s.summary(trace), meta.Warnings
+		s.locks.summarise(&res.Trace)
+		return res, nil
+	}
 	res.Runs = make([]Run, len(options.Resolvers))
 	in, err := inferenceFor(ctx, trace, profile, s, Everything)
 	if err != nil {
@@ -58,7 +65,9 @@ func Play(ctx context.Context, trace Trace, profile *Profile, options Options, p
 		return nil, err
 	}
 	res.Trace = players[0].summary(trace)
-	res.Unknown = s.unknown
+	if recorded != nil {
+		recorded.Lookups = res.Runs[0].Lookups / int64(max(options.Clone, 1))
+	}
 	res.Warnings = append(append(res.Warnings, trace.Meta().Warnings...), players[0].warnings()...)
 	return res, nil
 }
@@ -127,15 +136,20 @@ func (p *player) play(ctx context.Context) (Run, error) {
 	return run, nil
 }
 
+// summary says what the pass itself knows of the trace.
+func (s *survey) summary(trace Trace) TraceSummary {
+	return TraceSummary{
+		Path: trace.Path(), SHA256: trace.SHA256(), Events: s.events, Hits: s.hits, DurationNs: s.end - s.start,
+		Lost: s.lost, Losses: s.losses.since(s.start), LossyNs: s.losses.length(s.start, s.end),
+	}
+}
+
 // summary says what was replayed. Clones are not counted.
 func (p *player) summary(trace Trace) TraceSummary {
 	n := &p.rec.notes
-	t := TraceSummary{
-		Path: trace.Path(), SHA256: trace.SHA256(), Events: p.survey.events, Hits: p.survey.hits,
-		Writers: n.observedSections + n.modelledSections, DurationNs: p.survey.end - p.survey.start,
-		Lost: p.survey.lost, Losses: p.survey.losses.since(p.survey.start), LossyNs: p.survey.losses.length(p.survey.start, p.survey.end), Undecided: n.undecidedSections,
-		Arrivals: Split{n.observedArrivals, n.inferredArrivals}, Sections: Split{n.observedSections, n.modelledSections},
-	}
+	t := p.survey.summary(trace)
+	t.Writers, t.Undecided = n.observedSections+n.modelledSections, n.undecidedSections
+	t.Arrivals, t.Sections = Split{n.observedArrivals, n.inferredArrivals}, Split{n.observedSections, n.modelledSections}
 	for _, m := range p.gather.mms {
 		if m.Hits > 0 || m.Writers > 0 {
 			t.Mms++

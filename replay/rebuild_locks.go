@@ -11,6 +11,9 @@ import (
 // lock_start, lock_acquired(write), then lock_acquired(read) at a downgrade, and
 // lock_released (include/linux/mmap_lock.h).
 func (r *reconstructor) takeLock(t *thread, ev *traces.Event) {
+	if refused(ev) {
+		return
+	}
 	l := &t.lock
 	switch ev.Kind {
 	case traces.LockStart:
@@ -33,6 +36,13 @@ func (r *reconstructor) takeLock(t *thread, ev *traces.Event) {
 			r.endLock(t, ev)
 		}
 	}
+}
+
+// refused reports whether a lock_acquired tells that its thread did not get the lock:
+// a trylock that found it taken, or a wait that a fatal signal ended
+// (mmap_lock_acquire_returned with success=false).
+func refused(ev *traces.Event) bool {
+	return ev.Kind == traces.LockAcquired && ev.Got(traces.ColRet) && ev.Ret < 0
 }
 
 func (r *reconstructor) startLock(t *thread, ev *traces.Event) {
@@ -76,7 +86,7 @@ func (r *reconstructor) endLock(t *thread, ev *traces.Event) {
 	if l.downgrade == 0 {
 		l.stacked = len(ev.Stack) > 0
 	}
-	o := r.origin(t, ev, r.sectionKind(t, &l), l.stack)
+	o := r.origin(t, ev, lockKind(&t.call, l.start, l.stack), l.stack)
 	o.Time, o.Observed = l.start, true
 	o.Undecided = r.survey.losses.touch(l.acquired, released)
 	a := action{kind: sim.OpRead, at: l.acquired, proc: r.process(t.pid, ev.Comm), origin: o, readHold: released - l.acquired}
@@ -124,32 +134,72 @@ func (r *reconstructor) evenAt(t *thread, l *hold, released int64) int64 {
 	return released + max(usual-r.profile.Recorder.ExitLag, 0)
 }
 
-// sectionKind names what a thread took mmap_lock for.
-func (r *reconstructor) sectionKind(t *thread, l *hold) string {
-	if l.start >= t.call.from && l.start <= t.call.to {
-		return t.call.kind
+// otherKind is what a lock was taken for that no name is known for.
+const otherKind = "other"
+
+// lockKind names what a thread took mmap_lock for at a time: the syscall that it was
+// in, or what a kernel function on its stack tells.
+func lockKind(call *syscallRow, at int64, stack []string) string {
+	if at >= call.from && at <= call.to {
+		return call.kind
 	}
-	for _, frame := range l.stack {
+	for _, frame := range stack {
 		for _, k := range sectionFrames {
 			if strings.HasPrefix(frame, k.frame) {
 				return k.kind
 			}
 		}
 	}
-	return "other"
+	return otherKind
 }
 
+// lockTracer begins the names of the functions that record lock events
+// (mm/mmap_lock.c), the leaves of their stacks.
+const lockTracer = "__mmap_lock_do_trace_"
+
 // sectionFrames names the takers of mmap_lock that are no traced syscall, by a
-// kernel function on their stack.
+// kernel function on their stack, the leaf-most that is here.
 var sectionFrames = []struct{ frame, kind string }{
 	{"dup_mm", "fork"},
 	{"exit_mmap", "exit"},
 	{"begin_new_exec", "exec"},
 	{"load_elf_binary", "exec"},
 	{"setup_arg_pages", "exec"},
+	{"create_init_stack_vma", "exec"},
+	{"get_arg_page", "exec"},
+	{"map_vdso", "exec"},
 	{"vm_mmap_pgoff", "mmap"},
+	{"__vm_munmap", "munmap"},
+	{"do_mprotect_pkey", "mprotect"},
+	{"do_mremap", "mremap"},
+	{"__do_sys_mremap", "mremap"},
+	{"__do_sys_brk", "brk"},
+	{"vm_brk_flags", "brk"},
+	{"do_madvise", "madvise"},
 	{"asm_exc_page_fault", "fault"},
+	{"do_mem_abort", "fault"}, // arm64
 	{"uprobe_register", "register"},
 	{"uprobe_unregister", "register"},
+	{"register_for_each_vma", "register"},
 	{"khugepaged", "khugepaged"},
+	// Readers of /proc/PID/maps, smaps and numa_maps are all in m_start (fs/proc/task_mmu.c).
+	{"m_start", "/proc maps"},
+	{"m_next", "/proc maps"},
+	{"show_smaps_rollup", "/proc maps"},
+	{"pagemap_read", "/proc maps"},
+	{"do_procmap_query", "/proc maps"},
+	{"clear_refs_write", "/proc maps"},
+	// Of another process's memory: /proc/PID/mem, cmdline and environ, and ptrace.
+	{"ptrace_access_vm", "ptrace"},
+	{"proc_pid_", "/proc"},
+	{"environ_read", "/proc"},
+	{"mem_rw", "/proc"},
+	{"process_vm_rw", "process_vm"},
+	{"task_numa_work", "numa"},
+	{"ksm_", "ksm"},
+	{"do_coredump", "coredump"},
+	{"do_exit", "exit"},
+	{"futex_", "futex"},
+	{"bpf_", "bpf"},
+	{"stack_map_get_build_id_offset", "bpf"},
 }

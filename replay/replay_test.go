@@ -407,11 +407,21 @@ func TestReadBenchTable(t *testing.T) {
 	}
 }
 
+// A trace without a hit is worth a report where its lock events say something.
 func TestNoHits(t *testing.T) {
 	trace := corpus(t, "churn-1x1")
-	trace.change = func(ev *traces.Event) bool { return ev.Kind != traces.Hit }
+	trace.change = func(ev *traces.Event) bool { return ev.Kind != traces.Hit && !ev.Kind.IsLock() }
 	if _, err := Play(context.Background(), trace, profile(), DefaultOptions(), nil); !errors.Is(err, ErrNoHits) {
 		t.Errorf("%v, want ErrNoHits", err)
+	}
+	whole := play(t, corpus(t, "churn-1x1"), nil)
+	trace.change = func(ev *traces.Event) bool { return ev.Kind != traces.Hit }
+	res := play(t, trace, nil)
+	if r := res.Recorded; len(res.Runs) != 0 || r == nil || r.Hits != 0 || r.WriterWait != whole.Recorded.WriterWait || !reflect.DeepEqual(r.Holders, whole.Recorded.Holders) {
+		t.Errorf("%d runs, recorded %+v", len(res.Runs), r)
+	}
+	if a, b := &res.Trace, &whole.Trace; a.Writers != b.Writers || a.Mms != b.Mms || a.DurationNs != b.DurationNs || a.Hits != 0 {
+		t.Errorf("%+v, want %+v without hits", a, b)
 	}
 }
 

@@ -7,6 +7,7 @@ import "github.com/replay/replay/sim"
 // bytes in every report.
 type Result struct {
 	Trace    TraceSummary
+	Recorded *Recording // nil for a trace without lock events
 	Machine  MachineSummary
 	Options  Options
 	Runs     []Run // in the order asked for

@@ -28,6 +28,7 @@ type survey struct {
 	durations    [traces.Madvise + 1]gap
 	calls, deep  int64           // syscalls, and those with a callchain
 	lastStart    map[int32]int64 // ns, of the latest lock_start of each CPU
+	locks        *lockBook
 }
 
 // span is a stretch of the recording, in ns.
@@ -52,12 +53,12 @@ type threadSurvey struct {
 
 // takeSurvey reads the whole trace once.
 func takeSurvey(ctx context.Context, trace Trace) (*survey, error) {
-	stream, err := trace.Stream(traces.ColCPU | traces.ColTID | traces.ColPID | traces.ColDur | traces.ColWrite | traces.ColInUprobe | traces.ColStack | traces.ColRet | traces.CoverageColumns)
+	stream, err := trace.Stream(traces.ColCPU | traces.ColTID | traces.ColPID | traces.ColDur | traces.ColWrite | traces.ColInUprobe | traces.ColStack | traces.ColRet | lockBookColumns | traces.CoverageColumns)
 	if err != nil {
 		return nil, err
 	}
 	defer closeStream(stream)
-	s := &survey{threads: map[int32]*threadSurvey{}, lastStart: map[int32]int64{}, rhythms: map[int32]*gapTable{}, start: -1}
+	s := &survey{locks: newLockBook(), threads: map[int32]*threadSurvey{}, lastStart: map[int32]int64{}, rhythms: map[int32]*gapTable{}, start: -1}
 	var ev traces.Event
 	for {
 		err := stream.Next(&ev)
@@ -68,6 +69,7 @@ func takeSurvey(ctx context.Context, trace Trace) (*survey, error) {
 			return nil, err
 		}
 		s.add(&ev)
+		s.locks.add(&ev)
 		if s.events%65536 == 0 && ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -161,6 +163,8 @@ func (t *threadSurvey) pair(l *losses, ev *traces.Event) {
 		t.entered = 0
 	}
 	switch {
+	case refused(ev):
+		return
 	case ev.Kind.IsSyscall() && !ev.Got(traces.ColRet):
 		t.entered = ev.Time
 	case ev.Kind.IsSyscall() && !ev.Got(traces.ColDur):

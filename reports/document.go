@@ -24,12 +24,13 @@ type Document struct {
 	Placement string  `json:"placement"`
 	Seed      uint64  `json:"seed"`
 
-	Runs     []Run    `json:"runs"`
-	Blame    *[]Blame `json:"blame" null:"unknown"`
-	Probes   []Probe  `json:"probes"`
-	Mms      *[]Mm    `json:"mms" null:"unknown"`
-	Lines    *[]Line  `json:"lines" null:"unknown"`
-	Warnings []string `json:"warnings"`
+	Recorded *Recorded `json:"recorded"` // null without lock events
+	Runs     []Run     `json:"runs"`
+	Blame    *[]Blame  `json:"blame" null:"unknown"`
+	Probes   []Probe   `json:"probes"`
+	Mms      *[]Mm     `json:"mms" null:"unknown"`
+	Lines    *[]Line   `json:"lines" null:"unknown"`
+	Warnings []string  `json:"warnings"`
 
 	// Unknown is what the trace cannot tell; a report of before it was asked has none.
 	Unknown *[]replay.Unknown `json:"unknown"`
@@ -199,6 +200,7 @@ func NewDocument(res *replay.Result) *Document {
 		Clone:     res.Options.Clone,
 		Placement: res.Options.Placement.String(),
 		Seed:      res.Options.Seed,
+		Recorded:  newRecorded(res.Recorded),
 		Runs:      []Run{}, Probes: []Probe{},
 		Warnings: append([]string{}, res.Warnings...),
 	}

@@ -225,3 +225,54 @@ func emptyResult() *replay.Result {
 		Runs:    []replay.Run{{Resolver: "speculative"}},
 	}
 }
+
+// recordedResult is the fixture with lock events.
+func recordedResult() *replay.Result {
+	res := fixture()
+	res.Recorded = &replay.Recording{
+		Hits: 2000, Lookups: 2000, Outcomes: true, Fallbacks: 70,
+		LockWait:   dist([]sim.Time{4 * sim.Microsecond, 8 * sim.Microsecond, 300 * sim.Microsecond}),
+		ReaderWait: dist([]sim.Time{4 * sim.Microsecond, 6 * sim.Microsecond}), WriterWait: dist([]sim.Time{5 * sim.Microsecond, 12 * sim.Millisecond}),
+		Unblocked: dist([]sim.Time{4 * sim.Microsecond, 4 * sim.Microsecond, 5 * sim.Microsecond}), Foreign: 11 * sim.Millisecond, Refused: 2, Unended: 1,
+		Waiters: []replay.Waiter{
+			{Comm: "gc", PID: 700, TID: 720, Access: replay.WriteAccess, Wait: dist([]sim.Time{5 * sim.Microsecond, 12 * sim.Millisecond})},
+			{Comm: "worker", PID: 700, TID: 701, Access: replay.LookupAccess, Wait: dist([]sim.Time{4 * sim.Microsecond, 300 * sim.Microsecond})},
+			{Comm: "worker", PID: 700, TID: 702, Access: replay.LookupAccess, Wait: dist([]sim.Time{8 * sim.Microsecond})},
+			{Comm: "load\x1b[er", PID: replay.NoPID, TID: 733, Access: replay.ReadAccess, Wait: dist([]sim.Time{4 * sim.Microsecond, 6 * sim.Microsecond})},
+		},
+		Holders: []replay.Holder{
+			{Comm: "cat", PID: 900, TID: 900, Kind: "/proc maps", Stack: smapsStack, Hold: dist([]sim.Time{11 * sim.Millisecond}), Blocked: 1, BlockedTime: 11 * sim.Millisecond},
+			{Comm: "gc", PID: 700, TID: 720, Kind: "munmap", Write: true, Stack: gcStack, Hold: dist([]sim.Time{sim.Microsecond, 280 * sim.Microsecond}), Blocked: 2, BlockedTime: 281 * sim.Microsecond},
+			{Comm: "worker", PID: replay.NoPID, TID: 701, Kind: "unknown", Hold: dist([]sim.Time{sim.Microsecond}), Blocked: 1, BlockedTime: 400 * sim.Nanosecond},
+		},
+	}
+	longest := res.Recorded.Holders[0]
+	longest.Hold, longest.Blocked, longest.BlockedTime = replay.Dist{}, 0, 0
+	res.Recorded.Longest = &replay.LongestWait{
+		Comm: "gc", PID: 700, TID: 720, Access: replay.WriteAccess, Kind: "munmap", At: 900 * sim.Microsecond, Wait: 12 * sim.Millisecond,
+		InWay: 10*sim.Millisecond + 500*sim.Microsecond, Holder: &longest, HolderFor: 10 * sim.Millisecond, Hold: 11 * sim.Millisecond,
+	}
+	return res
+}
+
+// smapsStack is that of a reader of /proc/PID/smaps.
+var smapsStack = []string{
+	"__mmap_lock_do_trace_start_locking+0x4b ([kernel.kallsyms])", "m_start+0x1d5 ([kernel.kallsyms])", "seq_read_iter+0x108 ([kernel.kallsyms])",
+	"__libc_read+0xd (/usr/lib/libc.so.6)",
+}
+
+// unknownResult has lock events that do not tell what they are of.
+func unknownResult() *replay.Result {
+	res := recordedResult()
+	res.Recorded.Outcomes, res.Recorded.Longest.Holder = false, nil
+	return res
+}
+
+// hitlessResult has lock events and no hit.
+func hitlessResult() *replay.Result {
+	res := recordedResult()
+	r := res.Recorded
+	res.Runs, res.Trace.Hits, res.Trace.Arrivals = nil, 0, replay.Split{}
+	r.Hits, r.Lookups, r.Fallbacks, r.LockWait = 0, 0, 0, replay.Dist{}
+	return res
+}

@@ -41,6 +41,8 @@ type page struct {
 	UplotJS, JS            template.JS
 
 	Warnings   []string
+	Recorded   *recordedPage
+	Simulated  string // the title of what comes after it
 	Cards      []card
 	Findings   []string
 	Bars       []barChart
@@ -48,7 +50,6 @@ type page struct {
 	Tables     []pageTable
 	Provenance []string
 	Data       []chart // for the script
-	Span       int     // columns of the widest table
 }
 
 // card is one large figure.
@@ -57,19 +58,19 @@ type card struct {
 	Bad               bool
 }
 
-// maxSpan is wide enough for a cell across any table.
-const maxSpan = 12
-
 func newPage(res *replay.Result) *page {
 	p := &page{
 		Title: path.Base(res.Trace.Path), Subtitle: traceSentence(res), Setup: setupSentence(res),
 		UplotCSS: template.CSS(uplotCSS), CSS: template.CSS(pageCSS), UplotJS: template.JS(uplotJS), JS: template.JS(pageJS),
-		Span: maxSpan, Charts: []chart{},
+		Charts: []chart{},
 	}
 	if answered(res) {
 		p.Cards, p.Bars, p.Charts, p.Tables = cards(res), barCharts(res.Runs), charts(res), pageTables(res)
 	}
 	p.Data = p.Charts
+	if res.Recorded != nil {
+		p.Recorded, p.Simulated = newRecordedPage(res), simulatedTitle
+	}
 	for _, w := range res.Warnings {
 		p.Warnings = append(p.Warnings, printable(w))
 	}

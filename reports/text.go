@@ -128,6 +128,10 @@ func clip(s string, width int) string {
 func (t *textReport) headline(res *replay.Result) {
 	t.para(strong, "", clip(printable(res.Trace.Path), t.width))
 	t.para(plain, "", traceSentence(res))
+	if res.Recorded != nil {
+		t.recorded(res)
+		t.title(simulatedTitle)
+	}
 	t.para(plain, "", setupSentence(res))
 	t.b.WriteByte('\n')
 	for _, s := range findings(res) {
@@ -170,6 +174,9 @@ type finding struct {
 // findings are the sentences of the headline, on the page as in the text.
 func findings(res *replay.Result) []finding {
 	r := mainRun(res)
+	if r == nil && res.Recorded != nil {
+		return []finding{{caution, "Nothing: there is no hit to resolve."}}
+	}
 	if r == nil || r.Hits == 0 {
 		return append([]finding{{caution, "There was no hit to resolve."}}, unansweredFindings(res, nil)...)
 	}
@@ -188,6 +195,9 @@ func findings(res *replay.Result) []finding {
 	}
 	if s := blameSentence(r); s != "" {
 		all = append(all, finding{strong, s})
+	}
+	if res.Recorded != nil {
+		all = append(all, finding{plain, whyDifferent(res.Recorded)})
 	}
 	return all
 }

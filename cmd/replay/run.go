@@ -87,7 +87,11 @@ func (e *env) run(c *cli.Context) error {
 		err = reports.JSON(e.stdout, result)
 	} else {
 		err = reports.Text(e.stdout, result, reports.TextOptions{Color: color})
-		e.remark(c, "reports are in %s; try: go tool pprof -http=: %s/%s.pb.gz", dir, dir, options.Resolvers[len(options.Resolvers)-1])
+		if n := len(result.Runs); n > 0 {
+			e.remark(c, "reports are in %s; try: go tool pprof -http=: %s/%s.pb.gz", dir, dir, result.Runs[n-1].Resolver)
+		} else {
+			e.remark(c, "reports are in %s", dir)
+		}
 	}
 	if err != nil {
 		return err

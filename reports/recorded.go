@@ -1,0 +1,423 @@
+package reports
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/replay/replay/replay"
+	"github.com/replay/replay/sim"
+)
+
+// Recorded is what the recorded kernel did, from its lock events alone. Pointers are
+// null where the lock events do not tell.
+type Recorded struct {
+	Hits         int64  `json:"hits"`
+	Lookups      int64  `json:"lookups"`
+	Fallbacks    *int64 `json:"fallbacks"`    // lookups that took mmap_lock
+	LockWaitNs   *Dist  `json:"lock_wait_ns"` // of those
+	ReaderWaitNs *Dist  `json:"reader_wait_ns"`
+	WriterWaitNs Dist   `json:"writer_wait_ns"`
+	// UnblockedWaitNs are those of all waits in which nobody was seen with the lock:
+	// what recording a lock_start takes, where all holders were recorded.
+	UnblockedWaitNs Dist  `json:"unblocked_wait_ns"`
+	ForeignWaitNs   Nanos `json:"foreign_wait_ns"` // behind threads of other processes
+	Refused         int64 `json:"refused"`         // times that a thread did not get the lock: a trylock, or a fatal signal
+	Unended         int64 `json:"unended"`         // waits and holds without an end, left out
+
+	LongestWait *LongestWait `json:"longest_wait"`
+	Waiters     []Waiter     `json:"waiters"`
+	Holders     []Holder     `json:"holders"`
+}
+
+// LongestWait is the longest wait of all, and who was in its way longest.
+type LongestWait struct {
+	Comm    string         `json:"comm"`
+	PID     *int32         `json:"pid"`
+	TID     int32          `json:"tid"`
+	Access  string         `json:"access"` // lookup, read or write
+	Kind    string         `json:"kind"`
+	AtNs    Nanos          `json:"at_ns"` // since the start of the recording
+	WaitNs  Nanos          `json:"wait_ns"`
+	InWayNs Nanos          `json:"in_way_ns"` // of it: somebody was seen with the lock
+	Holder  *LongestHolder `json:"holder"`    // null where nobody was
+}
+
+// LongestHolder is the holder of a LongestWait.
+type LongestHolder struct {
+	Comm   string   `json:"comm"`
+	PID    *int32   `json:"pid"`
+	TID    int32    `json:"tid"`
+	Kind   string   `json:"kind"`
+	Mode   string   `json:"mode"` // read or write
+	Stack  []string `json:"stack"`
+	ForNs  Nanos    `json:"for_ns"`  // it was in the way
+	HoldNs *Nanos   `json:"hold_ns"` // of that one hold; null where its end is not in the trace
+}
+
+// Waiter is what one thread waited for one kind of access.
+type Waiter struct {
+	Comm   string `json:"comm"`
+	PID    *int32 `json:"pid"`
+	TID    int32  `json:"tid"`
+	Access string `json:"access"` // lookup, read or write
+	Waits  int64  `json:"waits"`
+	WaitNs Dist   `json:"wait_ns"`
+}
+
+// Holder is a thread that had mmap_lock while others waited, in one operation from
+// one stack.
+type Holder struct {
+	Comm      string   `json:"comm"`
+	PID       *int32   `json:"pid"`
+	TID       int32    `json:"tid"`
+	Kind      string   `json:"kind"`
+	Mode      string   `json:"mode"`  // read or write
+	Stack     []string `json:"stack"` // leaf first; null where the trace has none
+	Holds     int64    `json:"holds"`
+	HoldNs    Dist     `json:"hold_ns"`
+	Blocked   int64    `json:"blocked"` // waits that it was in the way of
+	BlockedNs Nanos    `json:"blocked_ns"`
+}
+
+func newRecorded(r *replay.Recording) *Recorded {
+	if r == nil {
+		return nil
+	}
+	doc := &Recorded{
+		Hits: r.Hits, Lookups: r.Lookups, WriterWaitNs: *newDist(r.WriterWait), UnblockedWaitNs: *newDist(r.Unblocked),
+		ForeignWaitNs: Nanos(r.Foreign), Refused: r.Refused, Unended: r.Unended, Waiters: []Waiter{}, Holders: []Holder{},
+	}
+	if r.Outcomes {
+		doc.Fallbacks, doc.LockWaitNs, doc.ReaderWaitNs = &r.Fallbacks, newDist(r.LockWait), newDist(r.ReaderWait)
+	}
+	for i := range r.Waiters {
+		w := &r.Waiters[i]
+		doc.Waiters = append(doc.Waiters, Waiter{w.Comm, pid(w.PID), w.TID, string(w.Access), w.Wait.Count, *newDist(w.Wait)})
+	}
+	for i := range r.Holders {
+		h := &r.Holders[i]
+		doc.Holders = append(doc.Holders, Holder{
+			Comm: h.Comm, PID: pid(h.PID), TID: h.TID, Kind: h.Kind, Mode: mode(h), Stack: h.Stack,
+			Holds: h.Hold.Count, HoldNs: *newDist(h.Hold), Blocked: h.Blocked, BlockedNs: Nanos(h.BlockedTime),
+		})
+	}
+	if r.Longest != nil {
+		doc.LongestWait = newLongestWait(r.Longest)
+	}
+	return doc
+}
+
+func newLongestWait(w *replay.LongestWait) *LongestWait {
+	doc := &LongestWait{
+		Comm: w.Comm, PID: pid(w.PID), TID: w.TID, Access: string(w.Access), Kind: w.Kind,
+		AtNs: Nanos(w.At), WaitNs: Nanos(w.Wait), InWayNs: Nanos(w.InWay),
+	}
+	if h := w.Holder; h != nil {
+		doc.Holder = &LongestHolder{Comm: h.Comm, PID: pid(h.PID), TID: h.TID, Kind: h.Kind, Mode: mode(h), Stack: h.Stack, ForNs: Nanos(w.HolderFor)}
+		if w.Hold > 0 {
+			hold := Nanos(w.Hold)
+			doc.Holder.HoldNs = &hold
+		}
+	}
+	return doc
+}
+
+// pid is null for a process that was not recorded.
+func pid(n int32) *int32 {
+	if n == replay.NoPID {
+		return nil
+	}
+	return &n
+}
+
+func mode(h *replay.Holder) string {
+	if h.Write {
+		return "write"
+	}
+	return "read"
+}
+
+// The titles of what was recorded and of what was simulated after it.
+const (
+	recordedTitle  = "What the recorded kernel did"
+	simulatedTitle = "What the simulation says"
+)
+
+// recordedFindings are the sentences about a recording.
+func recordedFindings(res *replay.Result) []finding {
+	r := res.Recorded
+	all := []finding{lookupFinding(r), {plain, waitSentence(r)}}
+	if w := r.Longest; w != nil {
+		all = append(all, finding{strong, longestSentence(w)})
+	}
+	all = append(all, finding{plain, measureSentence(r)})
+	if lost := res.Trace.Lost; lost > 0 {
+		all = append(all, finding{caution, fmt.Sprintf("%s were lost: waits and holds may be missing here, or be longer than they were.", plural(lost, "event"))})
+	}
+	if r.Refused > 0 {
+		all = append(all, finding{plain, fmt.Sprintf("Times that a thread tried for it and did not get it, which are no waits: %s.", count(r.Refused))})
+	}
+	if r.Unended > 0 {
+		all = append(all, finding{caution, fmt.Sprintf("Waits and holds without an end in the trace, left out: %s.", count(r.Unended))})
+	}
+	return all
+}
+
+func lookupFinding(r *replay.Recording) finding {
+	switch {
+	case r.Hits == 0:
+		return finding{caution, "No hit of a uprobe was recorded."}
+	case !r.Outcomes:
+		return finding{caution, fmt.Sprintf("How many of the %s took mmap_lock is unknown: the lock events do not say which are a lookup's. Record mmap_lock_start_locking with a callchain.", plural(r.Lookups, "lookup"))}
+	case r.Fallbacks == 0:
+		return finding{good, fmt.Sprintf("None of %s took mmap_lock.", plural(r.Lookups, "lookup"))}
+	}
+	return finding{strong, fmt.Sprintf("%s of %s took mmap_lock (%s) and waited %s for it, at worst %s.",
+		count(r.Fallbacks), plural(r.Lookups, "lookup"), share(r.Fallbacks, r.Lookups), span(r.LockWait.Total), span(r.LockWait.Max))}
+}
+
+// waitSentence says how long all others waited.
+func waitSentence(r *replay.Recording) string {
+	waits := func(d *replay.Dist) string {
+		return fmt.Sprintf("waited %s in %s, at worst %s", span(d.Total), plural(d.Count, "section"), span(d.Max))
+	}
+	if r.WriterWait.Count == 0 {
+		return "No writer asked for it."
+	}
+	s := "Writers " + waits(&r.WriterWait)
+	if r.Outcomes && r.ReaderWait.Count > 0 {
+		s += "; other readers " + waits(&r.ReaderWait)
+	}
+	return s + "."
+}
+
+func longestSentence(w *replay.LongestWait) string {
+	s := fmt.Sprintf("The longest wait: %s (tid %d) wanted it for %s and waited %s, from %s on.",
+		printable(w.Comm), w.TID, w.Kind, span(w.Wait), span(w.At))
+	h := w.Holder
+	if h == nil {
+		return s + " Nobody was seen with the lock meanwhile."
+	}
+	s += fmt.Sprintf(" For %s of that %s (tid %d) had it for %s", span(w.HolderFor), printable(h.Comm), h.TID, h.Kind)
+	if w.Hold > 0 {
+		s += fmt.Sprintf(", a hold of %s", span(w.Hold))
+	}
+	if rest := w.Wait - w.InWay; 10*rest > w.Wait {
+		s += fmt.Sprintf("; for %s nobody was seen with it: the thread was being woken, or the holder was not recorded", span(rest))
+	}
+	return s + "."
+}
+
+// measureSentence says what a wait is, and how short one tells nothing.
+func measureSentence(r *replay.Recording) string {
+	s := "A wait is from lock_start to lock_acquired, recording the former included"
+	if r.Unblocked.Count == 0 {
+		return s + "."
+	}
+	return fmt.Sprintf("%s: %s in which nobody was seen with the lock took %s, half of them no more than %s.",
+		s, plural(r.Unblocked.Count, "wait"), span(r.Unblocked.Total), span(r.Unblocked.P50))
+}
+
+// whyDifferent says why simulated and recorded waits differ.
+func whyDifferent(r *replay.Recording) string {
+	s := "These figures differ from the recorded ones: the simulated machine is another, and its threads do not wait for a recorder or to be woken by the recorded scheduler."
+	if r.Foreign > 0 {
+		s += fmt.Sprintf(" Nor are threads of other processes in their way, which cost %s of the recorded waits: it knows an address space by its process.", span(r.Foreign))
+	}
+	return s
+}
+
+// party is all that threads of one name did in one way, for tables that stay short.
+type party struct {
+	comm, what, mode string
+	tids             map[int32]bool
+	count            int64
+	total, max       sim.Time
+	blocked          int64
+	blockedTime      sim.Time
+	stack            []string // of the one that cost most
+}
+
+// tid is the thread's id, or how many there are.
+func (p *party) tid() string {
+	if len(p.tids) == 1 {
+		for tid := range p.tids {
+			return fmt.Sprint(tid)
+		}
+	}
+	return fmt.Sprintf("%d threads", len(p.tids))
+}
+
+// parties groups what add is called for.
+type parties struct {
+	all []*party
+	at  map[[3]string]*party
+}
+
+func (g *parties) add(comm, what, mode string, tid int32, d *replay.Dist) *party {
+	key := [3]string{comm, what, mode}
+	p := g.at[key]
+	if p == nil {
+		if g.at == nil {
+			g.at = map[[3]string]*party{}
+		}
+		p = &party{comm: comm, what: what, mode: mode, tids: map[int32]bool{}}
+		g.at[key] = p
+		g.all = append(g.all, p)
+	}
+	p.tids[tid] = true
+	p.count += d.Count
+	p.total += d.Total
+	p.max = max(p.max, d.Max)
+	return p
+}
+
+// waiterParties are the waiters, the longest first.
+func waiterParties(r *replay.Recording) []*party {
+	var g parties
+	for i := range r.Waiters {
+		w := &r.Waiters[i]
+		if !r.Outcomes && w.Access != replay.WriteAccess {
+			continue
+		}
+		g.add(w.Comm, string(w.Access), "", w.TID, &w.Wait)
+	}
+	slices.SortStableFunc(g.all, func(a, b *party) int { return -cmp.Compare(a.total, b.total) })
+	return g.all
+}
+
+// holderParties are the holders, those that cost most first.
+func holderParties(r *replay.Recording) []*party {
+	var g parties
+	for i := range r.Holders {
+		h := &r.Holders[i]
+		p := g.add(h.Comm, h.Kind, mode(h), h.TID, &h.Hold)
+		p.blocked += h.Blocked
+		p.blockedTime += h.BlockedTime
+		if p.stack == nil {
+			p.stack = h.Stack
+		}
+	}
+	slices.SortStableFunc(g.all, func(a, b *party) int { return -cmp.Compare(a.blockedTime, b.blockedTime) })
+	return g.all
+}
+
+// lockPath shows how a thread came to mmap_lock: the kernel's part of its stack, leaf
+// first, or else the program's.
+func lockPath(traced []string) string {
+	var kernel []string
+	for _, f := range parseStack(traced) {
+		if f.kernel() && f.named() {
+			kernel = append(kernel, printable(f.label()))
+		}
+	}
+	if len(kernel) == 0 {
+		return callers(traced)
+	}
+	return strings.Join(kernel, " < ")
+}
+
+// recorded writes what was recorded, before what was simulated.
+func (t *textReport) recorded(res *replay.Result) {
+	t.title(recordedTitle)
+	for _, f := range recordedFindings(res) {
+		t.para(f.emphasis, "  ", f.text)
+	}
+	t.waiters(waiterParties(res.Recorded))
+	t.holders(holderParties(res.Recorded))
+}
+
+func (t *textReport) waiters(all []*party) {
+	if len(all) == 0 {
+		return
+	}
+	t.title("Who waited for mmap_lock")
+	cols := []column{
+		{name: "thread", width: 16}, {name: "tid", figure: true}, {name: "access", width: 6}, {name: "waits", figure: true},
+		{name: "waited", figure: true}, {name: "at worst", figure: true},
+	}
+	var rows [][]string
+	shown := all[:min(len(all), recordedRows)]
+	for _, p := range shown {
+		rows = append(rows, []string{printable(p.comm), p.tid(), p.what, count(p.count), span(p.total), span(p.max)})
+	}
+	t.table(cols, rows)
+	t.more(len(all) - len(shown))
+}
+
+// recordedRows is how many rows each of its tables has.
+const recordedRows = 6
+
+func (t *textReport) holders(all []*party) {
+	if len(all) == 0 {
+		t.para(good, "  ", "Nobody was seen with the lock while another waited.")
+		return
+	}
+	t.title("Who had it meanwhile")
+	cols := []column{
+		{name: "thread", width: 15}, {name: "tid", figure: true}, {name: "operation", width: 10}, {name: "mode"}, {name: "holds", figure: true},
+		{name: "longest", figure: true}, {name: "blocked", figure: true}, {name: "for", figure: true},
+	}
+	var rows [][]string
+	shown := all[:min(len(all), recordedRows)]
+	for _, p := range shown {
+		rows = append(rows, []string{
+			printable(p.comm), p.tid(), p.what, p.mode, count(p.count), span(p.max), count(p.blocked), span(p.blockedTime),
+		})
+	}
+	t.table(cols, rows)
+	for _, p := range shown {
+		if from := lockPath(p.stack); from != "" {
+			t.para(plain, "  ", clip(fmt.Sprintf("%s %s: %s", printable(p.comm), p.what, from), t.width-2))
+		}
+	}
+	t.more(len(all) - len(shown))
+}
+
+// recordedPage is the same on the page.
+type recordedPage struct {
+	Title    string
+	Findings []string
+	Tables   []pageTable
+}
+
+func newRecordedPage(res *replay.Result) *recordedPage {
+	r := res.Recorded
+	p := &recordedPage{Title: recordedTitle}
+	for _, f := range recordedFindings(res) {
+		p.Findings = append(p.Findings, f.text)
+	}
+	for _, t := range []*pageTable{waiterTable(waiterParties(r)).cut(), holderTable(holderParties(r)).cut()} {
+		if len(t.Rows) > 0 {
+			p.Tables = append(p.Tables, *t)
+		}
+	}
+	return p
+}
+
+func waiterTable(all []*party) *pageTable {
+	t := &pageTable{
+		Title:   "Who waited for mmap_lock",
+		Columns: []pageColumn{words("thread"), figures("tid"), words("access"), figures("waits"), figures("waited"), figures("at worst")},
+	}
+	for _, p := range all {
+		t.add(nil, p.comm, p.tid(), p.what, count(p.count), span(p.total), span(p.max))
+	}
+	return t
+}
+
+func holderTable(all []*party) *pageTable {
+	t := &pageTable{
+		Title: "Who had it meanwhile",
+		Hint:  "Threads that had mmap_lock while others waited for it, dearest first. Where several readers had it at once, each was in the way.",
+		Columns: []pageColumn{
+			words("thread"), figures("tid"), words("operation"), words("mode"), figures("holds"), figures("held"), figures("longest"), figures("waits blocked"), figures("for"),
+		},
+	}
+	for _, p := range all {
+		t.add(p.stack, p.comm, p.tid(), p.what, p.mode, count(p.count), span(p.total), span(p.max), count(p.blocked), span(p.blockedTime))
+	}
+	return t
+}
