@@ -58,7 +58,7 @@ func TestOneJSONDocument(t *testing.T) {
 	inFolder(t)
 	const (
 		info   = "schema events kinds probes processes duration_ns lost losses unknown warnings"
-		report = "schema trace machine timing speed clone placement seed runs blame probes mms lines warnings unknown"
+		report = "schema trace machine timing speed clone placement seed recorded runs blame probes mms lines warnings unknown"
 	)
 	for _, test := range []struct{ line, keys string }{
 		{"info --json app.parquet", info},
