@@ -31,6 +31,7 @@ type bpftraceStream struct {
 	format  string
 	p       *bpftrace.Parser
 	asm     *assemble.Assembler
+	options assemble.Options // of asm
 	stderr  *bpftrace.Stderr // nil where none was given
 	clock   string
 	records int64
@@ -63,7 +64,8 @@ func newBpftrace(ctx context.Context, in *input, format string, parser bpftraceP
 	if err != nil {
 		return nil, err
 	}
-	s.asm = assemble.New(assemble.Options{Fork: true, Exec: true, Symbols: names})
+	s.options = assemble.Options{Fork: true, Exec: true, Symbols: names, Relay: in.shared}
+	s.asm = assemble.New(s.options)
 	s.clock = clockAhead(parser(bufio.NewReader(bytes.NewReader(in.prefix)), in.path, in.opts.Bpftrace), in.path)
 	if in.opts.Stderr != "" {
 		f, err := os.Open(in.opts.Stderr)
@@ -101,10 +103,10 @@ func clockAhead(p *bpftrace.Parser, name string) string {
 
 // Next is part of traces.Stream.
 func (s *bpftraceStream) Next(ev *traces.Event) error {
-	for !s.files.next(s.asm, ev) {
+	for !s.row(ev) {
 		// A capture of a probe that was never hit is a trace; what is no capture may be
 		// the output of anything.
-		if s.ended && s.asm.Hits() == 0 && s.p.Recorded == nil {
+		if s.ended && s.asm.Hits() == 0 && s.p.Recorded == nil && !s.in.shared {
 			return fmt.Errorf("%s: %w: replay capture --tool bpftrace --print shows the script that prints them", s.in.path, ErrNoProbe)
 		}
 		if s.ended {
@@ -118,6 +120,16 @@ func (s *bpftraceStream) Next(ev *traces.Event) error {
 	ev.Has |= traces.ColSrc
 	return nil
 }
+
+// row fills ev with the next row. Of a shared input, rows are named elsewhere.
+func (s *bpftraceStream) row(ev *traces.Event) bool {
+	if s.in.shared {
+		return s.asm.Next(ev)
+	}
+	return s.files.next(s.asm, ev)
+}
+
+func (s *bpftraceStream) assembler() (*assemble.Assembler, assemble.Options) { return s.asm, s.options }
 
 func (s *bpftraceStream) read() error {
 	r := s.asm.Record()

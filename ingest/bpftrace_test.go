@@ -325,7 +325,7 @@ func TestBpftraceClocks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, b := writeFile(t, "a.txt", "1 2\n"), writeFile(t, "b.txt", "1 2\n")
+	a, b := writeFile(t, "a.txt", "1 2\n"), writeFile(t, "b.txt", "1 3\n")
 	if err := openError([]string{a, b}, Options{Bpftrace: spec}); !errors.Is(err, ErrClock) {
 		t.Errorf("%v: two clocks that began with their recordings", err)
 	}

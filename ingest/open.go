@@ -52,6 +52,7 @@ type input struct {
 	size   int64    // of file
 	reader *bufio.Reader
 	prefix []byte
+	shared bool // there are other inputs
 	opts   *Options
 }
 
@@ -89,9 +90,10 @@ func Open(ctx context.Context, paths []string, o Options) (Stream, error) {
 	if o.Stderr != "" && len(paths) > 1 {
 		return nil, fmt.Errorf("what bpftrace said on standard error is of one input, not of %d", len(paths))
 	}
+	paths, again := once(paths)
 	var streams []Stream
 	for i, path := range paths {
-		s, err := openOne(ctx, path, int32(i), &o)
+		s, err := openOne(ctx, &input{path: path, index: int32(i), shared: len(paths) > 1, opts: &o})
 		if err != nil {
 			for _, s := range streams {
 				s.Close()
@@ -100,14 +102,21 @@ func Open(ctx context.Context, paths []string, o Options) (Stream, error) {
 		}
 		streams = append(streams, s)
 	}
-	if len(streams) == 1 {
-		return streams[0], nil
+	s := streams[0]
+	if len(streams) > 1 {
+		var err error
+		if s, err = merge(paths, streams); err != nil {
+			return nil, err
+		}
 	}
-	return merge(paths, streams)
+	if len(again) > 0 {
+		s = &warned{s, again}
+	}
+	return s, nil
 }
 
-func openOne(ctx context.Context, path string, index int32, o *Options) (Stream, error) {
-	in := &input{path: path, index: index, opts: o}
+func openOne(ctx context.Context, in *input) (Stream, error) {
+	path, o := in.path, in.opts
 	var source io.Reader = o.Stdin
 	if path != "-" {
 		f, err := os.Open(path)
@@ -121,7 +130,8 @@ func openOne(ctx context.Context, path string, index int32, o *Options) (Stream,
 			if header == "" {
 				return nil, fmt.Errorf("%s is a folder: give the files in it", path)
 			}
-			return openOne(ctx, header, index, o)
+			in.path = header
+			return openOne(ctx, in)
 		}
 		if err != nil {
 			f.Close()

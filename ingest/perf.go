@@ -23,7 +23,8 @@ type perfStream struct {
 	parts    []perfPart // r's file, and those beside it
 	rec      perfdata.Record
 	asm      *assemble.Assembler
-	decoders []*decoder // by Event.Index, nil until the event was met
+	options  assemble.Options // of asm
+	decoders []*decoder       // by Event.Index, nil until the event was met
 	pipe     bool
 	queue    perfQueue
 	held     heldRecord      // one that comes out of it
@@ -74,7 +75,7 @@ func isPipeHeader(prefix []byte) bool { return len(prefix) >= 16 && prefix[8] ==
 
 // start checks the events once they are all known.
 func (s *perfStream) start() error {
-	o := assemble.Options{}
+	o := assemble.Options{Relay: s.in.shared}
 	for _, ev := range s.r.Events() {
 		if ev.Attr.Type == perfdata.TypeTracepoint && ev.Format == nil {
 			if err := s.r.Info().Incomplete; err != nil {
@@ -91,7 +92,7 @@ func (s *perfStream) start() error {
 			o.Exec = true
 		}
 	}
-	if err := s.noProbe(); err != nil {
+	if err := s.noProbe(); err != nil && !s.in.shared {
 		return err
 	}
 	symbols, err := symbols.New(symbols.Options{KernelID: s.r.Info().KernelID, Kallsyms: s.in.opts.Kallsyms, Inlines: s.in.opts.Inlines})
@@ -99,7 +100,7 @@ func (s *perfStream) start() error {
 		return err
 	}
 	o.Symbols = symbols
-	s.asm = assemble.New(o)
+	s.asm, s.options = assemble.New(o), o
 	return nil
 }
 
@@ -113,6 +114,8 @@ func shorten(names []string) string {
 	}
 	return strings.Join(names, ", ")
 }
+
+func (s *perfStream) assembler() (*assemble.Assembler, assemble.Options) { return s.asm, s.options }
 
 // progressEvery is how many records pass between reports of progress.
 const progressEvery = 1 << 14
@@ -141,6 +144,12 @@ func (s *perfStream) step() error {
 	switch {
 	case !s.ended:
 		return s.read()
+	case s.flushed && !s.in.shared && s.asm.Hits() == 0:
+		// Kprobes look like uprobes until their addresses are seen.
+		if err := s.noProbe(); err != nil {
+			return err
+		}
+		return io.EOF
 	case s.flushed:
 		return io.EOF
 	}

@@ -24,6 +24,7 @@ type scriptStream struct {
 	ctx     context.Context
 	ahead   *lineReader
 	asm     *assemble.Assembler
+	options assemble.Options // of asm
 	newest  int64
 	records int64
 	ended   bool
@@ -34,7 +35,8 @@ type scriptStream struct {
 func isPerfScript(prefix []byte) bool { return perfscript.Is(prefix) }
 
 func openPerfScript(ctx context.Context, in *input) (Stream, error) {
-	s := &scriptStream{in: in, ctx: ctx, asm: assemble.New(assemble.Options{Fork: true, Exec: true})}
+	o := assemble.Options{Fork: true, Exec: true, Relay: in.shared}
+	s := &scriptStream{in: in, ctx: ctx, asm: assemble.New(o), options: o}
 	s.ahead = newLineReader(perfscript.New(in.reader, in.path), s.asm)
 	return s, nil
 }
@@ -42,7 +44,7 @@ func openPerfScript(ctx context.Context, in *input) (Stream, error) {
 // Next is part of traces.Stream.
 func (s *scriptStream) Next(ev *traces.Event) error {
 	for !s.asm.Next(ev) {
-		if s.ended && s.asm.Hits() == 0 {
+		if s.ended && s.asm.Hits() == 0 && !s.in.shared {
 			return fmt.Errorf("%s: %w: it has %s; add one with perf probe -x PROGRAM FUNCTION, record it with perf record -e, and print it with perf script --ns", s.in.path, ErrNoProbe, shorten(s.ahead.parser.Events()))
 		}
 		if s.ended {
@@ -171,6 +173,8 @@ func scriptWarnings(p *perfscript.Parser) []string {
 	}
 	return w
 }
+
+func (s *scriptStream) assembler() (*assemble.Assembler, assemble.Options) { return s.asm, s.options }
 
 // clockUntold is part of untold: text has stamps alone.
 func (s *scriptStream) clockUntold() {}

@@ -57,7 +57,7 @@ func (a *Assembler) repeat(r *Record, t *thread) {
 		h.known = false
 		return
 	}
-	if r.Emitter != 0 || h.known && h.addr == r.Addr && h.probe != r.Probe {
+	if r.numbered() || h.known && h.addr == r.Addr && h.probe != r.Probe {
 		return // the number or the name tells
 	}
 	gap, limit := int64(math.MaxInt64), int64(againMax)

@@ -24,6 +24,9 @@ type Options struct {
 	// Fork and Exec say that the source may record sched_process_fork and
 	// sched_process_exec, so that the rows of task records wait for them.
 	Fork, Exec bool
+	// Relay puts records in order and gives them out as they came, by Relayed: where
+	// several sources share another Assembler.
+	Relay bool
 }
 
 // Assembler makes rows of records. It is used by one goroutine.
@@ -45,9 +48,11 @@ type Assembler struct {
 	seq      int64
 	traps    traces.Traps
 	hits     int64
-	flushing bool  // the input is at its end
-	past     int64 // time of the latest record that became a row
-	pastCPU  int32 // and its CPU
+	relayed  *Record
+	emitters map[emitter]int32 // of inputs that do not number their events
+	flushing bool              // the input is at its end
+	past     int64             // time of the latest record that became a row
+	pastCPU  int32             // and its CPU
 
 	threads      map[int32]*thread
 	processes    map[int32]*process
@@ -163,6 +168,10 @@ func (a *Assembler) place(r *Record) {
 		}
 	}
 	a.past, a.pastCPU = r.Time, r.cpu()
+	if a.options.Relay {
+		a.rows = append(a.rows, r)
+		return
+	}
 	for len(a.lookups) > 0 && a.lookups[0].released < a.past-lookupWait {
 		if l := &a.lookups[0]; l.thread.lookup == l.row && l.row.Time == l.start {
 			a.notLookup(l.thread)
@@ -260,6 +269,17 @@ func (a *Assembler) giveUp(r *Record) {
 // Release gives back a record that is not to be added.
 func (a *Assembler) Release(r *Record) { a.recycle(r) }
 
+// Relayed is the record that Next announced last. It is the Assembler's again with the
+// next call of Next.
+func (a *Assembler) Relayed() *Record { return a.relayed }
+
+// Take moves what r is into a record of this Assembler.
+func (a *Assembler) Take(r *Record) *Record {
+	mine := a.Record()
+	*mine, *r = *r, Record{Chain: mine.Chain}
+	return mine
+}
+
 // Hits is how many hits and returns became rows.
 func (a *Assembler) Hits() int64 { return a.hits }
 
@@ -290,10 +310,17 @@ func (a *Assembler) Next(ev *traces.Event) bool {
 		a.recycle(r)
 		return a.Next(ev)
 	}
+	if a.options.Relay {
+		if a.relayed != nil {
+			a.recycle(a.relayed)
+		}
+		a.relayed = r
+		return true
+	}
 	*ev = r.Event
 	ev.Seq = a.seq
 	a.seq++
-	a.traps.Join(ev, r.Emitter, r.again)
+	a.traps.Join(ev, a.emitter(r), r.again)
 	a.recycle(r)
 	return true
 }

@@ -13,6 +13,9 @@ const (
 	Unwound              // no row: Chain is what callchains of the thread wait for
 )
 
+// EmitterBits is how many bits of Record.Emitter are an event's number.
+const EmitterBits = 17
+
 // Record is one record of a source: a row as far as it is known, and what is
 // needed to complete it.
 type Record struct {
@@ -22,6 +25,7 @@ type Record struct {
 	// Emitter says which of the recorder's events the record is a sample of, counted
 	// from 1: two records of one trap are of two of them. It is 0 where the source does
 	// not tell; then Event.Probe is all there is to go by.
+	// The number is in the lowest EmitterBits; above may be that of an input.
 	Emitter int32
 
 	// Chain is the callchain as addresses, leaf first, to be named from the
@@ -67,4 +71,31 @@ func (r *Record) cpu() int32 {
 		return -1
 	}
 	return r.CPU
+}
+
+// numbered reports whether the source numbers its events.
+func (r *Record) numbered() bool { return r.Emitter<<(32-EmitterBits) != 0 }
+
+// emitter is an event of an input that has names for its events alone.
+type emitter struct {
+	input int32
+	probe string
+}
+
+// emitter is a number for the event that r is of, 0 where its name is all there is to
+// go by.
+func (a *Assembler) emitter(r *Record) int32 {
+	if r.numbered() || r.Emitter == 0 {
+		return r.Emitter
+	}
+	e := emitter{r.Emitter, r.Probe}
+	n, ok := a.emitters[e]
+	if !ok {
+		if a.emitters == nil {
+			a.emitters = map[emitter]int32{}
+		}
+		n = -1 - int32(len(a.emitters))
+		a.emitters[e] = n
+	}
+	return n
 }

@@ -1,0 +1,134 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/replay/replay/traces"
+)
+
+const (
+	hitsText   = "app  4101/4101  [000]    50.000000100: probe_app:f: (401136)\n"
+	enterText  = "app  4101/4102  [001]    50.000000200: syscalls:sys_enter_munmap: addr: 0x7f0000001000, len: 0x00002000\n"
+	leaveText  = "app  4101/4102  [001]    50.000000300: syscalls:sys_exit_munmap: 0x0\n"
+	moreText   = "app  4101/4101  [000]    50.000009000: probe_app:f: (401136)\n"
+	lookupText = "app  4101/4101  [000]    50.000000010: mmap_lock:mmap_lock_start_locking: mm=0xffff888100069900 memcg_path=/ write=false\n" +
+		"\tffffffff81000010 f1+0x10 ([kernel.kallsyms])\n\t401137 f+0x1 (/srv/app)\n\n" +
+		"app  4101/4101  [000]    50.000000020: mmap_lock:mmap_lock_acquire_returned: mm=0xffff888100069900 memcg_path=/ write=false success=true\n" +
+		"app  4101/4101  [000]    50.000000030: mmap_lock:mmap_lock_released: mm=0xffff888100069900 memcg_path=/ write=false\n"
+	hitsBpftrace = "replay1 clock boottime=50000000000 monotonic=50000000000\n" +
+		"replay1 hit 50000000100 0 4101 4101 addr=0x401136 probe=app:f path=/srv/app comm=app\n"
+)
+
+// One of the inputs needs a probe, not each; what one of them begins another may end.
+func TestMergeKinds(t *testing.T) {
+	const hit = "50000000100 hit 4101/4101"
+	const munmap = "50000000200 munmap 4101/4102 ret=0 dur=100"
+	for _, test := range []struct {
+		name   string
+		inputs []string
+		want   []string
+		warns  string // "" none but of clocks and losses
+	}{
+		{"hits and syscalls", []string{hitsText, enterText + leaveText}, []string{hit, munmap}, ""},
+		{"in the other order", []string{enterText + leaveText, hitsText}, []string{hit, munmap}, ""},
+		// perf script --per-event-dump.
+		{"each event alone", []string{enterText, hitsText, leaveText}, []string{hit, munmap}, ""},
+		{"one hit each", []string{hitsText, moreText}, []string{hit, "50000009000 hit 4101/4101"}, ""},
+		{"a copy", []string{hitsText, hitsText}, []string{hit}, "has the same content as"},
+		{"two recorders at once", []string{hitsText + enterText + leaveText, strings.ReplaceAll(enterText+leaveText, "00: sys", "77: sys")}, []string{hit, munmap}, "2 records are in two inputs"},
+		{"a lookup and its hit", []string{hitsText, lookupText}, []string{"50000000010 lock_start 4101/4101 in_uprobe=true", "50000000020 lock_acquired 4101/4101", "50000000030 lock_released 4101/4101", hit}, ""},
+		{"perf's and bpftrace's", []string{hitsBpftrace, enterText + leaveText}, []string{hit, munmap}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			events, meta, err := readMerged(writeEach(t, test.inputs)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkOrder(t, events)
+			var got []string
+			for i := range events {
+				got = append(got, brief(&events[i]))
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("got  %q\nwant %q", got, test.want)
+			}
+			warned := strings.Join(meta.Warnings, "\n")
+			if test.warns != "" && !contains(warned, test.warns) || test.warns == "" && contains(warned, "taken once") {
+				t.Errorf("warnings %q, want one with %q", meta.Warnings, test.warns)
+			}
+		})
+	}
+}
+
+// brief is what a row of a merge is told by.
+func brief(ev *traces.Event) string {
+	s := fmt.Sprintf("%d %s %d/%d", ev.Time, ev.Kind, ev.PID, ev.TID)
+	if ev.InUprobe {
+		s += " in_uprobe=true"
+	}
+	if ev.Got(traces.ColRet) {
+		s += fmt.Sprintf(" ret=%d", ev.Ret)
+	}
+	if ev.Got(traces.ColDur) {
+		s += fmt.Sprintf(" dur=%d", ev.Dur)
+	}
+	return s
+}
+
+func writeEach(t *testing.T, texts []string) (paths []string) {
+	t.Helper()
+	dir := t.TempDir()
+	for i, text := range texts {
+		paths = append(paths, filepath.Join(dir, fmt.Sprint(i)))
+		if err := os.WriteFile(paths[i], []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return paths
+}
+
+// Without any probe, no input's lack of it is to blame alone.
+func TestMergeWithoutProbe(t *testing.T) {
+	paths := writeEach(t, []string{enterText, leaveText})
+	if _, _, err := readMerged(paths...); !errors.Is(err, ErrNoProbe) || !contains(err.Error(), "at least one of them") {
+		t.Error(err)
+	}
+}
+
+// What a recording of numbered syscalls cannot tell, another that names them does.
+func TestMergeUnknown(t *testing.T) {
+	const raw = "app  4101/4101  [000]    50.000000500: raw_syscalls:sys_enter: NR 11 (7f0000001000, 2000, 0, 0, 0, 0)\n"
+	has := func(inputs ...string) bool {
+		_, meta, err := readMerged(writeEach(t, inputs)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(meta.Unknown, func(u traces.Unknown) bool { return u.What == traces.UnknownWriters })
+	}
+	if !has(hitsText, raw) {
+		t.Error("with hits: writers pass for known")
+	}
+	if has(hitsText+raw, enterText+leaveText) {
+		t.Error("with syscalls: writers are unknown")
+	}
+}
+
+// Recordings of the same threads made at once: both tell of mappings and forks.
+func TestMergeRecordedKinds(t *testing.T) {
+	_, meta, err := readMerged("testdata/perf/kprobe-beside.perf.data", "testdata/perf/dwarf-unnamed-kernel.perf.data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"hit", "fork", "exec", "exit", "map", "lock_start", "lock_acquired", "lock_released", "lost"}; !slices.Equal(meta.Recorded, want) {
+		t.Errorf("recorded %q, want %q", meta.Recorded, want)
+	}
+	if _, meta, err = readMerged(writeEach(t, []string{hitsText, enterText + leaveText})...); err != nil || meta.Recorded != nil {
+		t.Errorf("text: recorded %q, %v", meta.Recorded, err)
+	}
+}
