@@ -23,8 +23,8 @@ type merged struct {
 	traps   traces.Traps    // that streams share: two recordings of one probe
 	links   []traces.Relink // of each stream
 	clock   int             // the input whose clock all have
-	hits    bool
-	whole   []bool // by input: it has syscalls with entry and exit
+	telling bool            // there was a row of a probe, or of mmap_lock: what a report is about
+	whole   []bool          // by input: it has syscalls with entry and exit
 }
 
 // merge reads the first event of each input, and with it what a pipe says of its
@@ -113,18 +113,18 @@ func (m *merged) Next(ev *traces.Event) error {
 	}
 	*ev = m.heads[least]
 	m.number(least, ev)
-	m.hits = m.hits || ev.Kind == traces.Hit || ev.Kind == traces.Ret
+	m.telling = m.telling || ev.Kind == traces.Hit || ev.Kind == traces.Ret || ev.Kind.IsLock()
 	m.whole[ev.Src] = m.whole[ev.Src] || ev.Kind.IsSyscall() && ev.Got(traces.ColDur)
 	return m.fill(least)
 }
 
-// end is io.EOF where an input has a probe. Which one does not matter.
+// end is io.EOF where an input has a probe, or lock events. Which one does not matter.
 func (m *merged) end() error {
 	probed := func(s Stream) bool {
 		recorded := s.Meta().Recorded
 		return slices.Contains(recorded, traces.Hit.String()) || slices.Contains(recorded, traces.Ret.String())
 	}
-	if m.hits || m.joint == nil || slices.ContainsFunc(m.inputs, probed) {
+	if m.telling || m.joint == nil || slices.ContainsFunc(m.inputs, probed) {
 		return io.EOF
 	}
 	return fmt.Errorf("%s and %d more: %w: at least one of them must have; add one with perf probe -x PROGRAM FUNCTION and record it with perf record -e", m.paths[0], len(m.paths)-1, ErrNoProbe)

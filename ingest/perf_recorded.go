@@ -10,7 +10,8 @@ import (
 	"github.com/replay/replay/traces"
 )
 
-// noProbe is the error for a recording in which no event is a uprobe, nil where one may be.
+// noProbe is the error for a recording in which no event is a uprobe, nil where one
+// may be. Lock events alone are worth a report, too.
 func (s *perfStream) noProbe() error {
 	var names []string
 	kprobes := 0
@@ -18,7 +19,7 @@ func (s *perfStream) noProbe() error {
 		names = append(names, ev.Name)
 		d := s.decoder(ev)
 		switch probe := d.point != nil && (d.point.Kind == traces.Hit || d.point.Kind == traces.Ret); {
-		case probe && !d.kernel:
+		case probe && !d.kernel, d.point != nil && d.point.Kind.IsLock():
 			return nil
 		case probe:
 			kprobes++

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/replay/replay/ingest/assemble"
 	"github.com/replay/replay/ingest/lines"
@@ -44,7 +45,7 @@ func openPerfScript(ctx context.Context, in *input) (Stream, error) {
 // Next is part of traces.Stream.
 func (s *scriptStream) Next(ev *traces.Event) error {
 	for !s.asm.Next(ev) {
-		if s.ended && s.asm.Hits() == 0 && !s.in.shared {
+		if s.ended && s.asm.Hits() == 0 && !s.in.shared && !lockEvents(s.ahead.parser.Events()) {
 			return fmt.Errorf("%s: %w: it has %s; add one with perf probe -x PROGRAM FUNCTION, record it with perf record -e, and print it with perf script --ns", s.in.path, ErrNoProbe, shorten(s.ahead.parser.Events()))
 		}
 		if s.ended {
@@ -184,4 +185,10 @@ func (s *scriptStream) Close() error {
 	s.ahead.stop()
 	s.in.close()
 	return nil
+}
+
+// lockEvents reports whether events of mmap_lock are among those named, which are
+// worth a report without a hit, too.
+func lockEvents(names []string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, "mmap_lock:") })
 }

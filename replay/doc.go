@@ -14,6 +14,17 @@
 // recorded kernel and compares outcomes, hit by hit. [Bench] is the kernel's
 // benchmark. [FitTraces] and [FitBench] fit a [Profile].
 //
+// # What was recorded
+//
+// A [Recording] says what the recorded kernel did, from lock events alone (lockbook.go).
+// Locks are told apart by the kernel's mm, since a thread also takes those of other
+// processes: to read /proc/PID/smaps, for ptrace, for process_vm_readv. A wait is put
+// down to all who had the lock meanwhile; a reader waits for another only while a
+// writer is queued between them. Nothing is taken off a wait: recording its lock_start
+// is part of it, and a wait no longer than that (Recording.Unblocked) is none.
+// A hold whose lock_released was lost ends, with unknown length and blaming nobody,
+// when another gets the lock that it would have kept out.
+//
 // # Arrivals
 //
 // A hit's row is stamped when its handler runs, after its lookup and after any

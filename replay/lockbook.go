@@ -334,7 +334,7 @@ func (r *lockBook) acquire(t *lockThread, m *lockedMM, ev *traces.Event) {
 			r.lose(m, h)
 		}
 	}
-	kind, stack := unknownKind, ev.Stack // where its lock_start is not in the trace
+	kind, stack := UnknownKind, ev.Stack // where its lock_start is not in the trace
 	if w := t.wait; w != nil {
 		t.wait = nil
 		m.dropWait(w)
@@ -414,8 +414,8 @@ func (r *lockBook) holder(ev *traces.Event, kind string, stack []string) *holder
 	return row
 }
 
-// unknownKind is what a lock was taken for that nothing tells.
-const unknownKind = "unknown"
+// UnknownKind is what a lock was taken for that nothing tells.
+const UnknownKind = "unknown"
 
 // recordedKind names what a lock was taken for; where the stack has no name of a
 // function, only the syscall can tell.
@@ -425,7 +425,7 @@ func recordedKind(call *syscallRow, ev *traces.Event) string {
 		return !strings.HasPrefix(frame, "0x") && !strings.HasPrefix(frame, lockTracer)
 	}
 	if kind == otherKind && !slices.ContainsFunc(ev.Stack, named) {
-		return unknownKind
+		return UnknownKind
 	}
 	return kind
 }

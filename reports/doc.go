@@ -5,7 +5,8 @@
 //
 //  1. JSON writes report.json, the machine-readable form with every figure in it
 //     ([Document]); ReadJSON reads it back, and refuses a report that lacks one.
-//  2. Text writes the report for a terminal, headline first, in 80 columns.
+//  2. Text writes the report for a terminal, in 80 columns: what was recorded, where
+//     lock events tell, then what was simulated, the headline of each first.
 //  3. HTML writes the same as a page with charts: one file, which works offline.
 //  4. HitProfile and BlameProfile make pprof profiles: where hits spend their
 //     time, and whose address-space changes cost it. Kernel frames of a trace

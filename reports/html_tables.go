@@ -49,9 +49,11 @@ func (t *pageTable) add(stack []string, cells ...string) {
 }
 
 // cut leaves out the rows beyond pageRows, and says so.
-func (t *pageTable) cut() *pageTable {
-	if left := len(t.Rows) - pageRows; left > 0 {
-		t.Rows = t.Rows[:pageRows]
+func (t *pageTable) cut() *pageTable { return t.cutAt(pageRows) }
+
+func (t *pageTable) cutAt(rows int) *pageTable {
+	if left := len(t.Rows) - rows; left > 0 {
+		t.Rows = t.Rows[:rows]
 		t.More = fmt.Sprintf("%s more in report.json", count(int64(left)))
 	}
 	return t

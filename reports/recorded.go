@@ -61,7 +61,7 @@ type Waiter struct {
 	Comm   string `json:"comm"`
 	PID    *int32 `json:"pid"`
 	TID    int32  `json:"tid"`
-	Access string `json:"access"` // lookup, read or write
+	Access string `json:"access"` // lookup, read or write; where the outcomes are unknown, reads may be lookups
 	Waits  int64  `json:"waits"`
 	WaitNs Dist   `json:"wait_ns"`
 }
@@ -180,27 +180,38 @@ func lookupFinding(r *replay.Recording) finding {
 
 // waitSentence says how long all others waited.
 func waitSentence(r *replay.Recording) string {
-	waits := func(d *replay.Dist) string {
-		return fmt.Sprintf("waited %s in %s, at worst %s", span(d.Total), plural(d.Count, "section"), span(d.Max))
+	waits := func(who string, d replay.Dist) string {
+		return fmt.Sprintf("%s waited %s in %s, at worst %s", who, span(d.Total), plural(d.Count, "section"), span(d.Max))
 	}
-	if r.WriterWait.Count == 0 {
-		return "No writer asked for it."
+	var all []string
+	if r.WriterWait.Count > 0 {
+		all = append(all, waits("writers", r.WriterWait))
 	}
-	s := "Writers " + waits(&r.WriterWait)
-	if r.Outcomes && r.ReaderWait.Count > 0 {
-		s += "; other readers " + waits(&r.ReaderWait)
+	readers, who := r.ReaderWait, "other readers"
+	if !r.Outcomes {
+		who = "readers, lookups among them,"
+		readers.Count += r.LockWait.Count
+		readers.Total += r.LockWait.Total
+		readers.Max = max(readers.Max, r.LockWait.Max)
 	}
-	return s + "."
+	if readers.Count > 0 {
+		all = append(all, waits(who, readers))
+	}
+	if len(all) == 0 {
+		return "Nobody else asked for it."
+	}
+	s := strings.Join(all, "; ") + "."
+	return strings.ToUpper(s[:1]) + s[1:]
 }
 
 func longestSentence(w *replay.LongestWait) string {
-	s := fmt.Sprintf("The longest wait: %s (tid %d) wanted it for %s and waited %s, from %s on.",
-		printable(w.Comm), w.TID, w.Kind, span(w.Wait), span(w.At))
+	s := fmt.Sprintf("The longest wait: %s (tid %d) wanted it%s and waited %s, from %s on.",
+		printable(w.Comm), w.TID, purpose(w.Kind), span(w.Wait), span(w.At))
 	h := w.Holder
 	if h == nil {
 		return s + " Nobody was seen with the lock meanwhile."
 	}
-	s += fmt.Sprintf(" For %s of that %s (tid %d) had it for %s", span(w.HolderFor), printable(h.Comm), h.TID, h.Kind)
+	s += fmt.Sprintf(" For %s of that %s (tid %d) had it%s", span(w.HolderFor), printable(h.Comm), h.TID, purpose(h.Kind))
 	if w.Hold > 0 {
 		s += fmt.Sprintf(", a hold of %s", span(w.Hold))
 	}
@@ -208,6 +219,14 @@ func longestSentence(w *replay.LongestWait) string {
 		s += fmt.Sprintf("; for %s nobody was seen with it: the thread was being woken, or the holder was not recorded", span(rest))
 	}
 	return s + "."
+}
+
+// purpose is what the lock was taken for, where that is known.
+func purpose(kind string) string {
+	if kind == replay.UnknownKind {
+		return ""
+	}
+	return " for " + kind
 }
 
 // measureSentence says what a wait is, and how short one tells nothing.
@@ -279,9 +298,6 @@ func waiterParties(r *replay.Recording) []*party {
 	var g parties
 	for i := range r.Waiters {
 		w := &r.Waiters[i]
-		if !r.Outcomes && w.Access != replay.WriteAccess {
-			continue
-		}
 		g.add(w.Comm, string(w.Access), "", w.TID, &w.Wait)
 	}
 	slices.SortStableFunc(g.all, func(a, b *party) int { return -cmp.Compare(a.total, b.total) })
@@ -389,13 +405,16 @@ func newRecordedPage(res *replay.Result) *recordedPage {
 	for _, f := range recordedFindings(res) {
 		p.Findings = append(p.Findings, f.text)
 	}
-	for _, t := range []*pageTable{waiterTable(waiterParties(r)).cut(), holderTable(holderParties(r)).cut()} {
+	for _, t := range []*pageTable{waiterTable(waiterParties(r)).cutAt(pageWaiters), holderTable(holderParties(r)).cut()} {
 		if len(t.Rows) > 0 {
 			p.Tables = append(p.Tables, *t)
 		}
 	}
 	return p
 }
+
+// pageWaiters is how many rows the first table has, so that the rest is near.
+const pageWaiters = 10
 
 func waiterTable(all []*party) *pageTable {
 	t := &pageTable{

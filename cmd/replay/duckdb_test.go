@@ -4,14 +4,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/replay/replay/reports"
 	"github.com/replay/replay/traces/tracetest"
 )
 
@@ -154,6 +157,67 @@ func TestDuckDBSeesTheSchema(t *testing.T) {
 	for i, rows := range answers[1:] {
 		if rows[0][0] != "0" {
 			t.Errorf("query %d: %s rows that must not be there", i+1, rows[0][0])
+		}
+	}
+}
+
+// TestDuckDBAgreesWithRecorded asks SQL for what the recorded kernel did: how often and
+// how long who waited, of writers behind whom.
+func TestDuckDBAgreesWithRecorded(t *testing.T) {
+	inFolder(t)
+	for _, name := range traceNames(t) {
+		var report reports.Document
+		if err := json.Unmarshal([]byte(succeed(t, "run", "--json", "-f", "-o", "out.run", name)), &report); err != nil {
+			t.Fatal(err)
+		}
+		r := report.Recorded
+		if r == nil {
+			continue
+		}
+		spans := `WITH l AS (SELECT time_ns AS t, seq, tid, mm, kind, write, in_uprobe,
+			lag(kind) OVER w AS k0, lag(time_ns) OVER w AS t0, lag(write) OVER w AS w0, lag(in_uprobe) OVER w AS u0
+			FROM '` + name + `' WHERE kind LIKE 'lock_%' AND coalesce(ret, 0) >= 0 WINDOW w AS (PARTITION BY tid, mm ORDER BY seq)),
+			waits AS (SELECT tid, mm, w0 AS write, u0 AS lookup, t0 AS a, t AS b FROM l WHERE kind = 'lock_acquired' AND k0 = 'lock_start'),
+			holds AS (SELECT tid, mm, t0 AS a, t AS b FROM l WHERE k0 = 'lock_acquired') `
+		answers := duck(t,
+			spans+"SELECT coalesce(sum(b - a), 0), coalesce(max(b - a), 0) FROM waits WHERE write",
+			spans+"SELECT coalesce(sum(b - a), 0) FROM waits WHERE lookup",
+			spans+"SELECT coalesce(sum(b - a), 0) FROM waits WHERE NOT lookup AND NOT write",
+			"SELECT count(*) FROM '"+name+"' WHERE in_uprobe",
+			spans+"SELECT tid, count(*), sum(b - a), max(b - a) FROM waits WHERE write GROUP BY tid ORDER BY tid",
+			// A writer that waits is behind whoever has the lock.
+			spans+`SELECT coalesce(max(least(w.b, h.b) - greatest(w.a, h.a)), 0) FROM waits w JOIN holds h ON w.mm = h.mm AND h.a < w.b AND w.a < h.b
+				WHERE w.write AND w.b - w.a = (SELECT max(b - a) FROM waits)`,
+		)
+		longest := "0"
+		if w := r.LongestWait; w != nil && w.Access == "write" && w.Holder != nil {
+			longest = w.Holder.ForNs.String()
+		}
+		writers := map[int32][]int64{}
+		for _, w := range r.Waiters {
+			if w.Access == "write" {
+				sum := writers[w.TID]
+				if sum == nil {
+					sum = []int64{0, 0, 0}
+				}
+				writers[w.TID] = []int64{sum[0] + w.Waits, sum[1] + int64(w.WaitNs.Total)/1000, max(sum[2], int64(*w.WaitNs.Max)/1000)}
+			}
+		}
+		rows := [][]string{}
+		for _, tid := range slices.Sorted(maps.Keys(writers)) {
+			w := writers[tid]
+			rows = append(rows, []string{fmt.Sprint(tid), fmt.Sprint(w[0]), fmt.Sprint(w[1]), fmt.Sprint(w[2])})
+		}
+		worst := "0"
+		if r.WriterWaitNs.Max != nil {
+			worst = r.WriterWaitNs.Max.String()
+		}
+		want := [][][]string{
+			{{r.WriterWaitNs.Total.String(), worst}}, {{r.LockWaitNs.Total.String()}}, {{r.ReaderWaitNs.Total.String()}},
+			{{fmt.Sprint(*r.Fallbacks)}}, rows, {{longest}},
+		}
+		if d := cmp.Diff(want, answers); d != "" {
+			t.Errorf("%s (-report +DuckDB):\n%s", name, d)
 		}
 	}
 }
