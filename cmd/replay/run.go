@@ -28,8 +28,9 @@ func runCommand(e *env) *cli.Command {
 	return &cli.Command{
 		Name: "run", Usage: "replay a trace and report; the main job", ArgsUsage: "TRACE",
 		Description: "TRACE is a trace of the store, or a raw capture. The report goes to standard\n" +
-			"output: what the recorded kernel did, from lock events, then what is simulated. DIR gets it as text, JSON and a page (report.html), profiles for go tool pprof,\n" +
-			"a timeline for Perfetto, and figures for benchstat.\n\n" +
+			"output: what the recorded kernel did, where lock events tell, then what is simulated.\n" +
+			"DIR gets it as text, JSON and a page (report.html), profiles for go tool pprof, a\n" +
+			"timeline for Perfetto, and figures for benchstat.\n\n" +
 			"Examples:\n\n   replay run perf.data\n   replay run --clone 16 --cpus 64 --machine epyc-7r13x2 app.parquet",
 		Flags:  commonFlags(append(flags, ingestFlags...)...),
 		Action: e.run,
