@@ -11,11 +11,8 @@ import (
 // the waits and holds that are open at a time and by the number of threads and of
 // their stacks.
 type lockBook struct {
-	hits      int64
-	rows      bool // there are lock events
-	starts    bool // there are lock_start rows
-	undecided bool // some of them do not tell whether they are of a lookup
-
+	hits    int64
+	rows    bool // there are lock events
 	begun   bool
 	start   int64 // ns, of the first row
 	threads map[int32]*lockThread
@@ -295,7 +292,6 @@ func (r *lockBook) lose(m *lockedMM, h *lockHold) {
 }
 
 func (r *lockBook) request(t *lockThread, m *lockedMM, ev *traces.Event) {
-	r.starts = true
 	if h := m.holdOf(ev.TID); h != nil {
 		r.lose(m, h)
 	}
@@ -306,8 +302,6 @@ func (r *lockBook) request(t *lockThread, m *lockedMM, ev *traces.Event) {
 	case ev.InUprobe:
 		access = LookupAccess
 		r.fallbacks++
-	case !ev.Got(traces.ColInUprobe):
-		r.undecided = true
 	}
 	w := &lockWait{row: r.waiter(ev, access), mm: m, stack: ev.Stack, start: ev.Time, queued: m.queued, inWay: m.inWay(ev.Write)}
 	if w.kind = "uprobe"; access != LookupAccess {

@@ -26,8 +26,7 @@ func Play(ctx context.Context, trace Trace, profile *Profile, options Options, p
 	if err != nil {
 		return nil, err
 	}
-	meta := trace.Meta()
-	recorded := s.locks.recorded(&meta)
+	recorded := s.locks.recorded(s.unknown)
 	if s.hits == 0 && recorded == nil {
 		return nil, ErrNoHits
 	}
@@ -37,7 +36,7 @@ func Play(ctx context.Context, trace Trace, profile *Profile, options Options, p
 	}
 	res := &Result{Options: options, Recorded: recorded, Unknown: s.unknown, Machine: MachineSummary{profile.Name, topo.CPUs(), topo.Sockets(), profile.SMT}}
 	if s.hits == 0 {
-		res.Trace, res.Warnings = s.summary(trace), meta.Warnings
+		res.Trace, res.Warnings = s.summary(trace), trace.Meta().Warnings
 		s.locks.summarise(&res.Trace)
 		return res, nil
 	}

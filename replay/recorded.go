@@ -90,13 +90,14 @@ type LongestWait struct {
 	Hold      sim.Time // of that one hold; 0 where its end is not in the trace
 }
 
-// recorded is what was gathered, or nil without lock events.
-func (r *lockBook) recorded(meta *traces.Meta) *Recording {
+// recorded is what was gathered, or nil without lock events; unknown is what the trace
+// cannot tell.
+func (r *lockBook) recorded(unknown []traces.Unknown) *Recording {
 	if !r.rows {
 		return nil
 	}
 	out := &Recording{
-		Hits: r.hits, Lookups: r.hits, Outcomes: r.outcomes(meta), Fallbacks: r.fallbacks,
+		Hits: r.hits, Lookups: r.hits, Outcomes: len(traces.Unknowns(unknown, traces.UnknownOutcomes)) == 0, Fallbacks: r.fallbacks,
 		LockWait: r.lookups.dist(), ReaderWait: r.readers.dist(), WriterWait: r.writers.dist(), Unblocked: r.unblocked.dist(),
 		Foreign: sim.Time(r.foreign) * sim.Nanosecond, Refused: r.refused, Unended: r.unended,
 	}
@@ -139,13 +140,6 @@ func (w *lockWait) longest(start int64) *LongestWait {
 func (r *lockBook) summarise(t *TraceSummary) {
 	t.Writers, t.Sections.Observed = r.sections, r.sections
 	t.Threads, t.Mms = int64(len(r.writingTIDs)), int64(len(r.writtenSpace))
-}
-
-// outcomes reports whether the rows tell which lookups failed.
-func (r *lockBook) outcomes(meta *traces.Meta) bool {
-	unknown := func(u traces.Unknown) bool { return u.What == traces.UnknownOutcomes }
-	started := r.starts || slices.Contains(meta.Recorded, traces.LockStart.String())
-	return started && !r.undecided && !slices.ContainsFunc(meta.Unknown, unknown)
 }
 
 func (h *holderRow) holder() Holder {

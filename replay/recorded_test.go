@@ -200,7 +200,7 @@ func bookOf(rows []traces.Event) *Recording {
 	for i := range rows {
 		b.add(&rows[i])
 	}
-	return b.recorded(&traces.Meta{})
+	return b.recorded(nil)
 }
 
 // TestRecordedAgainstOracle compares with an oracle that looks at every pair of a
@@ -281,8 +281,7 @@ func TestRecordedCorpus(t *testing.T) {
 				fallbacks++
 			}
 		}
-		meta := trace.Meta()
-		r := b.recorded(&meta)
+		r := b.recorded(nil)
 		waits, holds, lengths := oracle(rows)
 		var write, read, held int64
 		for _, w := range waits {
@@ -393,8 +392,7 @@ func TestRecordedOutcomes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		meta := trace.Meta()
-		if r := s.locks.recorded(&meta); r.Outcomes != test.known {
+		if r := s.locks.recorded(s.unknown); r.Outcomes != test.known {
 			t.Errorf("%s: known is %v", name, r.Outcomes)
 		}
 	}

@@ -265,6 +265,7 @@ var smapsStack = []string{
 func unknownResult() *replay.Result {
 	res := recordedResult()
 	res.Recorded.Outcomes, res.Recorded.Longest.Holder = false, nil
+	res.Unknown = []replay.Unknown{{What: replay.UnknownOutcomes, Why: "the lock events have no callchain", Remedy: "record one"}}
 	return res
 }
 

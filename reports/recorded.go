@@ -148,7 +148,7 @@ const (
 // recordedFindings are the sentences about a recording.
 func recordedFindings(res *replay.Result) []finding {
 	r := res.Recorded
-	all := []finding{lookupFinding(r), {plain, waitSentence(r)}}
+	all := []finding{lookupFinding(res), {plain, waitSentence(r)}}
 	if w := r.Longest; w != nil {
 		all = append(all, finding{strong, longestSentence(w)})
 	}
@@ -165,12 +165,17 @@ func recordedFindings(res *replay.Result) []finding {
 	return all
 }
 
-func lookupFinding(r *replay.Recording) finding {
+func lookupFinding(res *replay.Result) finding {
+	r := res.Recorded
 	switch {
 	case r.Hits == 0:
 		return finding{caution, "No hit of a uprobe was recorded."}
 	case !r.Outcomes:
-		return finding{caution, fmt.Sprintf("How many of the %s took mmap_lock is unknown: the lock events do not say which are a lookup's. Record mmap_lock_start_locking with a callchain.", plural(r.Lookups, "lookup"))}
+		s := fmt.Sprintf("How many of %s took mmap_lock is unknown", plural(r.Lookups, "lookup"))
+		for _, u := range replay.Unknowns(res.Unknown, replay.UnknownOutcomes) {
+			s += fmt.Sprintf(": %s; %s", printable(u.Why), printable(u.Remedy))
+		}
+		return finding{caution, s + "."}
 	case r.Fallbacks == 0:
 		return finding{good, fmt.Sprintf("None of %s took mmap_lock.", plural(r.Lookups, "lookup"))}
 	}
