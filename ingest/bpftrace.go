@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/replay/replay/ingest/assemble"
@@ -38,8 +39,11 @@ type bpftraceStream struct {
 	ended   bool
 	skipped skipped
 
+	begin  int64 // ns: the earliest time that was seen ahead, if it is before 0
+	early  int64 // events that began even before that
 	first  int64 // ns, -1 before the first event
 	losses losses
+	told   int64              // events lost, in their places
 	lost   *assemble.Record   // a loss that waits for the next event
 	maps   []*assemble.Record // mappings of before the first event
 	files  files
@@ -66,7 +70,7 @@ func newBpftrace(ctx context.Context, in *input, format string, parser bpftraceP
 	}
 	s.options = assemble.Options{Fork: true, Exec: true, Symbols: names, Relay: in.shared}
 	s.asm = assemble.New(s.options)
-	s.clock = clockAhead(parser(bufio.NewReader(bytes.NewReader(in.prefix)), in.path, in.opts.Bpftrace), in.path)
+	s.clock, s.begin = ahead(parser(bufio.NewReader(bytes.NewReader(in.prefix)), in.path, in.opts.Bpftrace), in.path)
 	if in.opts.Stderr != "" {
 		f, err := os.Open(in.opts.Stderr)
 		if err != nil {
@@ -80,24 +84,27 @@ func newBpftrace(ctx context.Context, in *input, format string, parser bpftraceP
 	return s, nil
 }
 
-// clockAhead is the clock of the events, which inputs must agree on before they are
-// read: the first lines tell.
-func clockAhead(p *bpftrace.Parser, name string) string {
-	var r assemble.Record
+// ahead looks at the first lines for what must be known before the rest is read: the
+// clock of the events, which inputs must agree on, and the earliest time, where it is
+// before 0. A call that is told when it is over may have begun before the recording.
+func ahead(p *bpftrace.Parser, name string) (clock string, begin int64) {
 	for {
+		var r assemble.Record
 		used, err := p.Next(&r)
-		if errors.Is(err, io.EOF) || used && err == nil && r.Kind != traces.Map {
+		if errors.Is(err, io.EOF) {
 			break
 		}
-		r = assemble.Record{}
+		if used && err == nil {
+			begin = min(begin, r.Time)
+		}
 	}
 	switch c := p.Clock(); c {
 	case "":
-		return "boottime" // nsecs
-	case "elapsed":
-		return "elapsed in " + name // like no other's
+		return "boottime", begin // nsecs
+	case "elapsed", "time of day":
+		return c + " in " + name, begin // like no other's
 	default:
-		return c
+		return c, begin
 	}
 }
 
@@ -107,7 +114,7 @@ func (s *bpftraceStream) Next(ev *traces.Event) error {
 		// A capture of a probe that was never hit is a trace; what is no capture may be
 		// the output of anything.
 		if s.ended && s.asm.Hits() == 0 && s.p.Recorded == nil && !s.in.shared {
-			return fmt.Errorf("%s: %w: replay capture --tool bpftrace --print shows the script that prints them", s.in.path, ErrNoProbe)
+			return fmt.Errorf("%s: %w: %sreplay capture --tool bpftrace --print shows the script that prints them", s.in.path, ErrNoProbe, s.unused())
 		}
 		if s.ended {
 			return io.EOF
@@ -130,6 +137,15 @@ func (s *bpftraceStream) row(ev *traces.Event) bool {
 }
 
 func (s *bpftraceStream) assembler() (*assemble.Assembler, assemble.Options) { return s.asm, s.options }
+
+// unused lists the lines that make no rows, for a message.
+func (s *bpftraceStream) unused() string {
+	var b strings.Builder
+	for _, name := range sortedKeys(s.p.Unused) {
+		fmt.Fprintf(&b, "%d %s; ", s.p.Unused[name], name)
+	}
+	return b.String()
+}
 
 func (s *bpftraceStream) read() error {
 	r := s.asm.Record()
@@ -167,6 +183,7 @@ const mapsMax = 1 << 20
 func (s *bpftraceStream) take(r *assemble.Record) {
 	switch {
 	case r.Kind == traces.Lost && r.Time == 0:
+		s.told += r.Ret
 		s.lose(r)
 		return
 	case r.Kind == traces.Map && r.Time == 0 && s.first < 0 && len(s.maps) < mapsMax:
@@ -174,6 +191,11 @@ func (s *bpftraceStream) take(r *assemble.Record) {
 		return
 	case r.Kind == traces.Map && r.Time == 0:
 		r.Time = s.losses.newest
+	default:
+		if r.Time -= s.begin; r.Time < 0 {
+			r.Time = 0
+			s.early++
+		}
 	}
 	if s.first < 0 {
 		s.first = r.Time
@@ -229,14 +251,24 @@ func (s *bpftraceStream) end() {
 	s.ended = true
 	s.placeMaps()
 	s.placeLoss()
-	if s.stderr != nil && s.stderr.Lost > 0 {
+	if n := s.lostAnywhere(); n > 0 {
 		r := s.asm.Record()
-		r.Kind, r.Time, r.Dur, r.Ret = traces.Lost, s.losses.newest, s.losses.newest-max(s.first, 0), s.stderr.Lost
+		r.Kind, r.Time, r.Dur, r.Ret = traces.Lost, s.losses.newest, s.losses.newest-max(s.first, 0), n
 		r.Has = traces.ColDur | traces.ColRet
 		s.asm.Add(r)
 	}
 	s.asm.Flush()
 	s.in.progress(s.p.Position())
+}
+
+// lostAnywhere is how many events were lost beyond those in their places: what
+// standard error tells, or the total at the end.
+func (s *bpftraceStream) lostAnywhere() int64 {
+	total := s.p.TotalLost
+	if s.stderr != nil {
+		total = max(total, s.stderr.Total, s.told+s.stderr.Lost)
+	}
+	return max(total-s.told, 0)
 }
 
 // Meta is part of traces.Stream.
@@ -257,11 +289,23 @@ func (s *bpftraceStream) Meta() traces.Meta {
 	if c.Unordered > 0 {
 		warn("%d lines came out of order, by up to %v; they are put in order", c.Unordered, time.Duration(c.DisorderNs))
 	}
-	if s.stderr != nil && s.stderr.Lost > 0 {
-		warn("where %d events were lost is unknown, since standard error does not tell: nowhere is the trace known to be whole; record with bpftrace -o FILE", s.stderr.Lost)
+	if n := s.lostAnywhere(); n > 0 {
+		warn("where %d events were lost is unknown, since standard error and totals do not tell: nowhere is the trace known to be whole; record with bpftrace -f json -o FILE", n)
 	}
-	if f := s.in.opts.Bpftrace; f != nil && f.Coarse != "" {
-		warn("times have %s only, too coarse to tell who met whom: print nsecs", f.Coarse)
+	if s.stderr == nil && !s.p.LossesHere {
+		m.Unknown = append(m.Unknown, traces.Unknown{
+			What: traces.UnknownLosses, Why: "bpftrace printed how many probes it attached to some other place, and with it how many events it lost",
+			Remedy: "give what it printed on standard error with --stderr FILE, or record with bpftrace -f json -o FILE",
+		})
+	}
+	if step := s.p.Step(); step > 1 {
+		warn("times have %s only, too coarse to tell who met whom: print nsecs", stepName(step))
+	}
+	if s.begin < 0 {
+		warn("events began up to %v before time 0: all times are later by that", time.Duration(-s.begin))
+	}
+	if s.early > 0 {
+		warn("%d events began before the trace does: they are put at its beginning", s.early)
 	}
 	m.Warnings = append(m.Warnings, s.skipped.warnings("lines")...)
 	if s.ended && s.p.Cut() {
@@ -278,6 +322,16 @@ func (s *bpftraceStream) Meta() traces.Meta {
 		warn("bpftrace said: %s", text)
 	}
 	return m
+}
+
+// stepName says what times are given in.
+func stepName(ns int64) string {
+	for unit, name := range map[int64]string{1e9: "s", 1e6: "ms", 1e3: "us"} {
+		if ns == unit {
+			return name
+		}
+	}
+	return "steps of " + time.Duration(ns).String()
 }
 
 func sortedKeys(m map[string]int64) []string {

@@ -305,6 +305,75 @@ func TestBpftraceCut(t *testing.T) {
 	}
 }
 
+// Calls that began before time 0 do not collapse: all times are later.
+func TestBpftraceBeforeZero(t *testing.T) {
+	spec, err := bpftrace.ParseFormat([]byte(`{clock: elapsed, lines: [{kind: hit, probe: 'a:b', line: '^(?P<time_s>[\d.]+) (?P<pid>\d+) (?P<dur_us>[\d.]+)$'}]}`), "spec")
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := strings.Repeat("9.000000 7 0.5\n", 2*sniffed/len("9.000000 7 0.5\n"))
+	events, meta := read(t, writeFile(t, "out.txt", "0.000000 7 12.50\n0.000120 7 3.25\n"+late+"9.000000 7 9000100\n"), Options{Bpftrace: spec})
+	if events[0].Time != 0 || events[1].Time != 129_250 {
+		t.Errorf("%d, %d", events[0].Time, events[1].Time)
+	}
+	if all := strings.Join(meta.Warnings, "\n"); !contains(all, "up to 12.5µs before time 0", "1 events began before the trace does", "times have us only") {
+		t.Errorf("%s", all)
+	}
+}
+
+// Losses are known where bpftrace prints that it attached its probes, since it prints
+// them there, too, or with what went to standard error.
+func TestBpftraceLossesUnknown(t *testing.T) {
+	err := writeFile(t, "err.txt", "Attached 1 probe\nLost 5 events\nWARNING: Total lost event count: 7\n")
+	for _, test := range []struct {
+		text, stderr string
+		unknown      bool
+		lost         int64
+	}{
+		{hitLine(100, 0), "", true, 0},
+		{hitLine(100, 0), err, false, 7},
+		{"Attaching 1 probe...\n" + hitLine(100, 0), "", false, 0},
+		{"Attached 2 probes\n" + hitLine(100, 0), "", false, 0},
+		{hitLine(100, 0) + "Lost 3 events\n" + hitLine(200, 0), "", false, 3},
+		{hitLine(100, 0) + "Lost 3 events\n" + hitLine(200, 0), err, false, 8},
+		{hitLine(100, 0) + "Lost 3 events\n" + hitLine(200, 0) + "WARNING: Total lost event count: 3\n", "", false, 3},
+		{hitLine(100, 0) + "Lost 3 events\n" + hitLine(200, 0) + "Total lost event count: 9\n", "", false, 9},
+		{toJSON(t, hitLine(100, 0)), "", false, 0},
+	} {
+		events, meta := read(t, writeFile(t, "out.txt", test.text), Options{Stderr: test.stderr})
+		if (len(meta.Unknown) > 0) != test.unknown || meta.Lost != test.lost {
+			t.Errorf("%q: %+v of %d rows", test.text, meta, len(events))
+		}
+		for _, u := range meta.Unknown {
+			if u.What != traces.UnknownLosses || !strings.Contains(u.Remedy, "--stderr") {
+				t.Errorf("%+v", u)
+			}
+		}
+	}
+}
+
+// A script says what it records, whether any comes or not.
+func TestBpftraceRecorded(t *testing.T) {
+	text := "Attaching 1 probe...\nreplay1 recorded hit mmap lock_start\n" + hitLine(100, 0) + "replay1 recorded hit munmap\n"
+	if _, meta := read(t, writeFile(t, "out.txt", text), Options{}); !slices.Equal(meta.Recorded, []string{"hit", "mmap", "lock_start", "munmap"}) {
+		t.Errorf("%q", meta.Recorded)
+	}
+	if _, meta := read(t, writeFile(t, "out.txt", hitLine(100, 0)), Options{}); meta.Recorded != nil {
+		t.Errorf("%q", meta.Recorded)
+	}
+	if _, _, err := tryRead(writeFile(t, "out.txt", "replay1 recorded hit hop\n"+hitLine(100, 0)), Options{}); err == nil || !contains(err.Error(), "out.txt:1", "hop") {
+		t.Error(err)
+	}
+}
+
+// What is in an input without hits is told.
+func TestBpftraceNoHits(t *testing.T) {
+	text := `{"type": "attached_probes", "data": {"probes": 1}}` + "\n" + strings.Repeat(`{"type": "value", "data": [1000, 5, 5, "x"]}`+"\n", 2)
+	if _, _, err := tryRead(writeFile(t, "out.json", text), Options{}); !errors.Is(err, ErrNoProbe) || !contains(err.Error(), "2 JSON documents of type value", "--bpftrace-format") {
+		t.Error(err)
+	}
+}
+
 // Inputs are merged when their clocks agree, which is known before they are read.
 func TestBpftraceClocks(t *testing.T) {
 	machine := "replay1 clock boottime=1100 monotonic=1000\nreplay1 script clock=boottime\n"

@@ -25,6 +25,8 @@
 //  5. [ParseFormat] reads a [Format], which says what the lines of another script
 //     mean.
 //
-// A line that makes no sense is a [lines.Error] with its number, and the parser goes
-// on after it. What bpftrace prints besides is counted, not skipped silently.
+// A line that the script or the format knows is an event, whatever else it looks like.
+// Of the others, the messages and maps that bpftrace prints itself are counted, not
+// skipped silently; a line that makes no sense is a [lines.Error] with its number, and
+// the parser goes on after it.
 package bpftrace

@@ -3,6 +3,7 @@ package bpftrace
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/replay/replay/ingest/assemble"
 	"github.com/replay/replay/traces"
@@ -11,7 +12,7 @@ import (
 // control lines have no time.
 const (
 	scriptLine   = "script"   // script clock=NAME comm=BYTES
-	recordedLine = "recorded" // recorded KIND...
+	recordedLine = "recorded" // recorded KIND..., that the script prints when they come
 	machineLine  = "machine"  // machine cpus=N arch=NAME kernel=RELEASE
 	clockLine    = "clock"    // clock boottime=NS monotonic=NS
 	mapsLine     = "maps"     // maps PID LINE, of /proc/PID/maps
@@ -28,13 +29,7 @@ func (p *Parser) own(r *assemble.Record, b []byte) (used bool, want string) {
 	case scriptLine:
 		return false, p.script(rest)
 	case recordedLine:
-		for kind := range bytes.FieldsSeq(rest) {
-			if _, err := traces.ParseKind(string(kind)); err != nil {
-				return false, "names of kinds of rows"
-			}
-			p.Recorded = append(p.Recorded, string(kind))
-		}
-		return false, ""
+		return false, p.recorded(rest)
 	case killedLine:
 		p.Killed = true
 		return false, ""
@@ -55,7 +50,6 @@ func (p *Parser) own(r *assemble.Record, b []byte) (used bool, want string) {
 		return p.mapping(r, rest)
 	}
 	if !p.whole(rest) {
-		name = bytes.Clone(name) // the line's memory is used again
 		var ok bool
 		if rest, ok = p.join(rest); !ok {
 			return false, fmt.Sprintf("a line that ends with%s and %d bytes", commField, p.commWidth)
@@ -95,21 +89,23 @@ func (p *Parser) whole(b []byte) bool {
 // linesMax is how many lines a name and a path make at most.
 const linesMax = 128
 
-// join adds lines to b until it is whole.
+// join adds lines to b until it is whole, or until an event begins that is.
 func (p *Parser) join(b []byte) ([]byte, bool) {
 	p.joined = append(p.joined[:0], b...)
-	for range linesMax {
-		line, err := p.readLine()
-		if err != nil {
-			p.failed = err
-			return nil, false
+	whole := false
+	seen, _ := p.look(linesMax, func(line []byte) bool {
+		if bytes.HasPrefix(line, prefixBytes) && p.complete(line) {
+			return true
 		}
 		p.joined = append(append(p.joined, '\n'), line...)
-		if p.whole(p.joined) {
-			return p.joined, true
-		}
+		whole = p.whole(p.joined)
+		return whole
+	})
+	if !whole {
+		return nil, false
 	}
-	return nil, false
+	p.drop(len(seen))
+	return p.joined, true
 }
 
 // machine reads what was recorded on.
@@ -133,6 +129,20 @@ func (p *Parser) clocks(b []byte) (want string) {
 		return "boottime=NS monotonic=NS, of which the first is not less"
 	}
 	p.boot, p.mono = int64(x), int64(y)
+	return ""
+}
+
+// recorded reads which kinds of rows are recorded.
+func (p *Parser) recorded(b []byte) (want string) {
+	for name := range bytes.FieldsSeq(b) {
+		kind, err := traces.ParseKind(string(name))
+		if err != nil {
+			return "kinds of rows: " + err.Error()
+		}
+		if name := kind.String(); !slices.Contains(p.Recorded, name) {
+			p.Recorded = append(p.Recorded, name)
+		}
+	}
 	return ""
 }
 
@@ -185,16 +195,7 @@ func (p *Parser) fields(r *assemble.Record, tp *assemble.Tracepoint, b []byte) (
 			b = nil
 			continue
 		case "path":
-			// It may have blanks.
-			i := bytes.LastIndex(value, []byte(commField))
-			if p.commWidth > 0 {
-				i = p.commAt(value)
-			}
-			if i >= 0 {
-				value, b = value[:i], value[i+1:]
-			} else {
-				b = nil
-			}
+			value, b = p.cutPath(r, value)
 			r.Path = p.intern(value)
 			r.Has |= traces.ColPath
 			continue
@@ -232,6 +233,54 @@ func (p *Parser) fields(r *assemble.Record, tp *assemble.Tracepoint, b []byte) (
 		return "all fields of the tracepoint"
 	}
 	return ""
+}
+
+// cutPath tells a path, which may have blanks, from what follows it: the thread's
+// name, which may have them, too. If names have a width, that tells where. Else, where both readings are possible, a probe has the
+// path that it had before, and a program that was just started has the name of its
+// file; if nothing tells, the path is the shorter one.
+func (p *Parser) cutPath(r *assemble.Record, b []byte) (path, rest []byte) {
+	if p.commWidth > 0 {
+		at := max(p.commAt(b), 0)
+		return b[:at], b[min(at+1, len(b)):]
+	}
+	cut, ways := -1, 0
+	for at := 0; ; at++ {
+		i := bytes.Index(b[at:], []byte(commField))
+		if i < 0 {
+			break
+		}
+		at += i
+		ways++
+		comm := b[at+len([]byte(commField)):]
+		if p.isPath(r, b[:at], comm) {
+			cut = at
+			break
+		}
+		if cut < 0 && len(comm) <= nameMax {
+			cut = at
+		}
+	}
+	if ways == 0 {
+		return b, nil
+	}
+	if cut < 0 {
+		cut = bytes.LastIndex(b, []byte(commField))
+	}
+	path = b[:cut]
+	if ways == 1 && r.Got(traces.ColProbe) && len(p.paths) < internedMax {
+		p.paths[r.Probe] = p.intern(path)
+	}
+	return path, b[cut+1:]
+}
+
+// isPath reports whether a path is known to be the whole one.
+func (p *Parser) isPath(r *assemble.Record, path, comm []byte) bool {
+	if r.Kind == traces.Exec {
+		name := path[bytes.LastIndexByte(path, '/')+1:]
+		return bytes.Equal(name[:min(len(name), nameMax)], comm)
+	}
+	return r.Got(traces.ColProbe) && p.paths[r.Probe] == string(path)
 }
 
 // mapping reads "PID START-END PROT PGOFF MAJOR:MINOR INODE PATH", that is a line of

@@ -21,11 +21,8 @@ var ErrFormat = errors.New("bad format of bpftrace lines")
 // Format says what the lines of somebody's script mean.
 type Format struct {
 	Clock string // of their times
-	// Coarse is the unit of the times, where it is more than the nanoseconds that
-	// tell who met whom, else "".
-	Coarse string
-	lines  []pattern
-	skip   []*regexp.Regexp
+	lines []pattern
+	skip  []*regexp.Regexp
 }
 
 // pattern is a kind of lines.
@@ -64,11 +61,9 @@ func ParseFormat(text []byte, name string) (*Format, error) {
 	}
 	f := &Format{Clock: file.Clock}
 	switch f.Clock {
-	case "":
-		f.Clock = boottime
-	case boottime, monotonic, elapsed:
+	case "", boottime, monotonic, elapsed:
 	default:
-		return nil, fmt.Errorf("%s: %w: clock %q: want %s (nsecs), %s (nsecs(monotonic)) or %s (elapsed)", name, ErrFormat, f.Clock, boottime, monotonic, elapsed)
+		return nil, fmt.Errorf("%s: %w: clock %q: want %s (nsecs), %s (nsecs(monotonic)) or %s (elapsed, or a time of day)", name, ErrFormat, f.Clock, boottime, monotonic, elapsed)
 	}
 	if len(file.Lines) == 0 || len(file.Lines)+len(file.Skip) > patternsMax {
 		return nil, fmt.Errorf("%s: %w: %d kinds of lines; want 1 to %d", name, ErrFormat, len(file.Lines), patternsMax)
@@ -86,11 +81,12 @@ func ParseFormat(text []byte, name string) (*Format, error) {
 			return nil, fmt.Errorf("%s: %w: lines, number %d: %v", name, ErrFormat, i+1, err)
 		}
 		f.lines = append(f.lines, p)
-		for _, unit := range []string{"us", "ms"} {
-			if slices.Contains(p.line.SubexpNames(), "time_"+unit) {
-				f.Coarse = unit
-			}
+		if p.hasTimeOfDay() && f.Clock != "" && f.Clock != elapsed {
+			return nil, fmt.Errorf("%s: %w: lines, number %d: clock %q: a time of day is of no such clock: want %s", name, ErrFormat, i+1, f.Clock, elapsed)
 		}
+	}
+	if f.Clock == "" {
+		f.Clock = boottime
 	}
 	return f, nil
 }
@@ -148,7 +144,8 @@ func (l *formatLines) pattern() (pattern, error) {
 	default:
 		p.phase = assemble.Leave
 	}
-	if p.line, err = regexp.Compile(l.Line); err != nil {
+	// A name may have line breaks, which JSON tells from the end of a line.
+	if p.line, err = regexp.Compile("(?s)" + l.Line); err != nil {
 		return p, err
 	}
 	names := p.line.SubexpNames()
@@ -184,33 +181,29 @@ func (p *pattern) complete(names []string) error {
 	return nil
 }
 
-// match returns what kind of line this is, nil for none.
-func (f *Format) match(line []byte) *pattern {
+// match returns the first kind of lines that a line is of, and where its groups are;
+// -1 for none.
+func (f *Format) match(line []byte) (kind int, groups []int) {
 	for i := range f.lines {
-		if f.lines[i].line.Match(line) {
-			return &f.lines[i]
+		if at := f.lines[i].line.FindSubmatchIndex(line); at != nil {
+			return i, at
 		}
 	}
-	return nil
+	return -1, nil
 }
 
-// fill makes a record of a line, or says what it wanted.
-func (f *Format) fill(r *assemble.Record, line []byte, p *Parser) (used bool, want string) {
-	for i := range f.lines {
-		l := &f.lines[i]
-		if at := l.line.FindSubmatchIndex(line); at != nil {
-			want := l.fill(r, line, at, p)
-			return want == "", want
-		}
-	}
-	for _, re := range f.skip {
-		if re.Match(line) {
-			p.Unused["lines that the format skips"]++
-			return false, ""
-		}
-	}
-	return false, fmt.Sprintf("a line of one of the %d kinds of the format, or one that it skips", len(f.lines))
+// skips reports whether a line is to be skipped.
+func (f *Format) skips(line []byte) bool {
+	return slices.ContainsFunc(f.skip, func(re *regexp.Regexp) bool { return re.Match(line) })
 }
+
+// knows reports whether a line is of a kind of the format, or skipped.
+func (f *Format) knows(line []byte) bool {
+	kind, _ := f.match(line)
+	return kind >= 0 || f.skips(line)
+}
+
+func (p *pattern) hasTimeOfDay() bool { return slices.Contains(p.line.SubexpNames(), "time_hms") }
 
 func (l *pattern) fill(r *assemble.Record, line []byte, at []int, p *Parser) (want string) {
 	r.Kind, r.Phase = l.kind, l.phase

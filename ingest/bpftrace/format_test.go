@@ -2,6 +2,7 @@ package bpftrace
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,17 +25,24 @@ func parseFormat(t *testing.T, name string) *Format {
 
 // What tools of bpftrace printed.
 func TestTools(t *testing.T) {
-	for _, tool := range []string{"threadsnoop", "sslsnoop"} {
-		f := parseFormat(t, "testdata/"+tool+".yaml")
-		text, err := os.ReadFile("testdata/" + tool + ".txt")
+	for _, test := range []struct {
+		text, format, clock string
+		step                int64
+	}{
+		{"threadsnoop", "threadsnoop", elapsed, 1e6},
+		{"threadsnoop-0.20", "threadsnoop", timeOfDay, 1e3},
+		{"sslsnoop", "sslsnoop", elapsed, 1e3},
+	} {
+		f := parseFormat(t, "testdata/"+test.format+".yaml")
+		text, err := os.ReadFile("testdata/" + test.text + ".txt")
 		if err != nil {
 			t.Fatal(err)
 		}
 		p, rows, bad := parseText(string(text), f)
-		if len(bad) > 0 || p.Clock() != "elapsed" {
-			t.Errorf("%s: clock %s, %v", tool, p.Clock(), bad)
+		if len(bad) > 0 || p.Clock() != test.clock || p.Step() != test.step {
+			t.Errorf("%s: clock %s, steps of %d ns, %v", test.text, p.Clock(), p.Step(), bad)
 		}
-		golden(t, tool+".rows", strings.Join(rows, "\n")+"\n")
+		golden(t, test.text+".rows", strings.Join(rows, "\n")+"\n")
 	}
 }
 
@@ -103,6 +111,8 @@ func TestFormats(t *testing.T) {
 		{"lines:\n- kind: munmap\n  line: '(?P<time_ms>\\d+) (?P<tid>\\d+) (?P<dur_us>\\d+) (?P<ret>\\d+)'", "5 7 100 0", "0 4900000 munmap seq=0 tid=7 dur_ns=100000 ret=0"},
 		{`{kind: fork, line: '(?P<time_ns>\d+) (?P<pid>\d+) (?P<ret>\d+)'}`, "5 7 8", "0 5 fork seq=0 pid=7 tid=7 ret=8"},
 		{`{kind: lock_start, line: '(?P<time_ns>\d+) (?P<tid>\d+) (?P<mm_hex>\w+) (?P<write>[01])'}`, "5 7 ffff888199d45dc0 1", "0 5 lock_start seq=0 tid=7 mm=0xffff888199d45dc0 write=true"},
+		{`{kind: hit, probe: 'a:b', line: '^\s*(?P<time_ns>\d+) (?P<tid>\d+)$'}`, "\t5 7", "0 5 hit seq=0 tid=7 probe=a:b"},
+		{`{kind: hit, probe: 'a:b', line: '^(?P<time_hms>\S+) (?P<tid>\d+)$'}`, "00:01:02.5 7", "0 62500000000 hit seq=0 tid=7 probe=a:b"},
 		{`{kind: ret, probe: 'a:b', line: '(?P<time_ns>\d+) (?P<tid>\d+) (?P<dur_ns>\d+)'}`, "5 7 2", "0 5 ret seq=0 tid=7 probe=a:b"},
 	}
 	for _, test := range tests {
@@ -127,6 +137,7 @@ func TestFormatMismatch(t *testing.T) {
 		"hello":                        "a line of one of the 1 kinds",
 		"x 1 2":                        "a value in the group time_ns",
 		"99999999999999 1 99999999999": "a value in the group tid",
+		"12:34:56 1 2":                 "a value in the group time_ns",
 		"1 70000 2":                    "a value in the group cpu",
 	} {
 		_, rows, bad := parseText("1 2 3\n"+line+"\n1 2 3\n", f)
@@ -145,20 +156,79 @@ func TestBadFormats(t *testing.T) {
 		"{kind: hop, " + good + "}":            "hop",
 		"{kind: hit, " + good + "}":            "want a probe",
 		"{kind: hit, probe: 'a:b', line: '('}": "missing closing",
-		"{kind: hit, probe: 'a:b', line: '(?P<tid>\\d+)'}":                    "the time",
-		"{kind: hit, probe: 'a:b', line: '(?P<time_ns>\\d+)'}":                "the thread",
-		"{kind: hit, probe: 'a:b', line: '(?P<time_ns>1)(?P<tid>1)(?P<x>1)'}": `group "x" is none of addr, advice`,
-		"{kind: hit, part: enter, probe: 'a:b', " + good + "}":                "want enter or exit, of a syscall",
-		"{kind: mmap, part: in, " + good + "}":                                "want enter or exit",
-		"{kind: mmap, part: exit, " + good + "}":                              "with the result",
-		"{kind: fork, " + good + "}":                                          "the id of the child",
-		"clock: wall\nlines: [{kind: exit, " + good + "}]":                    "want boottime",
-		"skip: ['(']\nlines: [{kind: exit, " + good + "}]":                    "skip:",
-		"{kind: exit, " + good + "}\n---\nx: 1":                               "one document",
+		"{kind: hit, probe: 'a:b', line: '(?P<tid>\\d+)'}":                                  "the time",
+		"{kind: hit, probe: 'a:b', line: '(?P<time_ns>\\d+)'}":                              "the thread",
+		"{kind: hit, probe: 'a:b', line: '(?P<time_ns>1)(?P<tid>1)(?P<x>1)'}":               `group "x" is none of addr, advice`,
+		"{kind: hit, part: enter, probe: 'a:b', " + good + "}":                              "want enter or exit, of a syscall",
+		"{kind: mmap, part: in, " + good + "}":                                              "want enter or exit",
+		"{kind: mmap, part: exit, " + good + "}":                                            "with the result",
+		"{kind: fork, " + good + "}":                                                        "the id of the child",
+		"clock: wall\nlines: [{kind: exit, " + good + "}]":                                  "want boottime",
+		"clock: monotonic\nlines: [{kind: exit, line: '(?P<time_hms>\\S+) (?P<tid>\\d+)'}]": "a time of day is of no such clock",
+		"skip: ['(']\nlines: [{kind: exit, " + good + "}]":                                  "skip:",
+		"{kind: exit, " + good + "}\n---\nx: 1":                                             "one document",
 	} {
 		f, err := ParseFormat([]byte(spec), "spec")
 		if f != nil || !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v; want %q", spec, err, says)
+		}
+	}
+}
+
+// Times of day go on over midnight, lines that are out of order included; what is no
+// time of day is refused, and so are times of two kinds in one text.
+func TestTimeOfDay(t *testing.T) {
+	f, err := ParseFormat([]byte(`[{kind: hit, probe: 'a:b', line: '^(?P<time_hms>[\d:.]+) (?P<tid>\d+)$'}, {kind: hit, probe: 'a:b', line: '^(?P<time_ns>\d+)ns (?P<tid>\d+)$'}]`), "spec")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const day = int64(24 * 3600 * second)
+	for text, want := range map[string][]int64{
+		"12:00:00 12:00:01.25":                         {day / 2, day/2 + 1_250_000_000},
+		"23:59:59 00:00:01 23:59:58 00:00:02":          {day - second, day + second, day - 2*second, day + 2*second},
+		"00:00:00.5 23:59:59.75 00:00:01":              {500_000_000, -250_000_000, second},
+		"10:00:00 08:59:59 10:00:00 09:00:00":          {10 * day / 24, day + 9*day/24 - second, day + 10*day/24, day + 9*day/24},
+		"23:00:00 22:00:00 21:00:00 20:00:00 19:00:00": {23 * day / 24, 22 * day / 24, 45 * day / 24, 44 * day / 24, 67 * day / 24},
+	} {
+		_, rows, bad := parseText(strings.ReplaceAll(text, " ", " 7\n")+" 7\n", f)
+		if len(bad) > 0 || len(rows) != len(want) {
+			t.Errorf("%s: %q, %v", text, rows, bad)
+			continue
+		}
+		for i := range want {
+			if !strings.HasPrefix(rows[i], fmt.Sprintf("0 %d hit", want[i])) {
+				t.Errorf("%s: row %d is %s, want time %d", text, i, rows[i], want[i])
+			}
+		}
+	}
+	for _, text := range []string{"24:00:00", "12:60:00", "12:00:61", "1:00:00", "12:00", "12:00:00.", "12:00:00:00", "12:0.:00", "5:00:00.5", "12:00:00 7\n5ns"} {
+		if _, rows, bad := parseText(text+" 7\n", f); len(bad) != 1 || len(rows) != strings.Count(text, "\n") {
+			t.Errorf("%s: %q, %v", text, rows, bad)
+		}
+	}
+	if _, rows, bad := parseText("5ns 7\n12:00:00 7\n", f); len(bad) != 1 || len(rows) != 1 {
+		t.Errorf("two kinds of times: %q, %v", rows, bad)
+	}
+}
+
+// The finest time of each kind of lines tells how fine they are; the coarsest kind
+// counts.
+func TestSteps(t *testing.T) {
+	f, err := ParseFormat([]byte(`[{kind: hit, probe: 'a:b', line: '^(?P<time_s>[\d.]+) (?P<tid>\d+)$'}, {kind: exit, line: '^X (?P<time_ns>\d+) (?P<tid>\d+)$'}]`), "spec")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]int64{
+		"12 7\n13 7\n":                  1e9,
+		"12 7\n13.5 7\nX 5 7\n":         1e8,
+		"12.25 7\n13.125 7\n14 7\n":     1e6,
+		"12.000000001 7\n":              1,
+		"12.0000000000000000000005 7\n": 1,
+		"X 5 7\n":                       1,
+		"":                              0,
+	} {
+		if p, _, bad := parseText(text, f); len(bad) > 0 || p.Step() != want {
+			t.Errorf("%q: steps of %d ns, want %d; %v", text, p.Step(), want, bad)
 		}
 	}
 }

@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/replay/replay/ingest/lines"
@@ -18,9 +21,12 @@ import (
 // stand in text.
 type documents struct {
 	lines  *lines.Reader
+	format *Format
 	unused map[string]int64 // documents of other types
 	text   []byte           // from at on, what is printed and not used
 	at     int
+	end    int  // of the line at the beginning of text that may have line breaks, or 0
+	hex    bool // numbers may be hexadecimal, see count
 }
 
 // Line is the number of the document last read.
@@ -41,6 +47,10 @@ const textMax = 1 << 16
 // Next returns the next line without its end, valid until the next call.
 func (d *documents) Next() ([]byte, error) {
 	for {
+		if line := d.text[:d.end]; len(line) > 0 {
+			d.at, d.end = d.end+1, 0
+			return line, nil
+		}
 		if i := bytes.IndexByte(d.text[d.at:], '\n'); i >= 0 {
 			line := d.text[d.at : d.at+i]
 			d.at += i + 1
@@ -72,8 +82,10 @@ type document struct {
 	Type string `json:"type"`
 	Data json.RawMessage
 	// Count is of late in place of data, and in versions between besides it.
-	Count *int64
-	Msg   string
+	Count   json.RawMessage
+	Msg     string
+	Helper  string
+	Retcode int64
 }
 
 // printfBegin begins nearly all documents.
@@ -92,25 +104,40 @@ func (d *documents) take(doc []byte) ([]byte, error) {
 		if text, ok = bytes.CutSuffix(text, []byte(`"}`)); ok {
 			before := len(d.text)
 			if d.text, ok = unquote(d.text, text); ok {
+				d.hex = d.hex || bytes.Contains(text, escape)
+				d.whole(before)
 				return nil, nil
 			}
 			d.text = d.text[:before]
 		}
 	}
+	if m := countLine.FindSubmatch(doc); m != nil && d.hex {
+		doc = fmt.Appendf(nil, `{"type": "%s", "count": "0x%s"}`, m[1], m[2])
+	}
 	var v document
 	if err := json.Unmarshal(doc, &v); err != nil {
 		return nil, d.loose(doc, err)
 	}
+	d.hex = d.hex || bytes.Contains(doc, escape)
 	switch v.Type {
 	case "printf", "time", "cat", "join", "syscall":
-		var text string
-		if err := json.Unmarshal(v.Data, &text); err != nil {
+		before := len(d.text)
+		var ok bool
+		if d.text, ok = appendString(d.text, v.Data); !ok {
+			d.text = d.text[:before]
 			return nil, d.Bad(doc, "a string as the data of "+v.Type)
 		}
-		d.text = append(d.text, text...)
 		if v.Type == "join" || v.Type == "syscall" {
 			d.text = append(d.text, '\n')
 		}
+		d.whole(before)
+		return nil, nil
+	case "value":
+		text, ok := appendValue(nil, v.Data)
+		if !ok {
+			return nil, d.Bad(doc, "a value")
+		}
+		d.value(v.Data, text)
 		return nil, nil
 	case "lost_events":
 		n, err := v.count("events")
@@ -125,7 +152,10 @@ func (d *documents) take(doc []byte) ([]byte, error) {
 		}
 		return fmt.Appendf(nil, "Attached %d probes", n), nil
 	case "helper_error", "runtime_error", "print_error":
-		return append([]byte("ERROR: "), v.Msg...), nil
+		if v.Msg == "" {
+			v.Msg = fmt.Sprintf("%s failed: %d", v.Helper, v.Retcode)
+		}
+		return append([]byte("ERROR: "), strings.ReplaceAll(v.Msg, "\n", "; ")...), nil
 	case "":
 		return nil, d.Bad(doc, `a document with "type", as bpftrace -f json prints`)
 	}
@@ -133,10 +163,22 @@ func (d *documents) take(doc []byte) ([]byte, error) {
 	return nil, nil
 }
 
-// count reads {"data": {"events": N}} or {"count": N}.
+// countLine is a document with a count in place of data.
+var countLine = regexp.MustCompile(`^\{"type": ?"([a-z_]+)", ?"count": ?([0-9a-f]+)\}$`)
+
+// escape begins what makes the numbers hexadecimal, see count.
+var escape = []byte(`\u`)
+
+// count reads {"data": {"events": N}} or {"count": N}. Once bpftrace has escaped a
+// character it prints the latter in hexadecimal, without a sign of that: its stream
+// stays so (emit for strings and lost_events in src/output/json.cpp).
 func (v *document) count(name string) (int64, error) {
-	if v.Count != nil && *v.Count >= 0 {
-		return *v.Count, nil
+	if count := bytes.Trim(v.Count, `"`); len(count) > 0 {
+		n, ok := parseNumber(count)
+		if !ok || int64(n) < 0 {
+			return 0, errors.New("no such number")
+		}
+		return int64(n), nil
 	}
 	var data map[string]int64
 	if err := json.Unmarshal(v.Data, &data); err != nil {
@@ -147,6 +189,68 @@ func (v *document) count(name string) (int64, error) {
 		return 0, errors.New("no such number")
 	}
 	return n, nil
+}
+
+// whole sees to it that the event that a document of its own prints is one line,
+// though its names have line breaks: text from before on is of that document.
+func (d *documents) whole(before int) {
+	text := d.text[before:]
+	if before > 0 || bytes.IndexByte(text, '\n') == len(text)-1 {
+		return
+	}
+	if bytes.HasPrefix(text, prefixBytes) {
+		for i := range text {
+			if text[i] == '\n' && ends(text[:i], text[i+1:]) {
+				d.end = i
+				return
+			}
+		}
+		return
+	}
+	if line := bytes.TrimSuffix(text, []byte{'\n'}); d.format != nil && len(line) < len(text) {
+		if kind, _ := d.format.match(line); kind >= 0 {
+			d.end = len(line)
+		}
+	}
+}
+
+// frameBegin is the first frame of a stack, as stack reads it.
+var frameBegin = regexp.MustCompile(`^(\t[0-9a-f]+ |        \S.*\+[0-9]+(\n|$))`)
+
+// ends reports whether a line of Script ended before a text: with it, with frames,
+// or with another line. A name is at the end of the line and may look like nearly
+// anything.
+func ends(line, text []byte) bool {
+	switch {
+	case len(text) == 0 || frameBegin.Match(text):
+		return true
+	case text[0] == '\t' || bytes.HasPrefix(text, []byte("        ")):
+		return !bytes.Contains(line, []byte(commField))
+	}
+	rest, own := bytes.CutPrefix(text, prefixBytes)
+	if !own {
+		return false
+	}
+	words := bytes.Fields(rest)
+	if len(words) < 5 {
+		return len(words) > 1 && slices.Contains([]string{scriptLine, machineLine, clockLine, recordedLine}, string(words[0]))
+	}
+	return true
+}
+
+// value adds the line of a value, as it is in text or else as it is in JSON, whichever
+// the format knows. Without a format there is nothing that a value could mean.
+func (d *documents) value(asJSON, text []byte) {
+	if d.format == nil && !bytes.HasPrefix(text, prefixBytes) {
+		d.unused["JSON documents of type value: say what they mean with --bpftrace-format"]++
+		return
+	}
+	if d.format != nil && !d.format.knows(text) && d.format.knows(asJSON) {
+		text = asJSON
+	}
+	before := len(d.text)
+	d.text = append(append(d.text, text...), '\n')
+	d.whole(before)
 }
 
 // looseDocument is a document whose data is not quoted as JSON wants it, which
@@ -162,6 +266,9 @@ func (d *documents) loose(doc []byte, cause error) error {
 	case string(m[1]) == "printf":
 		text := bytes.TrimSuffix(bytes.TrimPrefix(m[2], []byte{'"'}), []byte{'"'})
 		d.text = append(bytes.ReplaceAll(append(d.text, text...), []byte(`\n`), []byte{'\n'}), '\n')
+		return nil
+	case string(m[1]) == "value":
+		d.value(m[2], looseValue(m[2]))
 		return nil
 	}
 	d.unused["JSON documents of type "+string(m[1])]++
@@ -188,22 +295,57 @@ func unquote(text, b []byte) ([]byte, bool) {
 			text = append(text, '\t')
 		case 'r':
 			text = append(text, '\r')
+		case 'b':
+			text = append(text, '\b')
+		case 'f':
+			text = append(text, '\f')
 		case '"', '\\', '/':
 			text = append(text, c)
 		case 'u':
-			if i+6 > len(b) {
+			var n int
+			if text, n = appendEscape(text, b[i:]); n == 0 {
 				return text, false
 			}
-			n, err := strconv.ParseUint(string(b[i+2:i+6]), 16, 16)
-			if err != nil {
-				return text, false
-			}
-			text = utf8.AppendRune(text, rune(n))
-			b = b[i+6:]
+			b = b[i+n:]
 			continue
 		default:
 			return text, false
 		}
 		b = b[i+2:]
 	}
+}
+
+// signed is what bpftrace puts before the two digits of a byte of which char is
+// negative (json_escape in src/output.cpp).
+var signed = []byte(`\uffffff`)
+
+// appendEscape appends what \uXXXX at the beginning of b stands for, and returns how
+// long that is, 0 for none. Where bpftrace prints eight digits it is one byte.
+func appendEscape(text, b []byte) ([]byte, int) {
+	if rest, ok := bytes.CutPrefix(b, signed); ok && len(rest) >= 2 {
+		if n, err := strconv.ParseUint(string(rest[:2]), 16, 8); err == nil && n >= 0x80 {
+			return append(text, byte(n)), len(signed) + 2
+		}
+	}
+	r, n := escaped(b)
+	if utf16.IsSurrogate(r) {
+		low, m := escaped(b[n:])
+		if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
+			n += m
+		}
+	}
+	return utf8.AppendRune(text, r), n
+}
+
+// escaped reads \uXXXX.
+func escaped(b []byte) (r rune, size int) {
+	const size16 = len(`\uXXXX`)
+	if len(b) < size16 || b[0] != '\\' || b[1] != 'u' {
+		return 0, 0
+	}
+	n, err := strconv.ParseUint(string(b[2:size16]), 16, 16)
+	if err != nil {
+		return 0, 0
+	}
+	return rune(n), size16
 }

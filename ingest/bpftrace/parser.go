@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"github.com/replay/replay/ingest/assemble"
@@ -27,19 +28,23 @@ type source interface {
 type Parser struct {
 	in     source
 	format *Format
-	begun  bool // bpftrace attached its probes, or an event was read
 
-	held    []byte // a line that is read and not used
-	hasHeld bool
-	failed  error  // of a line that a stack was looked for in, for the next Next
-	cut     []byte // the beginning of a line that a message was printed into
+	ahead []textLine // lines that are read and not used, the next one last
+	cut   []byte     // the beginning of a line that a message was printed into
+	// stacked says that frames may go on: after an event came nothing but messages.
+	stacked bool
+	within  within
 
 	commWidth int    // of names of threads, 0: they are as long as they are
 	joined    []byte // the lines of an event whose name has new lines
 
 	boot, mono int64  // ns: the two clocks at one moment
 	clock      string // of the events, as the script names it
+	day        day
+	step       int64   // ns: what the last time of a format was given in
+	steps      []int64 // by kind of lines of the format, the finest
 	interned   map[string]string
+	paths      map[string]string // of probes, by name
 	stacks     map[string][]string
 	frames     []string
 	key        []byte
@@ -48,12 +53,24 @@ type Parser struct {
 	// bpftrace itself, the first few.
 	Unused map[string]int64
 	Said   []string
-	// Recorded is the kinds of rows that the script prints events of, if it tells.
-	Recorded []string
 	// Killed tells that the recorder had no time to print all that it had.
 	Killed bool
 	// Machine is what a capture says of the machine, if it does.
 	Machine Machine
+	// Recorded are the kinds of rows that the script is set to print, if it says so.
+	Recorded []string
+	// LossesHere says that losses, if any, stand in this input: bpftrace prints them
+	// to where it prints how many probes it attached.
+	LossesHere bool
+	// TotalLost is how many events bpftrace said at its end that it had lost in all.
+	TotalLost int64
+}
+
+// textLine is a line and where it is, or why there is none.
+type textLine struct {
+	text []byte
+	pos  int64
+	err  error
 }
 
 // Machine is what was recorded on.
@@ -70,35 +87,42 @@ func New(in *bufio.Reader, name string, format *Format) *Parser {
 
 // NewJSON returns a Parser of what bpftrace -f json prints.
 func NewJSON(in *bufio.Reader, name string, format *Format) *Parser {
-	d := &documents{lines: lines.New(in, name)}
+	d := &documents{lines: lines.New(in, name), format: format}
 	p := newParser(d, format)
 	d.unused = p.Unused
+	p.LossesHere = true // in documents of their own
 	return p
 }
 
 func newParser(in source, format *Format) *Parser {
-	p := &Parser{in: in, format: format, interned: map[string]string{}, stacks: map[string][]string{}, Unused: map[string]int64{}}
+	p := &Parser{in: in, format: format, interned: map[string]string{}, paths: map[string]string{}, stacks: map[string][]string{}, Unused: map[string]int64{}}
 	if format != nil {
 		p.clock = format.Clock
+		p.steps = make([]int64, len(format.lines))
 	}
 	return p
 }
 
 // Is reports whether a text that begins so holds events of Script.
 func Is(prefix []byte) bool {
+	prefix = bytes.TrimPrefix(prefix, lines.BOM)
 	return bytes.HasPrefix(prefix, prefixBytes) || bytes.Contains(prefix, []byte("\n"+Prefix+" "))
 }
 
 // IsJSON reports whether a text that begins so is of bpftrace -f json.
-func IsJSON(prefix []byte) bool { return documentBegin.Match(prefix) }
+func IsJSON(prefix []byte) bool { return documentBegin.Match(bytes.TrimPrefix(prefix, lines.BOM)) }
 
-// documentBegin is the first document, after lines that a capture put in front.
-var documentBegin = regexp.MustCompile(`^(\s*\n|` + Prefix + ` .*\n)*\{"type": ?"[a-z_]+", ?"(data|count|msg)"`)
+// documentBegin is the first document, after lines that a capture put in front, or
+// messages.
+var documentBegin = regexp.MustCompile(`^(\s*\n|[^{\n].*\n)*\{"type": ?"[a-z_]+", ?"(data|count|msg|helper)"`)
 
 // Clock names the clock of the events, "" as long as nothing told.
 func (p *Parser) Clock() string {
-	if p.clock == boottime && p.boot != 0 {
+	switch {
+	case p.clock == boottime && p.boot != 0:
 		return monotonic
+	case p.day.begun:
+		return timeOfDay
 	}
 	return p.clock
 }
@@ -107,8 +131,20 @@ func (p *Parser) Clock() string {
 const (
 	boottime  = "boottime"
 	monotonic = "monotonic"
-	elapsed   = "elapsed" // since this recording began: like no other's
+	// Of these each recording has its own: since it began, and since the midnight
+	// before.
+	elapsed   = "elapsed"
+	timeOfDay = "time of day"
 )
+
+// Step is what the times are given in, in ns: 1 where they are whole, more where
+// they have no more digits. It is 0 before the first of them.
+func (p *Parser) Step() int64 {
+	if p.format == nil {
+		return 1
+	}
+	return slices.Max(p.steps)
+}
 
 // Cut reports whether the text ended within its last line.
 func (p *Parser) Cut() bool { return p.in.Cut() }
@@ -116,127 +152,133 @@ func (p *Parser) Cut() bool { return p.in.Cut() }
 // Position is how many bytes are read.
 func (p *Parser) Position() int64 { return p.in.Position() }
 
-// readLine returns the next line, with what a message had cut off before it.
-func (p *Parser) readLine() ([]byte, error) {
-	if err := p.failed; err != nil {
-		p.failed = nil
-		return nil, err
+// read returns the next line, with what a message had cut off before it.
+func (p *Parser) read() textLine {
+	if n := len(p.ahead); n > 0 {
+		l := p.ahead[n-1]
+		p.ahead = p.ahead[:n-1]
+		return l
 	}
-	if p.hasHeld {
-		p.hasHeld = false
-		return p.held, nil
-	}
-	line, err := p.in.Next()
-	if err != nil || len(p.cut) == 0 {
-		return line, err
-	}
-	line = append(p.cut, line...)
-	p.cut = p.cut[:0]
-	return line, nil
+	text, err := p.in.Next()
+	return textLine{text, p.in.Line(), err}
 }
+
+// unread gives lines back, the next one first. Those of which another was read after
+// them must be copies.
+func (p *Parser) unread(read ...textLine) {
+	for _, l := range slices.Backward(read) {
+		p.ahead = append(p.ahead, l)
+	}
+}
+
+// look returns up to n of the next lines, up to and with the first that is the last
+// one wanted, and reports whether that came. All of them are still to be read.
+func (p *Parser) look(n int, last func(text []byte) bool) (seen []textLine, found bool) {
+	for len(seen) < n && !found {
+		l := p.read()
+		l.text = bytes.Clone(l.text)
+		seen = append(seen, l)
+		if l.err != nil {
+			break
+		}
+		found = last(l.text)
+	}
+	p.unread(seen...)
+	return seen, found
+}
+
+// drop reads lines that were looked at.
+func (p *Parser) drop(n int) { p.ahead = p.ahead[:len(p.ahead)-n] }
 
 // Next fills r with the next record and returns io.EOF after the last one. False
 // means that a line makes no row. A loss and a mapping of a snapshot have no time:
 // it is for the reader to say when that may have been. After an [lines.Error] it goes on behind the bad line
 // and the stack that belongs to it.
 func (p *Parser) Next(r *assemble.Record) (bool, error) {
-	line, err := p.readLine()
-	if errors.Is(err, io.EOF) && len(p.cut) > 0 {
-		line, p.cut, err = p.cut, nil, nil // a message cut the last line
+	l := p.read()
+	if len(p.cut) > 0 && (l.err == nil || errors.Is(l.err, io.EOF)) {
+		l.text, l.err = append(p.cut, l.text...), nil
+		p.cut = nil
 	}
-	if err != nil {
-		return false, err
+	if l.err != nil {
+		return false, l.err
 	}
-	r.SrcPos = p.in.Line()
+	r.SrcPos = l.pos
 	r.Has |= traces.ColSrcPos
+	line := l.text
 	if len(bytes.TrimSpace(line)) == 0 {
+		p.within = nowhere
 		return false, nil
 	}
-	if used, is := p.message(r, line); is {
-		return used, nil
+	if bytes.HasSuffix(line, lossEnd) || line[0] == '@' || !p.whole(line) {
+		line = bytes.Clone(line) // what it is may depend on the next ones
+		l.text = line
 	}
-	used, bad := p.event(r, line)
-	p.stack(r)
-	return used, bad
-}
-
-// Lines that bpftrace prints itself (src/output/text.cpp), on standard error or, with
-// -o or of late, among the events.
-var (
-	lostLine     = regexp.MustCompile(`Lost ([0-9]{1,18}) events$`)
-	attachedLine = regexp.MustCompile(`^Attach(ed|ing) [0-9]+ probes?(\.\.\.)?$`)
-	mapLine      = regexp.MustCompile(`^@[A-Za-z0-9_]*(\[.*\])?:`)
-)
-
-// saidMax is how many messages of bpftrace are kept, saidBytes how much of each.
-const (
-	saidMax   = 5
-	saidBytes = 200
-)
-
-// message reads a line that is no event.
-func (p *Parser) message(r *assemble.Record, line []byte) (used, is bool) {
-	if m := lostLine.FindSubmatchIndex(line); m != nil && lossEnds(line) {
-		p.cut = append(p.cut[:0], line[:m[0]]...)
-		n, _ := strconv.ParseInt(string(line[m[2]:m[3]]), 10, 64)
-		r.Kind, r.Ret = traces.Lost, n
+	if lost, is := p.loss(line); is {
+		r.Kind, r.Ret = traces.Lost, lost
 		r.Has |= traces.ColRet
-		return true, true
+		p.LossesHere = true
+		return true, nil
 	}
+	used, want, is := p.event(r, line)
 	switch {
-	case attachedLine.Match(line):
-		p.begun = true
-	case line[0] == '@' && mapLine.Match(line):
-		p.Unused["maps that bpftrace printed"]++
-	case line[0] == '\t':
-		p.Unused["frames of stacks that a message was printed into"]++
-	case bytes.HasPrefix(line, []byte("ERROR: ")) || bytes.HasPrefix(line, []byte("WARNING: ")):
-		p.say(line)
-	case !p.begun && !p.isEvent(line):
-		// Messages of the compiler quote the script in lines of their own.
-		p.say(line)
-	default:
-		return false, false
+	case is:
+		p.stacked, p.within = true, nowhere
+	case p.message(l):
+		return false, nil
 	}
-	return false, true
+	var bad error
+	if want != "" {
+		bad = p.bad(l, want)
+	}
+	p.stack(r)
+	return used && want == "", bad
 }
 
-// lossEnds is a quick look before the regular expression's.
-func lossEnds(line []byte) bool { return bytes.HasSuffix(line, []byte(" events")) }
-
-func (p *Parser) say(line []byte) {
-	p.Unused["messages of bpftrace"]++
-	if len(p.Said) < saidMax {
-		p.Said = append(p.Said, string(line[:min(len(line), saidBytes)]))
+// bad is the error for a line, which need not be the one last read.
+func (p *Parser) bad(l textLine, want string) error {
+	err := p.in.Bad(l.text, want)
+	var bad *lines.Error
+	if errors.As(err, &bad) {
+		bad.Line = l.pos
 	}
+	return err
 }
 
 // isEvent reports whether a line is meant to be an event.
 func (p *Parser) isEvent(line []byte) bool {
-	return bytes.HasPrefix(line, prefixBytes) || p.format != nil && p.format.match(line) != nil
+	if bytes.HasPrefix(line, prefixBytes) {
+		return true
+	}
+	if p.format == nil {
+		return false
+	}
+	l, _ := p.format.match(line)
+	return l >= 0
 }
 
 var prefixBytes = []byte(Prefix + " ")
 
-// event makes a record of a line.
-func (p *Parser) event(r *assemble.Record, line []byte) (bool, error) {
-	rest, own := bytes.CutPrefix(line, prefixBytes)
-	var used bool
-	var want string
-	switch {
-	case own:
+// event makes a record of a line, or says what it wanted; false for a line that is
+// no event. What the script or the format says is an event is one, whatever else it
+// looks like.
+func (p *Parser) event(r *assemble.Record, line []byte) (used bool, want string, is bool) {
+	if rest, own := bytes.CutPrefix(line, prefixBytes); own {
 		used, want = p.own(r, rest)
-	case p.format != nil:
-		used, want = p.format.fill(r, line, p)
-	default:
-		want = "a line of replay's script, which begins with " + Prefix +
-			"; give the format of another script with --bpftrace-format, and keep a program's own output apart with bpftrace -o FILE"
+		return used, want, true
 	}
-	if want != "" {
-		return false, p.in.Bad(line, want)
+	if p.format == nil {
+		return false, "a line of replay's script, which begins with " + Prefix +
+			"; give the format of another script with --bpftrace-format, keep a program's own output apart with bpftrace -o FILE, and record with -f json where names have line breaks", false
 	}
-	p.begun = true
-	return used, nil
+	if i, at := p.format.match(line); i >= 0 {
+		want = p.format.lines[i].fill(r, line, at, p)
+		if p.steps[i] == 0 || p.step < p.steps[i] {
+			p.steps[i] = p.step
+		}
+		return true, want, true
+	}
+	return false, fmt.Sprintf("a line of one of the %d kinds of the format, or one that it skips", len(p.format.lines)), false
 }
 
 // shift puts a time on the clock that perf can be told to use as well.

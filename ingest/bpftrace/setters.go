@@ -27,9 +27,14 @@ func makeSetters() map[string]setter {
 		"build_id": text(traces.ColBuildID, func(r *assemble.Record) *string { return &r.BuildID }),
 	}
 	for unit, scale := range map[string]int64{"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9} {
-		all["time_"+unit] = duration(scale, 0, func(r *assemble.Record) *int64 { return &r.Time })
-		all["dur_"+unit] = duration(scale, traces.ColDur, func(r *assemble.Record) *int64 { return &r.Dur })
+		all["time_"+unit] = timeOf(scale)
+		all["dur_"+unit] = func(_ *Parser, r *assemble.Record, b []byte) (ok bool) {
+			r.Dur, ok = parseUnits(b, scale)
+			r.Has |= traces.ColDur
+			return ok
+		}
 	}
+	all["time_hms"] = setTimeOfDay
 	for name, n := range map[string]number{
 		"cpu":       id(traces.ColCPU, cpuMax, func(r *assemble.Record) *int32 { return &r.CPU }),
 		"pid":       id(traces.ColPID, 1<<31, func(r *assemble.Record) *int32 { return &r.PID }),
@@ -109,14 +114,23 @@ func text(c traces.Columns, field func(*assemble.Record) *string) setter {
 	}
 }
 
-// duration reads a decimal number of units of so many ns, with a fraction too.
-func duration(scale int64, c traces.Columns, field func(*assemble.Record) *int64) setter {
-	return func(_ *Parser, r *assemble.Record, b []byte) bool {
-		ns, ok := parseUnits(b, scale)
-		*field(r) = ns
-		r.Has |= c
-		return ok
+// timeOf reads a decimal number of units of so many ns, with a fraction too.
+func timeOf(scale int64) setter {
+	return func(p *Parser, r *assemble.Record, b []byte) (ok bool) {
+		r.Time, ok = parseUnits(b, scale)
+		p.step = stepOf(b, scale)
+		return ok && !p.day.begun
 	}
+}
+
+// stepOf is the least by which two times of this many digits differ, in ns.
+func stepOf(b []byte, unit int64) int64 {
+	if dot := bytes.IndexByte(b, '.'); dot >= 0 {
+		for range len(b) - dot - 1 {
+			unit /= 10
+		}
+	}
+	return max(unit, 1)
 }
 
 // digitsMax bounds the length of a time.

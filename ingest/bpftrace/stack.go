@@ -16,15 +16,12 @@ func (p *Parser) stack(r *assemble.Record) {
 	p.frames, p.key = p.frames[:0], p.key[:0]
 	named := false
 	for {
-		line, err := p.readLine()
-		if err != nil {
-			p.failed = err
+		l := p.read()
+		if line := l.text; l.err != nil || len(line) > 0 && !p.isFrame(line) {
+			p.unread(l)
 			break
 		}
-		if len(line) > 0 && !p.isFrame(line) {
-			p.held, p.hasHeld = line, true
-			break
-		}
+		line := l.text
 		frame := bytes.TrimLeft(line, "\t ")
 		if len(frame) == 0 {
 			continue // a stack begins with a new line
@@ -52,10 +49,10 @@ func (p *Parser) stack(r *assemble.Record) {
 }
 
 func (p *Parser) isFrame(line []byte) bool {
-	if lossEnds(line) && lostLine.Match(line) {
+	if bytes.HasSuffix(line, lossEnd) && lostLine.Match(line) {
 		return false // printed into the stack
 	}
-	return line[0] == '\t' || bytes.HasPrefix(line, []byte("        ")) && !p.isEvent(line)
+	return (line[0] == '\t' || bytes.HasPrefix(line, []byte("        "))) && !p.isEvent(line)
 }
 
 // unnamed is the address of a user's frame without a name: "ADDRESS 0xADDRESS ([unknown])".

@@ -11,8 +11,9 @@ import (
 
 // Stderr is what bpftrace said on standard error.
 type Stderr struct {
-	Lost int64 // events; where, it does not say
-	Said []string
+	Lost  int64 // events; where, it does not say
+	Total int64 // how many it lost in all, as it says at its end
+	Said  []string
 }
 
 // ReadStderr reads what bpftrace wrote on standard error: losses, where it printed
@@ -28,6 +29,10 @@ func ReadStderr(in *bufio.Reader, name string) (*Stderr, error) {
 		}
 		if err != nil {
 			return nil, err
+		}
+		if n, ok := totalLost(line); ok {
+			s.Total = max(s.Total, n)
+			continue
 		}
 		if m := lostLine.FindSubmatch(line); m != nil {
 			n, _ := strconv.ParseInt(string(m[1]), 10, 64)

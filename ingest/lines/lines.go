@@ -4,6 +4,7 @@ package lines
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,9 @@ import (
 
 // ErrLine is returned for a line that makes no sense.
 var ErrLine = errors.New("bad line")
+
+// BOM is what editors of other systems put in front of a text in UTF-8.
+var BOM = []byte("\xef\xbb\xbf")
 
 // Error is a bad line.
 type Error struct {
@@ -68,6 +72,9 @@ func (r *Reader) Next() ([]byte, error) {
 		return nil, err
 	}
 	r.cut = err != nil
+	if r.line == 1 {
+		line = bytes.TrimPrefix(line, BOM)
+	}
 	return trimEnd(line), nil
 }
 
