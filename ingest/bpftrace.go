@@ -292,11 +292,14 @@ func (s *bpftraceStream) Meta() traces.Meta {
 	if n := s.lostAnywhere(); n > 0 {
 		warn("where %d events were lost is unknown, since standard error and totals do not tell: nowhere is the trace known to be whole; record with bpftrace -f json -o FILE", n)
 	}
-	if s.stderr == nil && !s.p.LossesHere {
+	switch known := s.stderr != nil || s.p.LossesHere; {
+	case !known && s.p.FromStart:
 		m.Unknown = append(m.Unknown, traces.Unknown{
 			What: traces.UnknownLosses, Why: "bpftrace printed how many probes it attached to some other place, and with it how many events it lost",
 			Remedy: "give what it printed on standard error with --stderr FILE, or record with bpftrace -f json -o FILE",
 		})
+	case !known:
+		warn("the beginning is missing, where bpftrace says that it attached its probes: if it printed that on standard error, it printed losses there, too; give it with --stderr FILE")
 	}
 	if step := s.p.Step(); step > 1 {
 		warn("times have %s only, too coarse to tell who met whom: print nsecs", stepName(step))

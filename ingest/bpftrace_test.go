@@ -330,8 +330,10 @@ func TestBpftraceLossesUnknown(t *testing.T) {
 		unknown      bool
 		lost         int64
 	}{
-		{hitLine(100, 0), "", true, 0},
-		{hitLine(100, 0), err, false, 7},
+		{hitLine(100, 0), "", false, 0}, // a piece of a text
+		{"replay1 script clock=boottime\n" + hitLine(100, 0), "", true, 0},
+		{"replay1 script clock=boottime\n" + hitLine(100, 0), err, false, 7},
+		{"Attaching 1 probe...\nreplay1 script clock=boottime\n" + hitLine(100, 0), "", false, 0},
 		{"Attaching 1 probe...\n" + hitLine(100, 0), "", false, 0},
 		{"Attached 2 probes\n" + hitLine(100, 0), "", false, 0},
 		{hitLine(100, 0) + "Lost 3 events\n" + hitLine(200, 0), "", false, 3},
@@ -343,6 +345,9 @@ func TestBpftraceLossesUnknown(t *testing.T) {
 		events, meta := read(t, writeFile(t, "out.txt", test.text), Options{Stderr: test.stderr})
 		if (len(meta.Unknown) > 0) != test.unknown || meta.Lost != test.lost {
 			t.Errorf("%q: %+v of %d rows", test.text, meta, len(events))
+		}
+		if warned := strings.Contains(strings.Join(meta.Warnings, ""), "the beginning is missing"); warned != (test.text == hitLine(100, 0)) {
+			t.Errorf("%q: %q", test.text, meta.Warnings)
 		}
 		for _, u := range meta.Unknown {
 			if u.What != traces.UnknownLosses || !strings.Contains(u.Remedy, "--stderr") {

@@ -48,6 +48,7 @@ func TestBpftraceFlags(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for name, text := range map[string]string{
 		"tool.txt":  "TIME TID\n100 7\n200 7\n",
+		"piece.txt": "100 7\n",
 		"tool.yaml": "skip: ['^TIME']\nlines:\n- {kind: hit, probe: 'a:b', line: '^(?P<time_ns>\\d+) (?P<tid>\\d+)$'}\n",
 		"err.txt":   "Lost 3 events\n",
 	} {
@@ -55,14 +56,15 @@ func TestBpftraceFlags(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const given = `{kind: hit, probe: 'a:b', line: '^(?P<time_ns>\d+) (?P<tid>\d+)$'}`
+	const given = `{skip: [TIME], lines: [{kind: hit, probe: 'a:b', line: '^(?P<time_ns>\d+) (?P<tid>\d+)$'}]}`
 	for _, test := range []struct {
 		args []string
 		code int
 		says string // on standard output, or on standard error
 	}{
-		{[]string{"ingest", "-f", "--bpftrace-format", "tool.yaml", "tool.txt"}, exitOK, "2 events, 2 hits, 0 lost"},
-		{[]string{"ingest", "-f", "--format", "bpftrace", "--bpftrace-format", given, "tool.txt"}, exitOK, "2 events, 2 hits, 0 lost"},
+		{[]string{"ingest", "-f", "--bpftrace-format", "tool.yaml", "tool.txt"}, exitOK, "2 events, 2 hits, losses unknown"},
+		{[]string{"ingest", "-f", "--format", "bpftrace", "--bpftrace-format", given, "tool.txt"}, exitOK, "2 events, 2 hits, losses unknown"},
+		{[]string{"ingest", "-f", "--bpftrace-format", given, "piece.txt"}, exitOK, "1 events, 1 hits, 0 lost"},
 		{[]string{"ingest", "-f", "--bpftrace-format", "tool.yaml", "--stderr", "err.txt", "tool.txt"}, exitOK, "3 events, 2 hits, 3 lost"},
 		{[]string{"ingest", "-f", "--bpftrace-format", "tool.yaml", "--stderr", "err.txt", "--max-loss", "0", "tool.txt"}, exitLossy, "3 lost"},
 		{[]string{"info", "--bpftrace-format", "tool.yaml", "tool.txt"}, exitOK, "a:b"},

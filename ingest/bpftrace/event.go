@@ -67,7 +67,7 @@ func (p *Parser) script(b []byte) (want string) {
 	if p.clock = string(clock); p.clock != boottime && p.clock != monotonic || padded && (!ok || width == 0 || width > commMax) {
 		return "clock=" + boottime + " or " + monotonic + ", and the bytes of names of threads"
 	}
-	p.commWidth = int(width)
+	p.commWidth, p.FromStart = int(width), true
 	return ""
 }
 

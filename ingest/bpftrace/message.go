@@ -49,6 +49,7 @@ func (p *Parser) message(l textLine) bool {
 	case p.format != nil && p.format.skips(line):
 		p.Unused["lines that the format skips"]++
 		p.stacked, p.within = false, nowhere
+		p.FromStart = p.FromStart || !p.begun // a heading
 	default:
 		p.stacked, p.within = false, nowhere
 		return false

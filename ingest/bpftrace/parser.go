@@ -34,6 +34,7 @@ type Parser struct {
 	// stacked says that frames may go on: after an event came nothing but messages.
 	stacked bool
 	within  within
+	begun   bool // an event was read
 
 	commWidth int    // of names of threads, 0: they are as long as they are
 	joined    []byte // the lines of an event whose name has new lines
@@ -60,8 +61,9 @@ type Parser struct {
 	// Recorded are the kinds of rows that the script is set to print, if it says so.
 	Recorded []string
 	// LossesHere says that losses, if any, stand in this input: bpftrace prints them
-	// to where it prints how many probes it attached.
-	LossesHere bool
+	// to where it prints how many probes it attached. FromStart says that the script's
+	// first lines are here, which come after that.
+	LossesHere, FromStart bool
 	// TotalLost is how many events bpftrace said at its end that it had lost in all.
 	TotalLost int64
 }
@@ -223,7 +225,7 @@ func (p *Parser) Next(r *assemble.Record) (bool, error) {
 	used, want, is := p.event(r, line)
 	switch {
 	case is:
-		p.stacked, p.within = true, nowhere
+		p.stacked, p.within, p.begun = true, nowhere, p.begun || used
 	case p.message(l):
 		return false, nil
 	}
