@@ -68,6 +68,9 @@ func Play(ctx context.Context, trace Trace, profile *Profile, options Options, p
 		recorded.Lookups = res.Runs[0].Lookups / int64(max(options.Clone, 1))
 	}
 	res.Warnings = append(append(res.Warnings, trace.Meta().Warnings...), players[0].warnings()...)
+	if w := s.coverage.Partly(trace.Meta()); w != "" {
+		res.Warnings = append(res.Warnings, w)
+	}
 	return res, nil
 }
 

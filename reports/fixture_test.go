@@ -216,6 +216,19 @@ func fixture() *replay.Result {
 	}
 }
 
+// untoldResult is of a trace that cannot tell what the runs rest on, nor its losses.
+func untoldResult() *replay.Result {
+	res := fixture()
+	res.Unknown = []replay.Unknown{
+		{What: replay.UnknownWriters, Why: "nothing that changes address spaces was recorded", Remedy: "record the entries and exits of mmap, munmap and so on, or mmap_lock events, as replay capture does"},
+		{What: replay.UnknownOutcomes, Why: "no lock events were recorded", Remedy: "record mmap_lock events, as replay capture does"},
+		{What: replay.UnknownProcesses, Why: "2000 of 2044 hits and changes of address spaces do not say which process they are of", Remedy: "print the process too: perf script -F comm,pid,tid,cpu,time,event,trace,ip,sym,symoff,dso"},
+		{What: replay.UnknownLosses, Why: "the text does not show them", Remedy: "print with perf script --show-lost-events"},
+	}
+	res.Trace.Lost, res.Trace.Losses, res.Warnings = 0, nil, nil
+	return res
+}
+
 // emptyResult is the least that a report must be able to say.
 func emptyResult() *replay.Result {
 	return &replay.Result{

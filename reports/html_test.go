@@ -41,7 +41,7 @@ func TestHTML(t *testing.T) {
 		}
 	}
 	if dir := os.Getenv("REPLAY_PAGES"); dir != "" { // to look at
-		for name, res := range map[string]*replay.Result{"fixture": fixture(), "empty": emptyResult(), "wide": wideResult()} {
+		for name, res := range map[string]*replay.Result{"fixture": fixture(), "empty": emptyResult(), "wide": wideResult(), "untold": untoldResult()} {
 			if err := os.WriteFile(dir+"/"+name+".html", []byte(htmlOf(t, res)), 0o644); err != nil {
 				t.Fatal(err)
 			}

@@ -27,6 +27,15 @@ func TestJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	tracetest.Golden(t, "empty.json", b.String())
+
+	b.Reset()
+	if err := JSON(&b, untoldResult()); err != nil {
+		t.Fatal(err)
+	}
+	tracetest.Golden(t, "untold.json", b.String())
+	if _, err := ReadJSON(&b, "untold.json"); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestReadJSON(t *testing.T) {

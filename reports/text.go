@@ -144,7 +144,7 @@ func traceSentence(res *replay.Result) string {
 	t := &res.Trace
 	hits, mms, writers := plural(t.Hits, "hit"), plural(t.Mms, "address space"), plural(t.Writers, "write section")
 	if !res.Knows(replay.UnknownHits) {
-		hits = plural(t.Hits, "hit") + " of an unknown number"
+		hits = count(t.Hits) + " of an unknown number of hits"
 	}
 	if !res.Knows(replay.UnknownProcesses) {
 		mms = "unknown address spaces"
@@ -205,12 +205,18 @@ func findings(res *replay.Result) []finding {
 // unansweredFindings say what of a headline the trace cannot tell, of the hits of r.
 func unansweredFindings(res *replay.Result, r *replay.Run) []finding {
 	var all []finding
-	for i, u := range replay.Unanswered(res.Unknown) {
-		if i > 0 || r == nil {
-			all = append(all, finding{caution, printable(u.String())})
-			continue
+	list := replay.Unanswered(res.Unknown)
+	if r != nil && len(list) > 0 {
+		subject := plural(r.Hits, "hit") + "; how many resolve without mmap_lock"
+		if !res.Knows(replay.UnknownHits) {
+			subject = "How many hits there were, and how many resolve without mmap_lock,"
+			list = append(replay.Unknowns(list, replay.UnknownHits), replay.Unknowns(list, replay.UnknownWriters, replay.UnknownProcesses)...)
 		}
-		all = append(all, finding{caution, fmt.Sprintf("%s; how many resolve without mmap_lock is unknown: %s; %s.", plural(r.Hits, "hit"), printable(u.Why), printable(u.Remedy))})
+		all = append(all, finding{caution, fmt.Sprintf("%s is unknown: %s; %s", subject, printable(list[0].Why), printable(list[0].Remedy))})
+		list = list[1:]
+	}
+	for _, u := range list {
+		all = append(all, finding{caution, printable(u.String())})
 	}
 	return all
 }

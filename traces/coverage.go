@@ -179,6 +179,28 @@ func (c *Coverage) writersUnknown(r recorded) (why, remedy string) {
 	return "nothing that changes address spaces was recorded, or nothing came: the input does not say which", both + ", and ingest the perf.data itself"
 }
 
+// Partly says which calls that change address spaces were recorded where others were
+// not, or is "": what those did is not in the trace.
+func (c *Coverage) Partly(m Meta) string {
+	r := recorded(m.Recorded)
+	if len(r) == 0 || c.writes > 0 || r.has(LockAcquired, LockReleased) {
+		return ""
+	}
+	var of []string
+	missing := false
+	for _, k := range []Kind{Mmap, Munmap, Mprotect, Mremap, Brk} {
+		if r.has(k) {
+			of = append(of, k.String())
+		} else {
+			missing = true
+		}
+	}
+	if len(of) == 0 || !missing {
+		return ""
+	}
+	return fmt.Sprintf("of what changes address spaces, only %s was recorded: hits that other calls made fall back are not told", strings.Join(of, ", "))
+}
+
 func (c *Coverage) outcomesUnknown(r recorded) (why, remedy string) {
 	const chains = "record mmap_lock:mmap_lock_start_locking/call-graph=fp/, and print it with ip,sym,symoff"
 	switch {
