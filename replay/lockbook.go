@@ -411,15 +411,19 @@ func (r *lockBook) holder(ev *traces.Event, kind string, stack []string) *holder
 // UnknownKind is what a lock was taken for that nothing tells.
 const UnknownKind = "unknown"
 
-// recordedKind names what a lock was taken for; where the stack has no name of a
-// function, only the syscall can tell.
+// recordedKind names what a lock was taken for. Where the stack names no function of the
+// kernel, only the syscall can tell.
 func recordedKind(call *syscallRow, ev *traces.Event) string {
 	kind := lockKind(call, ev.Time, ev.Stack)
-	named := func(frame string) bool {
-		return !strings.HasPrefix(frame, "0x") && !strings.HasPrefix(frame, lockTracer)
-	}
-	if kind == otherKind && !slices.ContainsFunc(ev.Stack, named) {
+	if kind == otherKind && !slices.ContainsFunc(ev.Stack, kernelFunction) {
 		return UnknownKind
 	}
 	return kind
+}
+
+// kernelFunction reports whether a frame names a function of the kernel or a module of
+// it, which perf shows in brackets, other than the one that records the event.
+func kernelFunction(frame string) bool {
+	return strings.Contains(frame, " ([") && !strings.HasSuffix(frame, " ([vdso])") && !strings.HasSuffix(frame, " ([unknown])") &&
+		!strings.HasPrefix(frame, "0x") && !strings.HasPrefix(frame, lockTracer)
 }

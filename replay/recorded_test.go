@@ -398,6 +398,32 @@ func TestRecordedOutcomes(t *testing.T) {
 	}
 }
 
+// What a lock was taken for is told by the syscall, or by a function of the kernel.
+func TestRecordedKind(t *testing.T) {
+	const tracer = "__mmap_lock_do_trace_start_locking+0x4b ([kernel.kallsyms])"
+	call := syscallRow{kind: "munmap", from: 100, to: 200}
+	for _, test := range []struct {
+		at    int64
+		stack []string
+		want  string
+	}{
+		{150, nil, "munmap"},
+		{250, nil, UnknownKind},
+		{250, []string{tracer, "0xffffffff815fb2c2 ([kernel.kallsyms])", "main+0x1 (/bin/app)"}, UnknownKind},
+		{250, []string{tracer, "some_driver+0x8 ([driver])"}, otherKind},
+		{250, []string{tracer, "__vmf_anon_prepare+0x1 ([kernel.kallsyms])", "asm_exc_page_fault+0x2 ([kernel.kallsyms])"}, "fault"},
+		{250, []string{tracer, "__access_remote_vm+0x1 ([kernel.kallsyms])", "ptrace_access_vm+0x2 ([kernel.kallsyms])"}, "ptrace"},
+		{250, []string{tracer, "process_vm_rw_core.isra.0+0x1 ([kernel.kallsyms])"}, "process_vm"},
+		{250, []string{tracer, "access_remote_vm+0x1 ([kernel.kallsyms])", "proc_pid_cmdline_read+0x2 ([kernel.kallsyms])"}, "/proc"},
+		{250, []string{tracer, "m_start+0x1d5 ([kernel.kallsyms])"}, "/proc maps"},
+	} {
+		ev := traces.Event{Time: test.at, Stack: test.stack}
+		if got := recordedKind(&call, &ev); got != test.want {
+			t.Errorf("%d %v: %s, want %s", test.at, test.stack, got, test.want)
+		}
+	}
+}
+
 // TestTally compares with sorted values.
 func TestTally(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
