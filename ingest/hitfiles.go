@@ -18,8 +18,11 @@ type files struct {
 	traps   traces.Relink
 }
 
-// mapAnonymous is MAP_ANONYMOUS.
-const mapAnonymous = 0x20
+// protExec is PROT_EXEC, mapAnonymous MAP_ANONYMOUS.
+const (
+	protExec     = 4
+	mapAnonymous = 0x20
+)
 
 // unnamedMax bounds what is remembered of a process.
 const unnamedMax = 4096

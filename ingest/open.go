@@ -53,7 +53,9 @@ type input struct {
 	reader *bufio.Reader
 	prefix []byte
 	shared bool // there are other inputs
-	opts   *Options
+
+	inflated bool // reader takes it out of gzip
+	opts     *Options
 }
 
 // format is a kind of input: how to tell it, and how to read it.
@@ -140,13 +142,18 @@ func openOne(ctx context.Context, in *input) (Stream, error) {
 		in.file, in.size, source = f, info.Size(), f
 	}
 	in.reader = bufio.NewReaderSize(source, sniffed)
-	prefix, err := in.reader.Peek(sniffed)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, bufio.ErrBufferFull) {
-		in.close()
-		return nil, fmt.Errorf("%s: read: %w", path, err)
+	err := in.peek()
+	if err == nil {
+		err = in.inflate()
 	}
-	in.prefix = prefix
+	if err != nil {
+		in.close()
+		return nil, err
+	}
 	f, err := in.format()
+	if err == nil {
+		err = in.seekable(f.name)
+	}
 	if err == nil && o.Stderr != "" && f.name != "bpftrace" && f.name != "bpftrace-json" {
 		err = fmt.Errorf("%s: what bpftrace said on standard error does not go with an input of format %s", path, f.name)
 	}
@@ -160,6 +167,16 @@ func openOne(ctx context.Context, in *input) (Stream, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// peek looks at what decides on the format.
+func (in *input) peek() error {
+	prefix, err := in.reader.Peek(sniffed)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, bufio.ErrBufferFull) {
+		return fmt.Errorf("%s: read: %w", in.path, err)
+	}
+	in.prefix = prefix
+	return nil
 }
 
 // format returns the format asked for, or the one that the prefix shows.
@@ -181,8 +198,7 @@ func (in *input) format() (*format, error) {
 	if in.opts.Bpftrace != nil {
 		return formatNamed("bpftrace"), nil
 	}
-	shown := in.prefix[:min(16, len(in.prefix))]
-	return nil, fmt.Errorf("%s:@0: %w: it begins with %q; want perf.data, the text of perf script, what bpftrace printed, or a trace of replay (name it with --format, or say what the lines of a bpftrace script mean with --bpftrace-format)", in.path, ErrFormat, shown)
+	return nil, unknownFormat(in.path, in.prefix)
 }
 
 func formatNamed(name string) *format {

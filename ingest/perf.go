@@ -391,8 +391,8 @@ func (s *perfStream) unwound(rec *perfdata.Record) {
 	s.asm.Place(r)
 }
 
-// protExec is PROT_READ|PROT_EXEC: what a mapping record without rights is of.
-const protExec = 5
+// protCode is PROT_READ|PROT_EXEC: what a mapping record without rights is of.
+const protCode = 5
 
 func (s *perfStream) mapping(rec *perfdata.Record) {
 	m := &rec.Mapping
@@ -408,7 +408,7 @@ func (s *perfStream) mapping(rec *perfdata.Record) {
 		r.Prot, r.Flags = int32(m.Prot), int32(m.Flags)
 		r.Has |= traces.ColProt | traces.ColFlags
 	case !m.Data:
-		r.Prot = protExec
+		r.Prot = protCode
 		r.Has |= traces.ColProt
 	}
 	if m.Inode != 0 {

@@ -463,3 +463,57 @@ func TestDeferredLock(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// What newer mappings hide is forgotten first, and nothing that can be seen with it.
+func TestForgetHidden(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		p := &process{}
+		for range rapid.IntRange(0, 30).Draw(rt, "mappings") {
+			start := uint64(rapid.IntRange(0, 20).Draw(rt, "start"))
+			p.maps = append(p.maps, mapping{start: start, end: start + uint64(rapid.IntRange(0, 6).Draw(rt, "length")), pgoff: uint64(len(p.maps))})
+		}
+		var want []uint64 // at each address, the mapping that is seen there
+		visible := map[uint64]bool{}
+		look := func() (found []uint64) {
+			for addr := range uint64(30) {
+				nr := ^uint64(0)
+				if m := p.find(addr); m != nil {
+					nr = m.pgoff
+				}
+				found = append(found, nr)
+			}
+			return found
+		}
+		want = look()
+		for _, nr := range want {
+			visible[nr] = nr != ^uint64(0)
+		}
+		p.forgetHidden()
+		if got := look(); !slices.Equal(got, want) {
+			rt.Fatalf("found %v, want %v", got, want)
+		}
+		for _, m := range p.maps {
+			if !visible[m.pgoff] {
+				rt.Fatalf("mapping %d is hidden, and kept", m.pgoff)
+			}
+		}
+	})
+}
+
+// A process that maps without end over one place still knows what it mapped first.
+func TestMappingsAreBounded(t *testing.T) {
+	p := &process{}
+	p.add(mapping{start: 1, end: 2, pgoff: 7})
+	for i := range uint64(maxMappings) + 10 {
+		p.add(mapping{start: 100, end: 200, pgoff: i})
+	}
+	if m := p.find(1); m == nil || m.pgoff != 7 || len(p.maps) > maxMappings {
+		t.Errorf("of %d mappings, the first is %+v", len(p.maps), m)
+	}
+	for i := range uint64(maxMappings) + 10 {
+		p.add(mapping{start: 1000 + i, end: 1001 + i})
+	}
+	if len(p.maps) > maxMappings {
+		t.Errorf("%d mappings", len(p.maps))
+	}
+}

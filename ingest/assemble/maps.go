@@ -1,6 +1,7 @@
 package assemble
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/replay/replay/traces"
@@ -21,8 +22,8 @@ type process struct {
 	files  map[uint64]*traces.Event
 }
 
-// maxMappings bounds what is kept of a process. A mapping that a newer one hides
-// altogether is forgotten when the bound is reached.
+// maxMappings bounds what is kept of a process. When it is reached, mappings that newer
+// ones hide altogether are forgotten, and the older half where those are few.
 const maxMappings = 1 << 17
 
 func (p *process) add(m mapping) {
@@ -34,8 +35,43 @@ func (p *process) add(m mapping) {
 	clear(p.files)
 }
 
-// forgetHidden drops the older half of the mappings.
-func (p *process) forgetHidden() { p.maps = append(p.maps[:0], p.maps[len(p.maps)/2:]...) }
+// forgetHidden drops the mappings of which no newer ones leave anything to be seen.
+func (p *process) forgetHidden() {
+	var bounds []uint64
+	for i := range p.maps {
+		bounds = append(bounds, p.maps[i].start, p.maps[i].end)
+	}
+	slices.Sort(bounds)
+	bounds = slices.Compact(bounds)
+	// Of the pieces between two bounds, seen leads from each to the next that no mapping
+	// so far is over.
+	seen := make([]int, len(bounds)+1)
+	for i := range seen {
+		seen[i] = i
+	}
+	next := func(i int) int {
+		for seen[i] != i {
+			seen[i] = seen[seen[i]]
+			i = seen[i]
+		}
+		return i
+	}
+	kept := len(p.maps)
+	for i := len(p.maps) - 1; i >= 0; i-- {
+		m := &p.maps[i]
+		from, _ := slices.BinarySearch(bounds, m.start)
+		to, _ := slices.BinarySearch(bounds, m.end)
+		if next(from) >= to {
+			continue
+		}
+		for at := next(from); at < to; at = next(at) {
+			seen[at] = at + 1
+		}
+		kept--
+		p.maps[kept] = *m
+	}
+	p.maps = append(p.maps[:0], p.maps[max(kept, len(p.maps)-maxMappings/2):]...)
+}
 
 func (p *process) find(addr uint64) *mapping {
 	for i := len(p.maps) - 1; i >= 0; i-- {
