@@ -3,6 +3,7 @@ package traces
 import (
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -64,9 +65,7 @@ func (c *Cut) strip(ev *Event) {
 	if ev.Comm != "" {
 		ev.Comm = c.name("comm", ev.Comm)
 	}
-	if strings.HasPrefix(ev.Path, "/") {
-		ev.Path = c.file(ev.Path)
-	}
+	ev.Path = c.file(ev.Path)
 	if ev.Probe != "" {
 		ev.Probe = c.name("group:probe", ev.Probe)
 	}
@@ -82,34 +81,55 @@ func (c *Cut) strip(ev *Event) {
 	ev.Stack = stack
 }
 
-// frame strips one frame. The kernel's names are public, and what a reader of the
-// trace needs.
-func (c *Cut) frame(frame string) string {
-	i := strings.LastIndex(frame, " (")
-	if i < 0 || strings.HasSuffix(frame, "[kernel.kallsyms])") {
-		return frame
-	}
-	symbol, module := frame[:i], strings.TrimSuffix(frame[i+2:], ")")
-	name, offset := symbol, ""
-	if j := strings.LastIndex(symbol, "+0x"); j >= 0 {
-		name, offset = symbol[:j], symbol[j:]
-	}
-	if !strings.HasPrefix(name, "0x") {
-		name = c.name("function", name)
-	}
-	if strings.HasPrefix(module, "/") {
-		module = c.file(module)
-	}
-	return name + offset + " (" + module + ")"
+// kernelModule is what perf calls the kernel itself.
+const kernelModule = "[kernel.kallsyms]"
+
+// publicModules are the modules and mappings whose names are the kernel's or perf's
+// own. Any other may have been chosen by somebody: kernel modules, "[anon:NAME]"
+// (prctl), memfd and JIT maps among them.
+var publicModules = map[string]bool{
+	"": true, kernelModule: true, "[guest.kernel.kallsyms]": true, "[unknown]": true, "inlined": true, "deleted": true,
+	"[vdso]": true, "[vvar]": true, "[vsyscall]": true, "[heap]": true, "[stack]": true, "[anon]": true, "//anon": true,
+	"[uprobes]": true, "[uprobes-trampoline]": true,
 }
 
-// file strips a path, but for what tells a library from a program.
-func (c *Cut) file(p string) string {
-	kind := "/file"
-	if strings.Contains(path.Base(p), ".so") {
-		kind = "/library.so"
+// frame strips one frame. The names of the kernel's functions are public, and what a
+// reader of the trace needs; those of BPF programs are not.
+func (c *Cut) frame(frame string) string {
+	symbol, module := frame, ""
+	if i := strings.LastIndex(frame, " ("); i >= 0 {
+		symbol, module = frame[:i], strings.TrimSuffix(frame[i+2:], ")")
 	}
-	return c.name(kind, p)
+	name, offset := symbol, ""
+	if j := strings.LastIndex(symbol, "+0x"); j >= 0 && isAddress(symbol[j+1:]) {
+		name, offset = symbol[:j], symbol[j:]
+	}
+	public := module == kernelModule && !strings.HasPrefix(name, "bpf_prog_") || isAddress(name)
+	if !public {
+		name = c.name("function", name)
+	}
+	if module == "" && !strings.Contains(frame, " (") {
+		return name + offset
+	}
+	return name + offset + " (" + c.file(module) + ")"
+}
+
+// isAddress reports whether s is a number as frames have it, 0x and hexadecimal digits.
+func isAddress(s string) bool {
+	digits, ok := strings.CutPrefix(s, "0x")
+	return ok && digits != "" && strings.Trim(digits, "0123456789abcdef") == ""
+}
+
+// file strips the name of a file or mapping, but for what tells a library from a
+// program.
+func (c *Cut) file(p string) string {
+	switch {
+	case publicModules[p]:
+		return p
+	case strings.Contains(path.Base(p), ".so"):
+		return c.name("/library.so", p)
+	}
+	return c.name("/file", p)
 }
 
 // name returns the replacement for a name: the kind and a number, by first
@@ -128,15 +148,31 @@ func (c *Cut) name(kind, name string) string {
 	return n
 }
 
-// Meta is that of the cut.
+// Meta is that of the cut. What an anonymous one says of its sources is that they
+// were there: warnings name files, probes and programs, and so may the kernel's
+// release behind its numbers.
 func (c *Cut) Meta(m Meta) Meta {
-	if c.Anonymise {
-		sources := make([]Source, len(m.Sources))
-		for i, s := range m.Sources {
-			sources[i] = Source{Path: fmt.Sprintf("source%d", i+1), Format: s.Format}
-		}
-		m.Sources = sources
+	cut := "this trace was cut out of a longer one"
+	if !c.Anonymise {
+		m.Warnings = append(slices.Clone(m.Warnings), cut)
+		return m
 	}
-	m.Warnings = append(slices.Clone(m.Warnings), "this trace was cut out of a longer one")
+	sources := make([]Source, len(m.Sources))
+	for i, s := range m.Sources {
+		sources[i] = Source{Path: fmt.Sprintf("source%d", i+1), Format: s.Format}
+	}
+	m.Sources = sources
+	m.Kernel = releaseNumber.FindString(m.Kernel)
+	m.Unknown = slices.Clone(m.Unknown)
+	for i := range m.Unknown {
+		m.Unknown[i].Why, m.Unknown[i].Remedy = "the trace that this one was cut out of says why; names were left out", "ask who cut it"
+	}
+	if n := len(m.Warnings); n > 0 {
+		cut += fmt.Sprintf(", whose %d warnings were left out since they may name files and programs", n)
+	}
+	m.Warnings = []string{cut}
 	return m
 }
+
+// releaseNumber is the numeric beginning of a kernel's release.
+var releaseNumber = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*`)

@@ -1,0 +1,160 @@
+package traces
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// secret marks what somebody chose; nothing that holds it may be left.
+const secret = "acmesecret"
+
+// confidential are rows with a secret in each name that they have, in the forms that
+// perf and the kernel print.
+func confidential() ([]Event, Meta) {
+	events := synthetic(400)
+	frames := []string{
+		"%s+0x10 (/opt/%s/bin/server)", "%s+0x10 (server-%s)", "ns::%s<int>(char const*)+0x4 (/lib/lib%s.so.1)", "0x7f001234 (/opt/%s)",
+		"0x10 ([%s_drv])", "%s ([anon:%[1]s])", "bpf_prog_6deef7357e7b4530_%s ([kernel.kallsyms])", "%s+0x2 (/tmp/perf-41.map)",
+		"%s+0x2 (memfd:%s (deleted))", "%s", "operator+0x%s+0x8 (app)", "[unknown] (/%s)", "main+0x%s",
+	}
+	paths := []string{"/opt/%s/server", "%s", "memfd:%s (deleted)", "[anon:%s]", "anon_inode:%s", "/usr/lib/lib%s.so.6", "socket:%s"}
+	for i := range events {
+		e := &events[i]
+		e.Has |= ColPath | ColBuildID | ColStack | ColComm | ColProbe
+		fill := func(format string, n int) string {
+			name := fmt.Sprintf("%s%d", secret, n)
+			return strings.ReplaceAll(strings.ReplaceAll(format, "%[1]s", name), "%s", name)
+		}
+		e.Comm, e.Path, e.BuildID = fill("%s", i%7), fill(paths[i%len(paths)], i%11), "acce55"
+		if e.Kind == Hit {
+			e.Probe = fill("probe_%s:%s", i%5)
+		} else {
+			e.Has &^= ColProbe
+		}
+		e.Stack = []string{fill(frames[i%len(frames)], i), fill(frames[(i/3)%len(frames)], i), "do_syscall_64+0x5 ([kernel.kallsyms])"}
+	}
+	meta := Meta{
+		Schema: Schema, Clock: "mono", Kernel: "6.18.44-" + secret, Arch: "x86_64", CPUs: 2, Lost: 5,
+		Sources:  []Source{{Path: "/home/" + secret, Format: "perf-data", SHA256: secret}},
+		Warnings: []string{"12 lines of probe_" + secret + ":x make no rows"},
+		Recorded: []string{"hit"},
+		Unknown:  []Unknown{{UnknownHits, "probe_" + secret + " was sampled", "perf record -e " + secret}},
+	}
+	return events, meta
+}
+
+// TestAnonymousTraceNamesNothing searches the bytes of what is left: the text twin, and
+// the file with its dictionaries and statistics.
+func TestAnonymousTraceNamesNothing(t *testing.T) {
+	events, meta := confidential()
+	cut := &Cut{From: -1, To: -1, Anonymise: true}
+	var kept []Event
+	for _, ev := range events {
+		if !cut.Keep(&ev) {
+			t.Fatal("a row is missing")
+		}
+		kept = append(kept, ev)
+	}
+	left := cut.Meta(meta)
+	twin := text(t, kept, left)
+	if i := strings.Index(twin, secret); i >= 0 {
+		t.Errorf("left: %q", twin[max(0, i-80):min(len(twin), i+40)])
+	}
+	if strings.Contains(twin, "acce55") {
+		t.Error("build ids are left")
+	}
+	path := filepath.Join(t.TempDir(), "t.parquet")
+	store(t, path, kept, left)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(data, []byte(secret)) {
+		t.Error("the file's bytes hold a secret")
+	}
+	// What a reader needs is still there.
+	for _, want := range []string{"do_syscall_64+0x5 ([kernel.kallsyms])", "/library.so1", "+0x10 (/file", "# kernel 6.18.44\n", "# lost 5", `"what":"hits"`, "1 warnings were left out"} {
+		if !strings.Contains(twin, want) {
+			t.Errorf("%q is gone", want)
+		}
+	}
+	if len(meta.Unknown[0].Why) == 0 || !strings.Contains(meta.Unknown[0].Why, secret) {
+		t.Error("the original's metadata was changed")
+	}
+}
+
+// TestAnonymousNamesStayApart holds that different names stay different, and the same
+// the same.
+func TestAnonymousNamesStayApart(t *testing.T) {
+	events, _ := confidential()
+	cut := &Cut{From: -1, To: -1, Anonymise: true}
+	offset := regexp.MustCompile(`\+0x[0-9a-f]+($| \(.*)`)
+	for what, of := range map[string]func(*Event) string{
+		"comm": func(e *Event) string { return e.Comm }, "path": func(e *Event) string { return e.Path },
+		"probe": func(e *Event) string { return e.Probe }, "leaf": func(e *Event) string { return offset.ReplaceAllString(e.Stack[0], "$1") },
+	} {
+		to, from := map[string]string{}, map[string]string{}
+		for _, ev := range events {
+			was := of(&ev)
+			cut.Keep(&ev)
+			is := of(&ev)
+			if to[was] != "" && to[was] != is || from[is] != "" && from[is] != was {
+				t.Errorf("%s: %q became %q and %q", what, was, to[was], is)
+			}
+			to[was], from[is] = is, was
+		}
+	}
+}
+
+// TestCutKeepsWhatIsAsked holds the bounds of a cut, inclusive at both ends, and what
+// it keeps from before.
+func TestCutKeepsWhatIsAsked(t *testing.T) {
+	event := func(kind Kind, at int64, pid int32, probe string) Event {
+		e := Event{Kind: kind, Time: at, PID: pid, Has: ColPID}
+		if probe != "" {
+			e.Probe, e.Has = probe, e.Has|ColProbe
+		}
+		return e
+	}
+	events := []Event{
+		event(Map, 5, 1, ""),          // before the first event: no time
+		event(Hit, 1000, 1, "g:a"),    // time 0 of the trace
+		event(Munmap, 1010, 1, ""),    // lasting
+		event(LockStart, 1015, 1, ""), // not
+		event(Hit, 1020, 1, "g:a"),
+		event(Hit, 1030, 2, "g:b"),
+		event(Ret, 1030, 2, "g:b"),
+		event(Hit, 1031, 1, "g:a"),
+	}
+	fork := event(Fork, 1025, 9, "")
+	fork.Ret, fork.Has = 2, fork.Has|ColRet
+	events = append(events[:5], append([]Event{fork}, events[5:]...)...)
+	for _, c := range []struct {
+		name string
+		cut  Cut
+		want []int
+	}{
+		{"all", Cut{From: -1, To: -1}, []int{0, 1, 2, 3, 4, 5, 6, 7, 8}},
+		{"from 20 to 30", Cut{From: 20, To: 30}, []int{0, 2, 4, 5, 6, 7}},
+		{"to 15", Cut{From: -1, To: 15}, []int{0, 1, 2, 3}},
+		{"to 0", Cut{From: -1, To: 0}, []int{0, 1}},
+		{"from 31", Cut{From: 31, To: -1}, []int{0, 2, 5, 8}},
+		{"process 2, with its fork", Cut{From: -1, To: -1, PIDs: []int32{2}}, []int{5, 6, 7}},
+		{"one probe", Cut{From: -1, To: -1, Probes: []string{"g:b"}}, []int{0, 2, 3, 5, 6, 7}},
+	} {
+		var got []int
+		for i, ev := range events {
+			if c.cut.Keep(&ev) {
+				got = append(got, i)
+			}
+		}
+		if fmt.Sprint(got) != fmt.Sprint(c.want) {
+			t.Errorf("%s: rows %v, want %v", c.name, got, c.want)
+		}
+	}
+}
