@@ -135,6 +135,7 @@ func TestFormatMismatch(t *testing.T) {
 	}
 	for line, says := range map[string]string{
 		"hello":                        "a line of one of the 1 kinds",
+		"12:34:56.7 x":                 "time_hms",
 		"x 1 2":                        "a value in the group time_ns",
 		"99999999999999 1 99999999999": "a value in the group tid",
 		"12:34:56 1 2":                 "a value in the group time_ns",

@@ -86,6 +86,8 @@ type document struct {
 	Msg     string
 	Helper  string
 	Retcode int64
+	Line    int64 // in the script
+	Col     int64
 }
 
 // printfBegin begins nearly all documents.
@@ -154,6 +156,9 @@ func (d *documents) take(doc []byte) ([]byte, error) {
 	case "helper_error", "runtime_error", "print_error":
 		if v.Msg == "" {
 			v.Msg = fmt.Sprintf("%s failed: %d", v.Helper, v.Retcode)
+		}
+		if v.Line > 0 {
+			v.Msg = fmt.Sprintf("%d:%d: %s", v.Line, v.Col, v.Msg)
 		}
 		return append([]byte("ERROR: "), strings.ReplaceAll(v.Msg, "\n", "; ")...), nil
 	case "":

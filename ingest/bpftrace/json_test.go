@@ -92,20 +92,35 @@ func TestValues(t *testing.T) {
 func TestCountsInJSON(t *testing.T) {
 	escaped := strings.ReplaceAll(asJSON(hit), "comm=a", `comm=\uffffffc3`)
 	for text, want := range map[string]string{
-		asJSON(hit) + `{"type":"lost_events", "count":10}`:                              "ret=10 ",
-		escaped + `{"type":"lost_events", "count":10}`:                                  "ret=16 ",
-		escaped + `{"type":"lost_events", "count":1f}`:                                  "ret=31 ",
-		escaped + `{"type": "lost_events", "data": {"events": 10}}`:                     "ret=10 ",
-		escaped + `{"type": "lost_events", "data": {"events": 10}, "count": 10}`:        "ret=10 ",
-		strings.Replace(escaped, "hit", "map", 0) + `{"type":"lost_events", "count":0}`: "ret=0 ",
+		asJSON(hit) + `{"type":"lost_events", "count":10}`:                       "ret=10 ",
+		escaped + `{"type":"lost_events", "count":10}`:                           "ret=16 ",
+		escaped + `{"type":"lost_events", "count":1f}`:                           "ret=31 ",
+		escaped + `{"type": "lost_events", "data": {"events": 10}}`:              "ret=10 ",
+		escaped + `{"type": "lost_events", "data": {"events": 10}, "count": 10}`: "ret=10 ",
 	} {
 		_, rows, bad := parseJSON(t, text+"\n", "")
 		if len(bad) > 0 || len(rows) != 2 || !strings.Contains(rows[1], "lost seq=0 "+want) {
 			t.Errorf("%s: %q, %v; want %s", text, rows, bad, want)
 		}
 	}
-	p, _, bad := parseJSON(t, asJSON(hit)+`{"type": "helper_error", "helper": "map_delete_elem", "retcode": -2, "line": 1, "col": 9}`+"\n", "")
-	if len(bad) > 0 || len(p.Said) != 1 || p.Said[0] != "ERROR: map_delete_elem failed: -2" {
+	failed := `{"type": "helper_error", "helper": "map_delete_elem", "retcode": -2, "line": 1, "col": 9}` + "\n"
+	p, _, bad := parseJSON(t, asJSON(hit)+failed+failed, "")
+	if len(bad) > 0 || len(p.Said) != 1 || p.Said[0] != "ERROR: 1:9: map_delete_elem failed: -2" {
 		t.Errorf("%q, %v", p.Said, bad)
+	}
+}
+
+// What is in front of the documents may be longer than what the format is told by.
+func TestDocumentsBehindText(t *testing.T) {
+	const mapping = "replay1 maps 7 7f0000001000-7f0000003000 r-xs 00002000 fe:01 326269 /usr/lib/a.so\n"
+	for _, first := range []string{`{"type": "attached_probes", "data": {"probes": 1}}` + "\n", ""} {
+		text := strings.Repeat(mapping, 1000) + first + asJSON(hit) + `{"type":"lost_events", "count":5}` + "\n" + asJSON(hit)
+		p, rows, bad := parseText(text, nil)
+		if len(bad) > 0 || len(rows) != 1003 || !strings.Contains(rows[1001], "lost seq=0 ret=5") || !p.LossesHere || p.Position() != int64(len(text)) {
+			t.Errorf("%d rows, %v", len(rows), bad)
+		}
+	}
+	if _, rows, bad := parseText(hit+asJSON(hit)+hit, nil); len(bad) != 1 || len(rows) != 2 {
+		t.Errorf("a document among lines: %q, %v", rows, bad)
 	}
 }

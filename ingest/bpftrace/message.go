@@ -3,9 +3,11 @@ package bpftrace
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"github.com/replay/replay/ingest/assemble"
+	"github.com/replay/replay/ingest/lines"
 	"github.com/replay/replay/traces"
 )
 
@@ -39,6 +41,7 @@ func (p *Parser) message(l textLine) bool {
 	case attachedLine.Match(line):
 		p.LossesHere = true
 	case p.total(line):
+	case line[0] == '{' && p.turnJSON(line):
 	case loggedLine.Match(line):
 		p.say(line)
 		p.quoted()
@@ -57,10 +60,26 @@ func (p *Parser) message(l textLine) bool {
 	return true
 }
 
+// turnJSON goes on with documents where the first one comes: what a capture puts in
+// front of them, such as mappings, may be longer than what is looked at for the format.
+func (p *Parser) turnJSON(line []byte) bool {
+	in, text := p.in.(*lines.Reader)
+	if !text || p.begun || len(p.ahead) > 0 || !documentBegin.Match(line) {
+		return false
+	}
+	d := &documents{lines: in, format: p.format, unused: p.Unused}
+	first, err := d.take(line)
+	if first != nil || err != nil {
+		p.unread(textLine{first, in.Line(), err})
+	}
+	p.in, p.LossesHere = d, true
+	return true
+}
+
 func (p *Parser) say(line []byte) {
 	p.Unused["messages of bpftrace"]++
-	if len(p.Said) < saidMax {
-		p.Said = append(p.Said, string(line[:min(len(line), saidBytes)]))
+	if text := string(line[:min(len(line), saidBytes)]); len(p.Said) < saidMax && !slices.Contains(p.Said, text) {
+		p.Said = append(p.Said, text)
 	}
 }
 

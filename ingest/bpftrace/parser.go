@@ -225,7 +225,8 @@ func (p *Parser) Next(r *assemble.Record) (bool, error) {
 	used, want, is := p.event(r, line)
 	switch {
 	case is:
-		p.stacked, p.within, p.begun = true, nowhere, p.begun || used
+		p.stacked, p.within = true, nowhere
+		p.begun = p.begun || used && r.Kind != traces.Map
 	case p.message(l):
 		return false, nil
 	}
@@ -280,8 +281,15 @@ func (p *Parser) event(r *assemble.Record, line []byte) (used bool, want string,
 		}
 		return true, want, true
 	}
-	return false, fmt.Sprintf("a line of one of the %d kinds of the format, or one that it skips", len(p.format.lines)), false
+	want = fmt.Sprintf("a line of one of the %d kinds of the format, or one that it skips", len(p.format.lines))
+	if !p.day.begun && clockBegin.Match(line) {
+		want += "; a time of day is the group time_hms"
+	}
+	return false, want, false
 }
+
+// clockBegin begins a line with a time of day, as tools of bpftrace print it of late.
+var clockBegin = regexp.MustCompile(`^\s*[0-9]{2}:[0-9]{2}:[0-9]{2}\b`)
 
 // shift puts a time on the clock that perf can be told to use as well.
 func (p *Parser) shift(r *assemble.Record) {
