@@ -40,6 +40,7 @@ func (p *Parser) message(l textLine) bool {
 	switch {
 	case attachedLine.Match(line):
 		p.LossesHere = true
+	case string(line) == "^C": // which the terminal shows when bpftrace is ended
 	case p.total(line):
 	case line[0] == '{' && p.turnJSON(line):
 	case loggedLine.Match(line):

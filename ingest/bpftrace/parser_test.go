@@ -125,6 +125,7 @@ func TestMessages(t *testing.T) {
 		{"a loss before the name ends", hit[:len(hit)-1] + "Lost 5 events\nb\n" + hit, 3, "5"},
 		{"a loss in a stack", hit + "\tffffffff815de08b a+1\nLost 7 events\n\tffffffff815de08b b+1\n" + hit, 3, "7"},
 		{"maps", hit + "@in[10]: 1\n@: 2\n", 1, ""},
+		{"from a terminal", hit + "^C\n\n@: 2\n", 1, ""},
 		{"a last line without end", hit[:len(hit)-1], 1, ""},
 		{"returns", strings.ReplaceAll(hit, "\n", "\r\n"), 1, ""},
 	}
