@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/replay/replay/ingest/bpftrace"
+	"github.com/replay/replay/ingest/perfdata"
 	"github.com/replay/replay/traces"
 )
 
@@ -224,5 +225,5 @@ func (in *input) progress(done int64) {
 }
 
 func isPerfData(prefix []byte) bool {
-	return bytes.HasPrefix(prefix, []byte("PERFILE2")) || bytes.HasPrefix(prefix, []byte("2ELIFREP"))
+	return bytes.HasPrefix(prefix, []byte("PERFILE2")) || perfdata.PipeAfterText(prefix) > 0 || bytes.HasPrefix(prefix, []byte("2ELIFREP"))
 }

@@ -71,7 +71,9 @@ func openPerfData(ctx context.Context, in *input) (Stream, error) {
 }
 
 // isPipeHeader tells perf record -o - from a regular file by the header's size.
-func isPipeHeader(prefix []byte) bool { return len(prefix) >= 16 && prefix[8] == 16 }
+func isPipeHeader(prefix []byte) bool {
+	return len(prefix) >= 16 && prefix[8] == 16 || perfdata.PipeAfterText(prefix) > 0
+}
 
 // start checks the events once they are all known.
 func (s *perfStream) start() error {
@@ -498,9 +500,6 @@ func (s *perfStream) warnings() []string {
 		w = append(w, fmt.Sprintf("%d bytes of text that stand between the records were left out, the first: %q", info.Text, firstLine(info.TextBegin)))
 	}
 	w = append(w, s.skipped.warnings("records")...)
-	for _, u := range s.unknown() {
-		w = append(w, u.Why+": "+u.Remedy)
-	}
 	if s.filtered > 0 {
 		w = append(w, fmt.Sprintf("%d samples were dropped on purpose by a filter of the recording (perf record --filter): what it dropped did happen", s.filtered))
 	}

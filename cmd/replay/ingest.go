@@ -13,10 +13,12 @@ import (
 func ingestCommand(e *env) *cli.Command {
 	return &cli.Command{
 		Name: "ingest", Usage: "make a trace of what perf or bpftrace recorded", ArgsUsage: "INPUT...",
-		Description: "INPUT is a perf.data file, the text of perf script, what bpftrace printed as text\n" +
-			"or JSON, a trace or its text, or - for standard input; several are merged on\n" +
-			"their clock. The trace is a Parquet file, by default named after the first input,\n" +
-			"in the current folder.\n\n" +
+		Description: "INPUT is a perf.data file, the folder of perf record --threads, the text of perf\n" +
+			"script, what bpftrace printed as text or JSON, a trace or its text, or - for\n" +
+			"standard input; of those that need not be a file, gzip is read. Several are merged\n" +
+			"on their clock, as if one recorder had made them; one of them must have a probe.\n" +
+			"The trace is a Parquet file, by default named after the first input, in the\n" +
+			"current folder.\n\n" +
 			"bpftrace without -o prints losses on standard error: keep it, and give it with\n" +
 			"--stderr. A script of your own needs --bpftrace-format; README tells how.\n\n" +
 			"Examples:\n\n   replay ingest perf.data\n   perf script --ns | replay ingest -o app.parquet -\n   replay ingest --bpftrace-format tool.yaml out.txt",

@@ -1,6 +1,7 @@
 package perfdata
 
 import (
+	"bytes"
 	"encoding/binary"
 	"io"
 )
@@ -58,6 +59,10 @@ func NewPipe(in io.Reader, name string) (*Reader, error) {
 	r := newReader(name)
 	r.in = newSource(in, 0, bufferSize)
 	b := r.in.peek(pipeHeaderSize)
+	if !bytes.HasPrefix(pipeMagic, b) {
+		r.takeText(PipeAfterText(r.in.peek(recordSizeMax)))
+		b = r.in.peek(pipeHeaderSize)
+	}
 	if err := r.in.failure(); err != nil {
 		return nil, r.readError(0, "header", err)
 	}

@@ -17,13 +17,31 @@ func (r *Reader) skipText() {
 		if n == 0 {
 			return
 		}
-		text := r.in.peek(n)
-		if room := textShown - len(r.info.TextBegin); room > 0 {
-			r.info.TextBegin += string(bytes.ToValidUTF8(text[:min(n, room)], []byte("?")))
-		}
-		r.info.Text += int64(n)
-		r.in.take(n)
+		r.takeText(n)
 	}
+}
+
+// takeText moves past n bytes of text, and notes them.
+func (r *Reader) takeText(n int) {
+	text := r.in.peek(n)
+	if room := textShown - len(r.info.TextBegin); room > 0 {
+		r.info.TextBegin += string(bytes.ToValidUTF8(text[:min(n, room)], []byte("?")))
+	}
+	r.info.Text += int64(n)
+	r.in.take(n)
+}
+
+// pipeMagic begins what perf record -o - writes: a magic and the header's size.
+var pipeMagic = []byte("PERFILE2\x10\x00\x00\x00\x00\x00\x00\x00")
+
+// PipeAfterText is where a pipe's header is in an input that begins with text, as perf's
+// warnings before a recording are (2>&1); 0: at the beginning, or nowhere.
+func PipeAfterText(prefix []byte) int {
+	n := bytes.Index(prefix, pipeMagic)
+	if n <= 0 || !isText(prefix[:n]) {
+		return 0
+	}
+	return n
 }
 
 // textBefore is the length of the text that b begins with. A record ends it, whose type
@@ -39,8 +57,12 @@ func textBefore(b []byte) int {
 	} else if n == recordSizeMax {
 		n-- // may be a record's first byte
 	}
-	if bytes.ContainsFunc(b[:n], func(c rune) bool { return c < ' ' && c != '\n' && c != '\t' && c != '\r' && c != '\x1b' }) {
+	if !isText(b[:n]) {
 		return 0
 	}
 	return n
+}
+
+func isText(b []byte) bool {
+	return !bytes.ContainsFunc(b, func(c rune) bool { return c < ' ' && c != '\n' && c != '\t' && c != '\r' && c != '\x1b' })
 }

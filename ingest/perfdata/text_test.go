@@ -36,6 +36,26 @@ func TestTextBetweenRecords(t *testing.T) {
 	}
 }
 
+// perf warns before it records, too.
+func TestTextBeforePipe(t *testing.T) {
+	for _, text := range []string{"x", "WARNING: Kernel address maps (/proc/{kallsyms,modules}) are restricted,\n\n"} {
+		data := append([]byte(text), newRecording(everyRecord...).pipe()...)
+		if n := PipeAfterText(data); n != len(text) {
+			t.Errorf("%d bytes before the header, want %d", n, len(text))
+		}
+		r, err := NewPipe(bytes.NewReader(data), "test.data")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := readAll(r); err != nil || len(got) != 11 || r.Info().TextBegin != text[:min(len(text), textShown)] {
+			t.Errorf("%d records, text %q, %v", len(got), r.Info().TextBegin, err)
+		}
+	}
+	if _, err := NewPipe(strings.NewReader("\x01x"+string(newRecording().pipe())), "test.data"); err == nil {
+		t.Error("what is no text before the header is read")
+	}
+}
+
 // What is no text is an error, in a file as in a pipe.
 func TestNoText(t *testing.T) {
 	for _, bytesOf := range []string{"\x09\x41\x00\x01\x02\x03\x04\x05", "abc\x01abcdefgh", "ab\x00c\x00\x00\x00\x00"} {
