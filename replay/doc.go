@@ -14,6 +14,10 @@
 // recorded kernel and compares outcomes, hit by hit. [Bench] is the kernel's
 // benchmark. [FitTraces] and [FitBench] fit a [Profile].
 //
+// A hit is a trap, and a trap is one lookup, however many events it made: rows with
+// Event.Trap are counted, and decide nothing. A return probe traps at its function's
+// entry too; where that was not recorded, a warning counts the lookups that are missing.
+//
 // # What was recorded
 //
 // A [Recording] says what the recorded kernel did, from lock events alone (lockbook.go).

@@ -355,7 +355,7 @@ func eachCallAndHit(ctx context.Context, trace Trace, profile *Profile, call fun
 				order.take(ev.PID, &c)
 				call(&ev, &c)
 			}
-		case ev.Kind == traces.Hit:
+		case ev.Kind == traces.Hit && !ev.Joined():
 			if prev, ok := last[ev.TID]; ok {
 				hit(&ev, prev)
 			}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/replay/replay/sim"
@@ -27,7 +29,7 @@ func Play(ctx context.Context, trace Trace, profile *Profile, options Options, p
 		return nil, err
 	}
 	recorded := s.locks.recorded(s.unknown)
-	if s.hits == 0 && recorded == nil {
+	if s.none() && recorded == nil {
 		return nil, ErrNoHits
 	}
 	topo, err := topology(profile, &options, s)
@@ -67,7 +69,8 @@ func Play(ctx context.Context, trace Trace, profile *Profile, options Options, p
 	if recorded != nil {
 		recorded.Lookups = res.Runs[0].Lookups / int64(max(options.Clone, 1))
 	}
-	res.Warnings = append(append(res.Warnings, trace.Meta().Warnings...), players[0].warnings()...)
+	res.Warnings = append(append(res.Warnings, trace.Meta().Warnings...), s.warnings()...)
+	res.Warnings = append(res.Warnings, players[0].warnings()...)
 	if w := s.coverage.Partly(trace.Meta()); w != "" {
 		res.Warnings = append(res.Warnings, w)
 	}
@@ -134,6 +137,7 @@ func (p *player) play(ctx context.Context) (Run, error) {
 		return Run{}, fmt.Errorf("replay through %s: %w", p.gather.run.Resolver, err)
 	}
 	run := p.gather.finish(p.sys)
+	run.Probes = eventsOf(run.Probes, p.survey.at.probes, int64(max(p.src.options.Clone, 1)))
 	run.High = run.Low + run.Undecided + p.survey.lost*int64(max(p.src.options.Clone, 1))
 	return run, nil
 }
@@ -141,7 +145,7 @@ func (p *player) play(ctx context.Context) (Run, error) {
 // summary says what the pass itself knows of the trace.
 func (s *survey) summary(trace Trace) TraceSummary {
 	return TraceSummary{
-		Path: trace.Path(), SHA256: trace.SHA256(), Events: s.events, Hits: s.hits, DurationNs: s.end - s.start,
+		Path: trace.Path(), SHA256: trace.SHA256(), Events: s.events, Hits: s.hits, HitEvents: s.at.hits, DurationNs: s.end - s.start,
 		Lost: s.lost, Losses: s.losses.since(s.start), LossyNs: s.losses.length(s.start, s.end),
 	}
 }
@@ -165,6 +169,29 @@ func (p *player) summary(trace Trace) TraceSummary {
 		}
 	}
 	return t
+}
+
+// warnings tell of lookups that no replay can have.
+func (s *survey) warnings() []string {
+	n := s.at.unseen()
+	if n == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%d lookups are not among the hits: of functions whose return was recorded but not their entry, where a return probe traps too, at a time that nobody knows; record the probe without %%return, too", n)}
+}
+
+// eventsOf says of each probe how many events it had. One whose events all share a trap
+// with an earlier one has no other figure.
+func eventsOf(rows []ProbeRow, events map[string]int64, clones int64) []ProbeRow {
+	left := maps.Clone(events)
+	for i := range rows {
+		rows[i].Events = events[rows[i].Probe] * clones
+		delete(left, rows[i].Probe)
+	}
+	for _, probe := range slices.Sorted(maps.Keys(left)) {
+		rows = append(rows, ProbeRow{Probe: probe, Events: left[probe] * clones})
+	}
+	return rows
 }
 
 // warnings are what bounds the conclusions.

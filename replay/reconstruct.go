@@ -247,10 +247,13 @@ func (r *reconstructor) read() {
 		return
 	}
 	ev := &r.ev
-	r.now = ev.Time
 	if r.rows++; r.rows%progressEvery == 0 && r.progress != nil {
 		r.progress(r.rows)
 	}
+	if ev.Joined() {
+		return // the first event of the trap has its lookup
+	}
+	r.now = ev.Time
 	if r.occupancy != nil {
 		r.occupancy.note(ev, r.waited(ev))
 	}

@@ -22,7 +22,8 @@ type TraceSummary struct {
 	Path       string
 	SHA256     string // of the file as given
 	Events     int64
-	Hits       int64
+	Hits       int64 // traps at probes, which look up
+	HitEvents  int64 // that these made: several, where several events share a breakpoint
 	Writers    int64 // write sections of mmap_lock
 	Mms        int64 // address spaces with at least one hit or writer
 	Threads    int64 // threads with at least one hit or writer
@@ -138,7 +139,8 @@ type Blame struct {
 // ProbeRow is the ledger of one probe.
 type ProbeRow struct {
 	Probe    string
-	Hits     int64
+	Events   int64 // of this probe
+	Hits     int64 // traps of which the first event was of this probe: they have the lookups
 	Outcomes [sim.NumOutcomes]int64
 	Parts    sim.Parts
 }

@@ -12,7 +12,8 @@ import (
 // counts, how many operations each thread has, and how the recorder displaced
 // its stamps.
 type survey struct {
-	events, hits int64
+	events, hits int64 // of hits those that look up: one of each trap
+	at           eventCount
 	start, end   int64 // ns, of rows other than mappings known beforehand
 	cpus         int
 	lost         int64
@@ -53,7 +54,7 @@ type threadSurvey struct {
 
 // takeSurvey reads the whole trace once.
 func takeSurvey(ctx context.Context, trace Trace) (*survey, error) {
-	stream, err := trace.Stream(traces.ColCPU | traces.ColTID | traces.ColPID | traces.ColDur | traces.ColWrite | traces.ColInUprobe | traces.ColStack | traces.ColRet | lockBookColumns | traces.CoverageColumns)
+	stream, err := trace.Stream(traces.ColCPU | traces.ColTID | traces.ColPID | traces.ColDur | traces.ColWrite | traces.ColInUprobe | traces.ColStack | traces.ColRet | traces.ColAddr | traces.ColProbe | traces.ColTrap | lockBookColumns | traces.CoverageColumns)
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +75,7 @@ func takeSurvey(ctx context.Context, trace Trace) (*survey, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
+	s.at.settle()
 	s.start = max(s.start, 0)
 	s.unknown = s.coverage.Unknown(trace.Meta())
 	s.lost = max(s.losses.events, trace.Meta().Lost)
@@ -98,9 +100,16 @@ func closeStream(s traces.Stream) {
 	}
 }
 
+// none reports whether nothing tells of a lookup, neither hits nor returns.
+func (s *survey) none() bool { return s.hits == 0 && len(s.at.returns) == 0 }
+
 func (s *survey) add(ev *traces.Event) {
 	s.events++
 	s.coverage.Add(ev)
+	s.at.add(ev)
+	if ev.Joined() {
+		return // its trap is there already
+	}
 	if ev.Kind != traces.Map {
 		if s.start < 0 {
 			s.start = ev.Time

@@ -69,7 +69,7 @@ func Validate(ctx context.Context, trace Trace, profile *Profile, using Using, m
 	if err != nil {
 		return nil, err
 	}
-	if s.hits == 0 {
+	if s.none() {
 		return nil, ErrNoHits
 	}
 	recorded := lookupOnly(profile)

@@ -42,6 +42,7 @@ type Trace struct {
 	SHA256     *string   `json:"sha256"`
 	Events     int64     `json:"events"`
 	Hits       *int64    `json:"hits" null:"unknown"`
+	HitEvents  *int64    `json:"hit_events"` // several, where events share a trap; a report of before it was counted has none
 	Writers    *int64    `json:"writers" null:"unknown"`
 	Mms        *int64    `json:"mms" null:"unknown"`
 	Threads    int64     `json:"threads"`
@@ -158,6 +159,7 @@ type Blame struct {
 type Probe struct {
 	Resolver  string   `json:"resolver"`
 	Probe     string   `json:"probe"`
+	Events    *int64   `json:"events"` // of this probe; a report of before they were counted has none
 	Hits      *int64   `json:"hits" null:"unknown"`
 	Lockless  *int64   `json:"lockless" null:"unknown"`
 	Fallbacks *int64   `json:"fallbacks" null:"unknown"`
@@ -230,6 +232,9 @@ func (d *Document) forget(unknown []replay.Unknown) {
 	t := &d.Trace
 	if is(replay.UnknownHits) {
 		t.Hits = nil
+		if d.Recorded != nil {
+			d.Recorded.Hits, d.Recorded.Lookups = nil, nil
+		}
 	}
 	if is(replay.UnknownWriters) {
 		t.Writers, t.Sections = nil, nil
@@ -255,7 +260,7 @@ func (d *Document) forget(unknown []replay.Unknown) {
 	for i := range d.Probes {
 		p := &d.Probes[i]
 		if d.Blame == nil {
-			*p = Probe{Resolver: p.Resolver, Probe: p.Probe, Hits: p.Hits}
+			*p = Probe{Resolver: p.Resolver, Probe: p.Probe, Events: p.Events, Hits: p.Hits}
 		}
 		if is(replay.UnknownHits) {
 			p.Hits = nil
@@ -265,7 +270,7 @@ func (d *Document) forget(unknown []replay.Unknown) {
 
 func newTrace(t *replay.TraceSummary) Trace {
 	doc := Trace{
-		Path: t.Path, Events: t.Events, Hits: &t.Hits, Writers: &t.Writers, Mms: &t.Mms, Threads: t.Threads,
+		Path: t.Path, Events: t.Events, Hits: &t.Hits, HitEvents: &t.HitEvents, Writers: &t.Writers, Mms: &t.Mms, Threads: t.Threads,
 		DurationNs: t.DurationNs, Lost: &t.Lost,
 		Arrivals: Arrivals{Observed: t.Arrivals.Observed, Inferred: t.Arrivals.Modelled},
 		Sections: &Sections{t.Sections.Observed, t.Sections.Modelled},
@@ -349,7 +354,7 @@ func newBlame(resolver string, b *replay.Blame) Blame {
 func newProbe(resolver string, p *replay.ProbeRow) Probe {
 	return Probe{
 		Resolver: resolver, Probe: p.Probe,
-		Hits: &p.Hits, Lockless: &p.Outcomes[sim.Lockless], Fallbacks: new(p.Hits - p.Outcomes[sim.Lockless]),
+		Events: &p.Events, Hits: &p.Hits, Lockless: &p.Outcomes[sim.Lockless], Fallbacks: new(p.Hits - p.Outcomes[sim.Lockless]),
 		Reasons: newReasons(&p.Outcomes), ResolveNs: new(Nanos(p.Parts.Resolve())),
 		WaitNs: new(Nanos(p.Parts.LockWait)), WastedNs: new(Nanos(p.Parts.Wasted)),
 	}

@@ -76,12 +76,13 @@ func (b *builder) probe(name string, o sim.Outcome, p sim.Parts) {
 	for i := range b.run.Probes {
 		if row := &b.run.Probes[i]; row.Probe == name {
 			row.Hits++
+			row.Events++
 			row.Outcomes[o]++
 			row.Parts.Add(p)
 			return
 		}
 	}
-	row := replay.ProbeRow{Probe: name, Hits: 1, Parts: p}
+	row := replay.ProbeRow{Probe: name, Events: 1, Hits: 1, Parts: p}
 	row.Outcomes[o]++
 	b.run.Probes = append(b.run.Probes, row)
 }
@@ -205,7 +206,7 @@ func fixture() *replay.Result {
 	return &replay.Result{
 		Trace: replay.TraceSummary{
 			Path: "server.parquet", SHA256: "5f3c0f4d1f1a7b5a0d4b3f2e1c0b9a8f7e6d5c4b3a2f1e0d9c8b7a6f5e4d3c2b",
-			Events: 92_341, Hits: 2000, Writers: 44, Mms: 1, Threads: 10, DurationNs: 2_000_000,
+			Events: 92_341, Hits: 2000, HitEvents: 2000, Writers: 44, Mms: 1, Threads: 10, DurationNs: 2_000_000,
 			Lost: 12, Losses: []replay.Loss{{From: 610_000, To: 650_000, CPU: 1, Events: 9}, {From: 1_400_000, To: 1_400_000, CPU: -1, Events: 3}}, LossyNs: 42_000, Undecided: 2,
 			Arrivals: replay.Split{Observed: 70, Modelled: 1930}, Sections: replay.Split{Observed: 40, Modelled: 4},
 		},
@@ -286,7 +287,7 @@ func unknownResult() *replay.Result {
 func hitlessResult() *replay.Result {
 	res := recordedResult()
 	r := res.Recorded
-	res.Runs, res.Trace.Hits, res.Trace.Arrivals = nil, 0, replay.Split{}
+	res.Runs, res.Trace.Hits, res.Trace.HitEvents, res.Trace.Arrivals = nil, 0, 0, replay.Split{}
 	r.Hits, r.Lookups, r.Fallbacks, r.LockWait = 0, 0, 0, replay.Dist{}
 	return res
 }

@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/replay/replay/replay"
 	"github.com/replay/replay/sim"
@@ -119,10 +120,18 @@ func probeTable(r *replay.Run) *pageTable {
 		Title:   "Probes, " + r.Resolver,
 		Columns: []pageColumn{words("probe"), figures("hits"), figures("fell back"), figures("share"), figures("resolving"), figures("lock wait")},
 	}
+	shared := sharesTraps(r)
+	if shared {
+		t.Columns = slices.Insert(t.Columns, 1, figures("events"))
+	}
 	for i := range r.Probes {
 		p := &r.Probes[i]
 		fell := p.Hits - p.Outcomes[sim.Lockless]
-		t.add(nil, p.Probe, count(p.Hits), count(fell), share(fell, p.Hits), span(p.Parts.Resolve()), span(p.Parts.LockWait))
+		row := []string{p.Probe, count(p.Hits), count(fell), share(fell, p.Hits), span(p.Parts.Resolve()), span(p.Parts.LockWait)}
+		if shared {
+			row = slices.Insert(row, 1, count(p.Events))
+		}
+		t.add(nil, row...)
 	}
 	return t
 }

@@ -13,8 +13,8 @@ import (
 // Recorded is what the recorded kernel did, from its lock events alone. Pointers are
 // null where the lock events do not tell.
 type Recorded struct {
-	Hits         int64  `json:"hits"`
-	Lookups      int64  `json:"lookups"`
+	Hits         *int64 `json:"hits" null:"unknown"`
+	Lookups      *int64 `json:"lookups" null:"unknown"`
 	Fallbacks    *int64 `json:"fallbacks"`    // lookups that took mmap_lock
 	LockWaitNs   *Dist  `json:"lock_wait_ns"` // of those
 	ReaderWaitNs *Dist  `json:"reader_wait_ns"`
@@ -86,7 +86,7 @@ func newRecorded(r *replay.Recording) *Recorded {
 		return nil
 	}
 	doc := &Recorded{
-		Hits: r.Hits, Lookups: r.Lookups, WriterWaitNs: *newDist(r.WriterWait), UnblockedWaitNs: *newDist(r.Unblocked),
+		Hits: &r.Hits, Lookups: &r.Lookups, WriterWaitNs: *newDist(r.WriterWait), UnblockedWaitNs: *newDist(r.Unblocked),
 		ForeignWaitNs: Nanos(r.Foreign), Refused: r.Refused, Unended: r.Unended, Waiters: []Waiter{}, Holders: []Holder{},
 	}
 	if r.Outcomes {

@@ -143,6 +143,9 @@ func (t *textReport) headline(res *replay.Result) {
 func traceSentence(res *replay.Result) string {
 	t := &res.Trace
 	hits, mms, writers := plural(t.Hits, "hit"), plural(t.Mms, "address space"), plural(t.Writers, "write section")
+	if t.HitEvents > t.Hits {
+		hits += fmt.Sprintf(" (of %s: some share a trap and its lookup)", plural(t.HitEvents, "event"))
+	}
 	if !res.Knows(replay.UnknownHits) {
 		hits = count(t.Hits) + " of an unknown number of hits"
 	}
@@ -175,7 +178,7 @@ type finding struct {
 func findings(res *replay.Result) []finding {
 	r := mainRun(res)
 	if r == nil && res.Recorded != nil {
-		return []finding{{caution, "Nothing: there is no hit to resolve."}}
+		return append([]finding{{caution, "Nothing: there is no hit to resolve."}}, unansweredFindings(res, nil)...)
 	}
 	if r == nil || r.Hits == 0 {
 		return append([]finding{{caution, "There was no hit to resolve."}}, unansweredFindings(res, nil)...)

@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -201,17 +202,32 @@ func (t *textReport) probes(r *replay.Run) {
 		{name: "probe", width: t.width - 56}, {name: "hits", figure: true}, {name: "fell back", figure: true},
 		{name: "", figure: true}, {name: "resolving", figure: true}, {name: "lock wait", figure: true},
 	}
+	shared := sharesTraps(r)
+	if shared {
+		cols[0].width -= 10
+		cols = slices.Insert(cols, 1, column{name: "events", figure: true})
+	}
 	var rows [][]string
 	shown := r.Probes[:min(len(r.Probes), probeRows)]
 	for i := range shown {
 		p := &shown[i]
 		fell := p.Hits - p.Outcomes[sim.Lockless]
-		rows = append(rows, []string{
+		row := []string{
 			printable(p.Probe), count(p.Hits), count(fell), share(fell, p.Hits), span(p.Parts.Resolve()), span(p.Parts.LockWait),
-		})
+		}
+		if shared {
+			row = slices.Insert(row, 1, count(p.Events))
+		}
+		rows = append(rows, row)
 	}
 	t.table(cols, rows)
 	t.more(len(r.Probes) - len(shown))
+}
+
+// sharesTraps reports whether events of a run's probes share a trap, so that a probe has
+// more events than hits.
+func sharesTraps(r *replay.Run) bool {
+	return slices.ContainsFunc(r.Probes, func(p replay.ProbeRow) bool { return p.Events > p.Hits })
 }
 
 func (t *textReport) mms(r *replay.Run) {

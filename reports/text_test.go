@@ -118,3 +118,24 @@ func TestTextColor(t *testing.T) {
 		t.Error("without its escape sequences, the coloured report differs from the plain one")
 	}
 }
+
+// Where events share traps, the text counts both, and a probe whose events all share
+// has a row.
+func TestTextOfSharedTraps(t *testing.T) {
+	res := fixture()
+	res.Trace.HitEvents = 2500
+	r := &res.Runs[1]
+	r.Probes = append(r.Probes, replay.ProbeRow{Probe: "server:alias", Events: 500})
+	var b bytes.Buffer
+	if err := Text(&b, res, TextOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"2,000 hits (of 2,500 events: some share a trap and its lookup) in",
+		"probe          events", "server:alias      500      0          0       –",
+	} {
+		if !strings.Contains(strings.ReplaceAll(b.String(), "\n", " "), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+}

@@ -224,11 +224,13 @@ func (c *Coverage) processesUnknown(recorded) (why, remedy string) {
 		"print the process too: perf script -F comm,pid,tid,cpu,time,event,trace,ip,sym,symoff,dso"
 }
 
-func (c *Coverage) hitsUnknown(r recorded) (why, remedy string) {
-	if c.lookups > 0 || c.rets == 0 || r.has(Hit) {
+// hitsUnknown tells of a return probe alone. It puts a breakpoint at its function's
+// entry, where it has the return address replaced (prepare_uretprobe).
+func (c *Coverage) hitsUnknown(recorded) (why, remedy string) {
+	if c.lookups > 0 || c.rets == 0 {
 		return "", ""
 	}
-	return "only returns were recorded, and a call's lookup comes at its entry", "record the probe without %return too"
+	return fmt.Sprintf("only returns were recorded, %d of them: the lookups of these calls came at their entries, nobody knows when", c.rets), "record the probe without %return too"
 }
 
 // String is u for people, on one line.

@@ -14,7 +14,11 @@
 //  4. NewTextWriter and NewTextReader are the same for the text twin, one line to
 //     an event, which FormatText and ParseText turn into each other. A JSONWriter
 //     writes the same as one document, for others to read.
-//  5. Validate holds a stream to the rules of the schema, which are stricter than
+//  5. Several events may sit on one breakpoint. Traps finds the hits that one trap
+//     made, which have Event.Trap in common; Relink keeps that right where rows
+//     get other numbers. The Writer does, and a reader finds the traps of a file
+//     of before the column.
+//  6. Validate holds a stream to the rules of the schema, which are stricter than
 //     what the readers need.
 //
 // The Parquet file is sorted, compressed with zstd, and has one column for each

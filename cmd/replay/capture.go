@@ -304,8 +304,8 @@ func (r *recording) ingest(loss lossLimit) error {
 	if r.c.Bool("json") {
 		err = writeJSON(r.env, info)
 	} else {
-		_, err = fmt.Fprintf(r.stdout, "%s: %d events, %d hits, %s\nreplay run %s\n",
-			r.trace, info.Events, info.Kinds["hit"], info.lostText(), capture.Quote(r.trace))
+		_, err = fmt.Fprintf(r.stdout, "%s: %d events, %s, %s\nreplay run %s\n",
+			r.trace, info.Events, info.hitsText(), info.lostText(), capture.Quote(r.trace))
 	}
 	if err != nil {
 		return err

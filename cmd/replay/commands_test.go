@@ -57,7 +57,7 @@ func TestInfo(t *testing.T) {
 func TestOneJSONDocument(t *testing.T) {
 	inFolder(t)
 	const (
-		info   = "schema events kinds probes processes duration_ns lost losses unknown warnings"
+		info   = "schema events kinds probes processes duration_ns traps lost losses unknown warnings"
 		report = "schema trace machine timing speed clone placement seed recorded runs blame probes mms lines warnings unknown"
 	)
 	for _, test := range []struct{ line, keys string }{

@@ -24,6 +24,7 @@ type infoReport struct {
 	Probes     []infoProbe      `json:"probes"`
 	Processes  []infoProcess    `json:"processes"`
 	DurationNs int64            `json:"duration_ns"`
+	Traps      int64            `json:"traps"`  // hits, those of one trap once
 	Lost       *int64           `json:"lost"`   // null where the source does not tell
 	Losses     []infoLoss       `json:"losses"` // by CPU
 	Unknown    []traces.Unknown `json:"unknown"`
@@ -104,6 +105,7 @@ func (e *env) inspect(c *cli.Context, path string) (*infoReport, error) {
 type counter struct {
 	events    int64
 	kinds     [math.MaxUint8 + 1]int64 // by kind
+	traps     int64
 	probes    map[string]*infoProbe
 	processes map[int32]*infoProcess
 	probe     *infoProbe   // of probes and of processes, those of the
@@ -151,6 +153,9 @@ func (n *counter) hit(ev *traces.Event) {
 		n.probe = p
 	}
 	p.Hits++
+	if !ev.Joined() {
+		n.traps++
+	}
 }
 
 func (n *counter) lose(ev *traces.Event) {
@@ -193,7 +198,8 @@ func (n *counter) addTo(ev *traces.Event) {
 func (n *counter) report(meta traces.Meta) *infoReport {
 	r := &infoReport{
 		Schema: "replay.info/1", Events: n.events, Kinds: map[string]int64{}, DurationNs: n.to - n.from,
-		lost: max(n.lost, meta.Lost), Unknown: n.coverage.Unknown(meta), Warnings: append([]string{}, meta.Warnings...), meta: meta,
+		Traps: n.traps,
+		lost:  max(n.lost, meta.Lost), Unknown: n.coverage.Unknown(meta), Warnings: append([]string{}, meta.Warnings...), meta: meta,
 		Probes: []infoProbe{}, Processes: []infoProcess{}, Losses: []infoLoss{},
 	}
 	if len(traces.Unknowns(r.Unknown, traces.UnknownLosses)) == 0 {
@@ -220,6 +226,15 @@ func (n *counter) report(meta traces.Meta) *infoReport {
 	return r
 }
 
+// hitsText is how many hits there are, for people.
+func (r *infoReport) hitsText() string {
+	hits := r.Kinds[traces.Hit.String()]
+	if hits > r.Traps {
+		return fmt.Sprintf("%d hits of %d traps", hits, r.Traps)
+	}
+	return fmt.Sprintf("%d hits", hits)
+}
+
 // infoRows is how many processes and probes the text shows.
 const infoRows = 12
 
@@ -244,7 +259,11 @@ func (r *infoReport) text(w io.Writer, path string) error {
 	fmt.Fprintf(t, "\nKIND\tEVENTS\n")
 	for _, k := range traces.Kinds() {
 		if n := r.Kinds[k.String()]; n > 0 {
-			fmt.Fprintf(t, "%s\t%d\n", k, n)
+			fmt.Fprintf(t, "%s\t%d", k, n)
+			if k == traces.Hit && n > r.Traps {
+				fmt.Fprintf(t, ", traps: %d", r.Traps)
+			}
+			fmt.Fprintln(t)
 		}
 	}
 	fmt.Fprintf(t, "\nPROBE\tHITS\n")

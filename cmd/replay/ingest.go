@@ -58,7 +58,7 @@ func (e *env) ingest(c *cli.Context) error {
 	if c.Bool("json") {
 		err = writeJSON(e, info)
 	} else {
-		_, err = fmt.Fprintf(e.stdout, "%s: %d events, %d hits, %s\n", name, info.Events, info.Kinds["hit"], info.lostText())
+		_, err = fmt.Fprintf(e.stdout, "%s: %d events, %s, %s\n", name, info.Events, info.hitsText(), info.lostText())
 	}
 	for _, w := range meta.Warnings {
 		e.remark(c, "warning: %s", w)
