@@ -17,6 +17,34 @@ const (
 	benchStagger = 37 * sim.Nanosecond
 )
 
+// ProbeKind is the instruction that is probed.
+type ProbeKind uint8
+
+const (
+	// Nop is a nop of one byte: a hit traps by int3 (trig-uprobe-nop).
+	Nop ProbeKind = iota
+	// Nop5 is one of five bytes, whose probe is optimised: a hit calls the trampoline,
+	// which makes the uprobe system call (trig-uprobe-nop5; x86 since 6.18).
+	Nop5
+)
+
+var probeKindNames = []string{"nop", "nop5"}
+
+func (k ProbeKind) String() string { return probeKindNames[k] }
+
+// ParseProbeKind is the inverse of String.
+func ParseProbeKind(s string) (ProbeKind, error) {
+	for i, name := range probeKindNames {
+		if s == name {
+			return ProbeKind(i), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown kind of probe %q: want nop or nop5", s)
+}
+
+// benchTrampoline is where it is mapped, below the program.
+const benchTrampoline = 0x3ff000
+
 // BenchRow is one line of the uprobe-nop benchmark.
 type BenchRow struct {
 	Resolver string
@@ -31,11 +59,11 @@ func (r BenchRow) PerSecond() int64 { return r.Hits * int64(sim.Second/r.Over) }
 // Bench is the kernel's uprobe-nop benchmark, simulated: producer i of one process
 // is pinned to CPU i, and all hit one probe without a gap
 // (tools/testing/selftests/bpf, bench -p N -a trig-uprobe-nop).
-func Bench(ctx context.Context, m *sim.Machine, resolver string, cpus int, seed uint64) (BenchRow, error) {
-	return bench(ctx, m, resolver, cpus, seed, benchRun)
+func Bench(ctx context.Context, m *sim.Machine, resolver string, kind ProbeKind, cpus int, seed uint64) (BenchRow, error) {
+	return bench(ctx, m, resolver, kind, cpus, seed, benchRun)
 }
 
-func bench(ctx context.Context, m *sim.Machine, resolver string, cpus int, seed uint64, run sim.Time) (BenchRow, error) {
+func bench(ctx context.Context, m *sim.Machine, resolver string, kind ProbeKind, cpus int, seed uint64, run sim.Time) (BenchRow, error) {
 	row := BenchRow{Resolver: resolver, CPUs: cpus, Over: run}
 	r, err := sim.FindResolver(resolver)
 	if err != nil {
@@ -51,6 +79,12 @@ func bench(ctx context.Context, m *sim.Machine, resolver string, cpus int, seed 
 	counter := &benchCounter{}
 	sys := sim.NewSystem(sim.Config{Topology: topo, Resolver: r, Seed: seed, Probes: &mm.Uprobes{}, Observer: counter})
 	src := &producers{sys: sys, mm: sys.NewMM(1, &mm.AddressSpace{}), n: cpus}
+	if kind == Nop5 {
+		src.trampoline = benchTrampoline
+		if _, err := src.mm.Space.Map(mm.VMA{Start: benchTrampoline, End: benchTrampoline + mm.PageSize, Prot: mm.Read | mm.Exec}); err != nil {
+			return row, err
+		}
+	}
 	if err := sys.RunFor(ctx, src, true, benchWarmUp+run); err != nil {
 		return row, err
 	}
@@ -73,9 +107,10 @@ func (c *benchCounter) Section(*sim.Section) {}
 
 // producers is the source of the benchmark: one endless operation for each CPU.
 type producers struct {
-	sys     *sim.System
-	mm      *sim.MM
-	n, next int
+	sys        *sim.System
+	mm         *sim.MM
+	n, next    int
+	trampoline uint64 // of optimised probes
 }
 
 // Next is part of sim.Source.
@@ -87,7 +122,7 @@ func (p *producers) Next() (sim.Op, bool) {
 	p.next++
 	return sim.Op{
 		Task: p.sys.NewTask(cpu, cpu), Kind: sim.OpHit, CPU: -1, At: sim.Time(cpu) * benchStagger, Repeat: true,
-		MM: p.mm, Addr: 0x401000, File: 1,
+		MM: p.mm, Addr: 0x401000, File: 1, Trampoline: p.trampoline,
 	}, true
 }
 

@@ -25,7 +25,7 @@ func BenchmarkBench(b *testing.B) {
 				}
 				hits := int64(0)
 				for b.Loop() {
-					row, err := replay.Bench(context.Background(), &m, resolver, cpus, 1)
+					row, err := replay.Bench(context.Background(), &m, resolver, replay.Nop, cpus, 1)
 					if err != nil {
 						b.Fatal(err)
 					}

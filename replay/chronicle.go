@@ -60,11 +60,12 @@ func (c *chronicle) hit(h *sim.HitRecord, o *Origin) {
 	if h.Outcome == sim.Lockless || h.Outcome == sim.Unconfigured || !c.room() {
 		return
 	}
-	blamed, _ := h.Blame.(*Origin)
+	l := h.Deciding()
+	blamed, _ := l.Blame.(*Origin)
 	c.origins = append(c.origins, blamed)
 	c.spans = append(c.spans, Span{
 		Kind: FallbackSpan, PID: o.PID, TID: o.TID, Comm: o.Comm, CPU: int(h.CPU),
-		Start: h.Start, LockedAt: h.Acquired, End: h.Answered, Probe: o.Probe, Outcome: h.Outcome, Blame: -1,
+		Start: l.Start, LockedAt: l.Acquired, End: l.Answered, Probe: o.Probe, Outcome: h.Outcome, Blame: -1,
 	})
 }
 

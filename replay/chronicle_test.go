@@ -21,7 +21,7 @@ func TestChronicle(t *testing.T) {
 			length := sim.Time(rapid.Int64Range(0, int64(sim.Millisecond)).Draw(t, "hold"))
 			c.section(&sim.Section{Requested: at, Acquired: at, Even: at + length, Released: at + length}, o)
 			held += length
-			c.hit(&sim.HitRecord{Outcome: sim.WriterActive, Trap: at, Start: at, Blame: o}, &Origin{TID: -1})
+			c.hit(&sim.HitRecord{Outcome: sim.WriterActive, Trap: at, Lookup: sim.Lookup{Outcome: sim.WriterActive, Start: at, Blame: o}}, &Origin{TID: -1})
 			hits++
 		}
 		var r Run

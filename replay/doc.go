@@ -47,6 +47,13 @@
 // it is what makes all stamps likeliest (infer_fit.go). Where each event has a
 // callchain, those of lock events make write sections longer, too.
 //
+// The hit of an optimised probe looks up twice, and whether it is one, is found in the
+// survey (sites.go). Its check of the trampoline is placed by its own lock_start, or
+// CheckLead before the lookup of the uprobe: a lookup that seems to be on time takes no
+// longer, in both parts, than Window and that lead. When the check fell back, the second
+// lookup is where its own rows show it, and not when the simulated check is done: the
+// wake-up in between is not simulated. Validation compares lookup by lookup.
+//
 // # Write sections
 //
 // With lock events a section is odd from AcquireLead before its lock_acquired to

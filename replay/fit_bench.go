@@ -84,7 +84,7 @@ func benchAll(ctx context.Context, m *sim.Machine, points []BenchPoint, seed uin
 	var wg sync.WaitGroup
 	for i, p := range points {
 		wg.Go(func() {
-			row, err := bench(ctx, m, p.Resolver, p.CPUs, seed, run)
+			row, err := bench(ctx, m, p.Resolver, Nop, p.CPUs, seed, run)
 			out[i], errs[i] = Residual{p, float64(row.PerSecond()) / 1e6}, err
 		})
 	}

@@ -168,7 +168,7 @@ func (m *measurer) addWake(a *action, even, recording int64) {
 	if truth == nil || even == 0 {
 		return
 	}
-	got := a.origin.LockStart + truth.WaitNs
+	got := truth.LockStart + truth.WaitNs
 	if late := got - even; truth.WaitNs > 2*recording && late > 0 && late < nearby {
 		m.wake.add(late)
 	}

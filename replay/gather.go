@@ -32,8 +32,15 @@ type sampleKey struct {
 	pid, tid int32
 	cpu      int32
 	outcome  sim.Outcome
+	twice    twice
 	probe    string
 	comm     string
+}
+
+// twice is how the two lookups of an optimised hit ended.
+type twice struct {
+	optimised     bool
+	check, lookup sim.Outcome
 }
 
 type blameKey struct {
@@ -72,6 +79,10 @@ func (g *gatherer) Hit(h *sim.HitRecord) {
 	g.end = max(g.end, h.End)
 	r.Hits++
 	r.Lookups++
+	if h.Optimised() {
+		r.Lookups++
+		r.Optimised++
+	}
 	r.Outcomes[h.Outcome]++
 	r.Parts.Add(h.Parts)
 	r.LineTransfers += h.Transfers
@@ -85,34 +96,51 @@ func (g *gatherer) Hit(h *sim.HitRecord) {
 		g.inferred++
 	}
 	g.resolve.add(h.Parts.Resolve())
-	if h.Acquired != 0 {
+	if h.Check.Acquired != 0 || h.Lookup.Acquired != 0 {
 		g.lockWait.add(h.Parts.LockWait)
 	}
 	g.addSample(h, o)
 	g.addRows(h, o)
 	g.times.hit(h, o)
-	if blamed, ok := h.Blame.(*Origin); ok {
-		b := g.blameOf(blamed)
-		if h.Outcome != sim.Unconfigured {
-			b.Fallbacks++
-		}
-		b.Wait += h.Parts.LockWait
-		b.Wasted += h.Parts.Wasted
-	}
+	g.addLookup(h, &h.Check)
+	g.addLookup(h, &h.Lookup)
 	if g.each != nil {
 		g.each(h)
 	}
 }
 
+// addLookup counts one lookup of a hit, and what the section to blame cost it.
+func (g *gatherer) addLookup(h *sim.HitRecord, l *sim.Lookup) {
+	if l.Outcome != sim.Lockless {
+		g.run.LookupFallbacks++
+	}
+	blamed, ok := l.Blame.(*Origin)
+	if !ok {
+		return
+	}
+	b := g.blameOf(blamed)
+	if l == h.Deciding() && l.Outcome != sim.Unconfigured {
+		b.Fallbacks++
+	}
+	b.Wait += l.Parts.LockWait
+	b.Wasted += l.Parts.Wasted
+}
+
 func (g *gatherer) addSample(h *sim.HitRecord, o *Origin) {
-	key := sampleKey{g.stack(o.Stack), o.PID, o.TID, h.CPU, h.Outcome, o.Probe, o.Comm}
+	key := sampleKey{g.stack(o.Stack), o.PID, o.TID, h.CPU, h.Outcome, twice{h.Optimised(), h.Check.Outcome, h.Lookup.Outcome}, o.Probe, o.Comm}
 	s := g.samples[key]
 	if s == nil {
 		s = &Sample{Stack: o.Stack, Probe: o.Probe, Comm: o.Comm, PID: o.PID, TID: o.TID, CPU: int(h.CPU), Outcome: h.Outcome}
+		if h.Optimised() {
+			s.Check = &SampleCheck{Outcome: h.Check.Outcome, Lookup: h.Lookup.Outcome}
+		}
 		g.samples[key] = s
 	}
 	s.Hits++
 	s.Parts.Add(h.Parts)
+	if s.Check != nil {
+		s.Check.Parts.Add(h.Check.Parts)
+	}
 	s.LineTransfers += h.Transfers
 }
 
@@ -194,7 +222,7 @@ func (g *gatherer) finish(sys *sim.System) Run {
 func compareSamples(a, b *Sample) int {
 	return cmp.Or(
 		cmp.Compare(a.PID, b.PID), cmp.Compare(a.TID, b.TID), cmp.Compare(a.CPU, b.CPU), cmp.Compare(a.Probe, b.Probe),
-		cmp.Compare(a.Outcome, b.Outcome), cmp.Compare(a.Comm, b.Comm), slices.Compare(a.Stack, b.Stack),
+		cmp.Compare(a.Outcome, b.Outcome), cmp.Compare(a.Comm, b.Comm), slices.Compare(a.Stack, b.Stack), a.Check.compare(b.Check),
 	)
 }
 

@@ -299,7 +299,7 @@ func (r *lockBook) request(t *lockThread, m *lockedMM, ev *traces.Event) {
 	switch {
 	case ev.Write:
 		access = WriteAccess
-	case ev.InUprobe:
+	case ev.Lookup() != traces.NoLookup:
 		access = LookupAccess
 		r.fallbacks++
 	}

@@ -26,6 +26,15 @@ type Recorder struct {
 	// ExitLag, of a warm path, is from the sequence turning even to the stamp of the end of a
 	// syscall that released mmap_lock last.
 	ExitLag int64
+	// CheckLead is from the end of an optimised probe's check of the trampoline to the
+	// end of its lookup of the uprobe.
+	CheckLead int64
+	// SyscallHitLag and SyscallFailLag are HitLag and FailLag of the lookups of an
+	// optimised probe.
+	SyscallHitLag, SyscallFailLag int64
+	// ContendedLead is AcquireLead of a writer that spun for the lock, where probes are
+	// optimised.
+	ContendedLead int64
 	// WakeLatency is from the end of a section to the stamp of the lock_acquired of
 	// a reader that slept: the mean, with nobody else on its CPU.
 	WakeLatency int64

@@ -1,6 +1,8 @@
 package replay
 
 import (
+	"slices"
+
 	"github.com/replay/replay/sim"
 	"github.com/replay/replay/sim/mm"
 	"github.com/replay/replay/traces"
@@ -47,6 +49,9 @@ func (r *reconstructor) takeMap(ev *traces.Event) {
 	}
 	// A task of its own makes it: the thread may be in the middle of something.
 	p := r.process(ev.PID, ev.Comm)
+	if traces.IsTrampoline(ev.Path) {
+		p.trampolines = append(p.trampolines, ev.Addr)
+	}
 	c := r.newChange(func(s *mm.AddressSpace) (mm.Effect, error) { return s.Map(v) })
 	r.emit(ev, action{kind: sim.OpApply, at: ev.Time, proc: p, origin: &Origin{Seq: ev.Seq, PID: ev.PID, TID: mapper, Kind: "map"}, change: c})
 }
@@ -107,6 +112,11 @@ func (r *reconstructor) mmapChange(ev *traces.Event) *change {
 // cloneThread is CLONE_THREAD, in the flags of a fork that made a thread.
 const cloneThread = 0x10000
 
+// forksThread reports whether a fork made a thread, not a process.
+func forksThread(ev *traces.Event) bool {
+	return ev.Got(traces.ColFlags) && ev.Flags&cloneThread != 0
+}
+
 // takeTask follows fork, exec and exit.
 func (r *reconstructor) takeTask(t *thread, ev *traces.Event) {
 	switch ev.Kind {
@@ -128,12 +138,13 @@ func (r *reconstructor) takeTask(t *thread, ev *traces.Event) {
 // takeFork copies the parent's address space for a child process, and says what
 // the section before was for.
 func (r *reconstructor) takeFork(t *thread, ev *traces.Event) {
-	if ev.Got(traces.ColFlags) && ev.Flags&cloneThread != 0 {
+	if forksThread(ev) {
 		return
 	}
 	parent := r.process(t.pid, ev.Comm)
 	delete(r.processes, int32(ev.Ret))
 	child := r.process(int32(ev.Ret), ev.Comm)
+	child.trampolines = slices.Clone(parent.trampolines)
 	c := r.newChange(func(s *mm.AddressSpace) (mm.Effect, error) {
 		*child.space = *s.Clone()
 		return mm.Effect{}, nil

@@ -46,15 +46,16 @@ func refused(ev *traces.Event) bool {
 }
 
 func (r *reconstructor) startLock(t *thread, ev *traces.Event) {
-	if ev.InUprobe {
-		if t.lookup.start == 0 {
+	lookup := t.seen.of(ev.Lookup())
+	if lookup != nil {
+		if lookup.start == 0 {
 			r.open++
 		}
-		t.lookup.take(ev)
-		t.lookup.cold = r.survey.gaps.coldCost(r.sinceLockStart(ev), ev.Time-t.lastRow)
+		t.seen.take(ev)
+		lookup.cold = r.survey.gaps.coldCost(r.sinceLockStart(ev), ev.Time-t.lastRow)
 	}
 	r.openLock(t, ev)
-	t.lock.start, t.lock.inUprobe, t.lock.stack = ev.Time, ev.InUprobe, ev.Stack
+	t.lock.start, t.lock.inUprobe, t.lock.stack = ev.Time, lookup != nil, ev.Stack
 }
 
 // sinceLockStart is the time since the CPU's latest lock_start, in ns.
@@ -96,7 +97,7 @@ func (r *reconstructor) endLock(t *thread, ev *traces.Event) {
 	if l.write {
 		r.notes.section(o)
 		t.section = o
-		odd := l.acquired - r.profile.Recorder.AcquireLead
+		odd := l.acquired - r.acquireLead(a.proc, &l)
 		even := r.evenAt(t, &l, released)
 		if r.sectionSeen != nil {
 			r.sectionSeen(t, odd, even, l.downgrade != 0)
@@ -118,6 +119,26 @@ func (r *reconstructor) endLock(t *thread, ev *traces.Event) {
 	}
 	r.emit(ev, a)
 }
+
+// acquireLead is how long before its lock_acquired a writer turned the sequence odd. One
+// that spun for the lock takes longer to tell. That matters where probes are optimised:
+// their check lets go of the lock, a writer that spins has it at once, and the lookup of
+// the uprobe meets that.
+func (r *reconstructor) acquireLead(p *process, l *hold) int64 {
+	rec := &r.profile.Recorder
+	usual := r.survey.gaps.start[1].tenth
+	if waited := l.acquired - l.start; len(p.trampolines) == 0 || waited < usual+spunAtLeast || waited > usual+spunAtMost {
+		return rec.AcquireLead
+	}
+	return rec.ContendedLead
+}
+
+// How much longer than at best a writer that spun takes from its lock_start to its
+// lock_acquired, in ns; one that slept takes still longer.
+const (
+	spunAtLeast = 1_500
+	spunAtMost  = readerSpin + 2_000
+)
 
 // evenAt is when the sequence became even again, in ns: the row that tells of the
 // end comes first, then the recorder takes its time, then the sequence is
@@ -178,6 +199,7 @@ var sectionFrames = []struct{ frame, kind string }{
 	{"do_madvise", "madvise"},
 	{"asm_exc_page_fault", "fault"},
 	{"do_mem_abort", "fault"}, // arm64
+	{"arch_uprobe_optimize", "optimise"},
 	{"uprobe_register", "register"},
 	{"uprobe_unregister", "register"},
 	{"register_for_each_vma", "register"},

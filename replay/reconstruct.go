@@ -33,6 +33,10 @@ type action struct {
 	addr   uint64
 	file   mm.FileID
 	offset uint64
+	// Of an optimised probe: where it enters the kernel, and when its lookup of the
+	// uprobe begins by the stamps, 0 where they do not tell.
+	trampoline uint64
+	lookupAt   int64
 }
 
 // process is an address space of the trace.
@@ -40,7 +44,10 @@ type process struct {
 	pid   int32
 	comm  string
 	space *mm.AddressSpace
-	sim   *sim.MM // set by whoever simulates it
+	// trampolines are where those of its optimised probes are.
+	trampolines []uint64
+	checkFreed  int64   // ns: the latest lock_released of a check of theirs
+	sim         *sim.MM // set by whoever simulates it
 }
 
 // change is what an operation does to its address space, once, whichever of its
@@ -69,8 +76,8 @@ func (c *change) run(space *mm.AddressSpace) mm.Effect {
 type thread struct {
 	tid, pid int32
 	call     syscallRow // the latest syscall
-	lookup   lookup     // of the next hit
-	truth    lookup     // the same, for Origin.Truth alone
+	seen     lookups    // of the next hit
+	truth    lookups    // the same, for Origin.Truth alone
 	lock     hold       // of mmap_lock, from its lock_start on
 	lastRow  int64      // ns, of its row before
 	lastHit  int64      // ns, 0 before its first
@@ -86,22 +93,70 @@ type syscallRow struct {
 	stack    []string
 }
 
-// lookup is what the trace shows of a hit's own lookup before the hit.
+// lookups is what the trace shows of a hit's own lookups before the hit.
+type lookups struct {
+	arrive int64  // ns: of an arrive row, or 0
+	check  lookup // of the trampoline, where the probe is optimised
+	uprobe lookup
+	latest traces.Lookup
+}
+
+// of is one of them, nil for none.
+func (l *lookups) of(which traces.Lookup) *lookup {
+	switch which {
+	case traces.TrampolineLookup:
+		return &l.check
+	case traces.UprobeLookup:
+		return &l.uprobe
+	}
+	return nil
+}
+
+// take notes a lock event, if it is of a lookup.
+func (l *lookups) take(ev *traces.Event) {
+	if which := ev.Lookup(); which != traces.NoLookup {
+		l.latest = which
+		*l.of(which) = lookup{start: ev.Time, cpu: ev.CPU}
+	} else if at := l.of(l.latest); ev.Kind == traces.LockAcquired && at != nil && at.acquired == 0 {
+		at.acquired = ev.Time
+	}
+}
+
+// first is the first that fell back, nil for none.
+func (l *lookups) first() *lookup {
+	switch {
+	case l.check.start != 0:
+		return &l.check
+	case l.uprobe.start != 0:
+		return &l.uprobe
+	}
+	return nil
+}
+
+// open is how many fell back.
+func (l *lookups) open() int {
+	n := 0
+	for _, at := range [...]*lookup{&l.check, &l.uprobe} {
+		if at.start != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// lookup is a lookup that fell back.
 type lookup struct {
-	arrive          int64 // ns: of an arrive row, or 0
 	start, acquired int64 // ns: of its lock events, or 0
 	cpu             int32 // of start
 	cold            int64 // ns by which the stamp of start is late, see recorderGaps
 }
 
-// take notes a lock event of the uprobe lookup itself.
-func (l *lookup) take(ev *traces.Event) {
-	switch {
-	case ev.Kind == traces.LockStart && ev.InUprobe:
-		l.start, l.acquired, l.cpu = ev.Time, 0, ev.CPU
-	case ev.Kind == traces.LockAcquired && l.start != 0 && l.acquired == 0:
-		l.acquired = ev.Time
+// truth is what is told of it to validation.
+func (l *lookup) truth() *Truth {
+	if l.start == 0 {
+		return nil
 	}
+	return &Truth{LockStart: l.start, WaitNs: max(l.acquired-l.start, 0)}
 }
 
 // hold is mmap_lock held by a thread.
@@ -131,6 +186,7 @@ type reconstructor struct {
 
 	files     mm.Files
 	processes map[int32]*process
+	programs  programs
 	threads   map[int32]*thread
 	lastStart map[int32]int64 // ns, of the latest lock_start of each CPU
 	ready     actionHeap
@@ -159,6 +215,7 @@ type notes struct {
 	refused                            int64 // changes that the address space refused
 	firstRefusal                       error
 	unended                            int64 // locks still held at the end
+	untold                             int64 // hits that may have been of optimised probes
 	late                               int64 // actions out of order by more than maxLag
 	expected, variance                 int64 // of the fallbacks, where arrivals are inferred: millionths
 }
@@ -196,7 +253,7 @@ func newReconstructor(stream traces.Stream, using Using, profile *Profile, s *su
 	}
 	return &reconstructor{
 		stream: stream, using: using, arrive: arrive, profile: profile, survey: s, inference: in, sections: map[int32]*recent{}, breaks: map[int32]uint64{}, turns: turns{},
-		processes: map[int32]*process{}, threads: map[int32]*thread{}, lastStart: map[int32]int64{},
+		processes: map[int32]*process{}, programs: programs{}, threads: map[int32]*thread{}, lastStart: map[int32]int64{},
 	}
 }
 
@@ -221,8 +278,8 @@ func (r *reconstructor) horizon() int64 {
 		if t.lock.open && r.now-t.lock.start < maxOpen {
 			h = min(h, t.lock.start-maxLag)
 		}
-		if t.lookup.start != 0 && r.now-t.lookup.start < maxOpen {
-			h = min(h, t.lookup.start-maxLag)
+		if l := t.seen.first(); l != nil && r.now-l.start < maxOpen {
+			h = min(h, l.start-maxLag)
 		}
 	}
 	return h
@@ -266,11 +323,14 @@ func (r *reconstructor) read() {
 	}
 }
 
-// waited reports whether a row is of a hit whose lookup fell back: its time and CPU
-// tell how that went.
+// waited reports whether a row is of a hit whose lookup fell back, or of its second
+// lookup after the first did: its time and CPU tell how that went.
 func (r *reconstructor) waited(ev *traces.Event) bool {
 	t := r.threads[ev.TID]
-	return ev.Kind == traces.Hit && t != nil && t.lookup.start != 0
+	if t == nil {
+		return false
+	}
+	return ev.Kind == traces.Hit && t.seen.first() != nil || t.seen.check.start != 0 && ev.Lookup() == traces.UprobeLookup
 }
 
 func (r *reconstructor) take(ev *traces.Event) {
@@ -281,7 +341,7 @@ func (r *reconstructor) take(ev *traces.Event) {
 	case ev.Kind == traces.Hit:
 		r.takeHit(r.thread(ev), ev)
 	case ev.Kind == traces.Arrive:
-		r.thread(ev).lookup.arrive = ev.Time
+		r.thread(ev).seen.arrive = ev.Time
 	case ev.Kind.IsSyscall():
 		r.takeSyscall(r.thread(ev), ev)
 	case ev.Kind.IsLock():
@@ -291,6 +351,7 @@ func (r *reconstructor) take(ev *traces.Event) {
 			r.takeLock(t, ev)
 		}
 	default:
+		r.programs.follow(ev)
 		r.takeTask(r.thread(ev), ev)
 	}
 }
@@ -346,28 +407,28 @@ func (r *reconstructor) origin(t *thread, ev *traces.Event, kind string, stack [
 
 // takeHit places the lookup of a hit in time.
 func (r *reconstructor) takeHit(t *thread, ev *traces.Event) {
+	a := action{kind: sim.OpHit, proc: r.process(t.pid, ev.Comm), addr: ev.Addr, offset: ev.Addr % mm.PageSize}
 	begin, observed := r.arrival(t, ev)
+	if r.optimised(ev) {
+		begin, observed = r.checkBefore(&a, t, begin, observed)
+	}
 	o := r.origin(t, ev, "hit", ev.Stack)
 	o.Observed = observed
 	o.Undecided = r.survey.losses.touch(min(begin, r.quiet(t, ev)), ev.Time)
-	if t.truth.start != 0 {
-		o.LockStart = t.truth.start
-		o.Truth = &Truth{FellBack: true, WaitNs: max(t.truth.acquired-t.truth.start, 0)}
-	}
+	o.Truth, o.CheckTruth = t.truth.uprobe.truth(), t.truth.check.truth()
 	if observed {
 		r.notes.observedArrivals++
 	} else {
 		r.notes.inferredArrivals++
 	}
 	cpu := int32(-1)
-	if t.lookup.start != 0 {
-		r.open--
-		cpu = t.lookup.cpu
+	if l := t.seen.first(); l != nil {
+		r.open -= t.seen.open()
+		cpu = l.cpu
 	}
 	t.lastHit = ev.Time
-	t.lookup, t.truth = lookup{}, lookup{}
-	a := action{kind: sim.OpHit, at: begin, proc: r.process(t.pid, ev.Comm), origin: o, addr: ev.Addr, offset: ev.Addr % mm.PageSize}
-	a.file = r.fileOf(ev, ev.Probe)
+	t.seen, t.truth = lookups{}, lookups{}
+	a.at, a.origin, a.file = begin, o, r.fileOf(ev, ev.Probe)
 	r.emitOn(cpu, ev, a)
 }
 
@@ -393,16 +454,65 @@ func (r *reconstructor) fileOf(ev *traces.Event, probe string) mm.FileID {
 func (r *reconstructor) arrival(t *thread, ev *traces.Event) (int64, bool) {
 	rec := &r.profile.Recorder
 	switch {
-	case t.lookup.arrive != 0 && r.arrive:
-		return t.lookup.arrive, true
-	case t.lookup.start != 0 && r.using != Syscalls:
-		return t.lookup.start - rec.FailLag - t.lookup.cold - rec.Window, true
+	case t.seen.arrive != 0 && r.arrive:
+		return t.seen.arrive, true
+	case t.seen.uprobe.start != 0 && r.using != Syscalls:
+		return r.failedAt(&t.seen.uprobe, rec.FailLag), true
 	case r.using == Syscalls && t.lastHit != 0:
 		if begin, late := r.inferred(t, ev); late {
 			return begin, false
 		}
 	}
 	return ev.Time - rec.HitLag - rec.Window, false
+}
+
+// failedAt is the begin of a lookup that its own lock_start shows.
+func (r *reconstructor) failedAt(l *lookup, lag int64) int64 {
+	return l.start - lag - l.cold - r.profile.Recorder.Window
+}
+
+// optimised reports whether the hit came by system call.
+func (r *reconstructor) optimised(ev *traces.Event) bool {
+	p := r.programs.of(ev)
+	if r.survey.sites.untold(p, ev, r.survey.gaps.start[1].count > 0) {
+		r.notes.untold++
+	}
+	return r.survey.sites.optimised(p, ev, r.using != Syscalls)
+}
+
+// checkBefore places the check of an optimised hit before its lookup of the uprobe, at
+// begin: where its own lock_start shows it, else so much earlier that it ends
+// CheckLead before the other. The two together take no longer than one does, but for
+// that lead: the spread of the lags is the same one.
+func (r *reconstructor) checkBefore(a *action, t *thread, begin int64, observed bool) (int64, bool) {
+	rec := &r.profile.Recorder
+	a.trampoline = a.proc.trampoline(a.addr)
+	switch {
+	case t.seen.arrive != 0 && r.arrive:
+		return begin, observed
+	case r.using == Syscalls:
+		return begin - rec.CheckLead, observed
+	}
+	begin += rec.HitLag - rec.SyscallHitLag
+	if l := &t.seen.uprobe; l.start != 0 {
+		begin = r.failedAt(l, rec.SyscallFailLag)
+	}
+	a.lookupAt = begin + rec.Window - rec.CheckLead
+	if c := &t.seen.check; c.start != 0 {
+		return r.failedAt(c, rec.SyscallFailLag), true
+	}
+	return begin - rec.CheckLead, observed
+}
+
+// trampoline is the one that a probe at the address calls: near enough for that. Where
+// none is known its check looks up the probe's own address, which costs the same.
+func (p *process) trampoline(addr uint64) uint64 {
+	for _, at := range p.trampolines {
+		if d := int64(at - addr); d == int64(int32(d)) {
+			return at
+		}
+	}
+	return addr
 }
 
 // inferred is the begin of a lookup that seems to have fallen back, which makes the

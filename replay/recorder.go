@@ -131,11 +131,12 @@ func (s *survey) measure(ev *traces.Event) {
 	case t.lastKind.IsSyscall() && ev.Kind == traces.LockStart && ev.Write && t.lastCPU == ev.CPU && since < coldGapMax:
 		s.gaps.cold[coldBin(ev.Time-s.lastStart[ev.CPU])].add(since)
 	}
-	if ev.InUprobe && t.arrived == 0 {
+	lookup := ev.Lookup() != traces.NoLookup
+	if lookup && t.arrived == 0 {
 		t.arrived = ev.Time
 	}
 	t.end, t.lastKind, t.lastCPU = ev.Time, ev.Kind, ev.CPU
-	t.stacked, t.inUprobe = len(ev.Stack) > 0, ev.InUprobe
+	t.stacked, t.inUprobe = len(ev.Stack) > 0, lookup
 	if ev.Kind.IsSyscall() {
 		t.syscallEnd = ev.Time + ev.Dur
 	}

@@ -72,9 +72,12 @@ func profile() *Profile {
 				QueuedPermille: 760, Waiter: 2200, WaiterCap: 22, LocalPermille: 530,
 			},
 			Lock: sim.LockCosts{SleepCycles: 3000, WakeCycles: 1000, WakeLatency: 2 * sim.Microsecond, SpinCycles: 50, TimeSlice: 3 * sim.Millisecond},
-			Hit:  sim.HitCosts{EntryCycles: 450, LookupCycles: 100, ExitCycles: 490, SRCUCycles: 49},
+			Hit:  sim.HitCosts{EntryCycles: 450, LookupCycles: 100, ExitCycles: 490, SRCUCycles: 49, SyscallPermille: 277},
 		},
-		Recorder: Recorder{HitLag: 350, FailLag: 380, Window: 250, AcquireLead: 200, ExitLag: 280, WakeLatency: 30_000},
+		Recorder: Recorder{
+			HitLag: 350, FailLag: 380, Window: 250, AcquireLead: 200, ExitLag: 280, WakeLatency: 30_000,
+			CheckLead: 370, SyscallHitLag: 800, SyscallFailLag: 70, ContendedLead: 650,
+		},
 		Sections: SectionModel{
 			"mmap": {425, 0}, "munmap": {605, 1700}, "mprotect": {450, 0}, "mremap": {605, 0}, "brk": {605, 0}, "brk_shrink": {605, 2100},
 			"madvise": {450, 0}, "fork": {20_000, 100_000},
@@ -238,6 +241,7 @@ func TestValidate(t *testing.T) {
 		{"churn-1x1", Locks, 0.985, 0.05, 0.2},
 		{"stress-malloc-z", Locks, 0.97, 0.05, 0.2},
 		{"javac", Locks, 0.94, 0.1, 0},
+		{"nop5", Locks, 0.99, 0.05, 0},
 		{"churn-1x1", Syscalls, 0.92, 0.15, 0},
 		{"stress-malloc-z", Syscalls, 0.6, 0.35, 0},
 		{"javac", Syscalls, 0.45, 0.35, 0},
@@ -327,9 +331,9 @@ func TestOutcomesAreHidden(t *testing.T) {
 		}
 		return true
 	}
-	names := []string{"churn-1x1", "stress-malloc-z"}
+	names := []string{"churn-1x1", "nop5", "stress-malloc-z"}
 	if testing.Short() {
-		names = names[:1]
+		names = names[:2]
 	}
 	rand := sim.NewPRNG(7)
 	scramble := func(ev *traces.Event) bool {
@@ -374,7 +378,7 @@ func TestBenchShape(t *testing.T) {
 	for _, resolver := range []string{"locked", "speculative", "refcount", "srcu"} {
 		rate[resolver] = map[int]int64{}
 		for _, n := range []int{1, 5, 24, 48, 80} {
-			row, err := Bench(context.Background(), &m, resolver, n, 1)
+			row, err := Bench(context.Background(), &m, resolver, Nop, n, 1)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,6 +1,10 @@
 package replay
 
-import "github.com/replay/replay/sim"
+import (
+	"cmp"
+
+	"github.com/replay/replay/sim"
+)
 
 // Result is all that a replay found: one Run per resolver over one trace on one
 // machine. Every slice is in a canonical order, so that equal inputs give equal
@@ -56,10 +60,13 @@ type Run struct {
 	Digest   uint64 // folds every decision of the run, in order
 
 	Hits      int64
-	Lookups   int64                  // that these hits made: most make one
+	Lookups   int64                  // that these hits made: one each, those of optimised probes two
 	Outcomes  [sim.NumOutcomes]int64 // sums to Hits; index is sim.Outcome
 	Parts     sim.Parts              // summed over all hits
 	Undecided int64                  // hits that a lost event may have changed
+	Optimised int64                  // hits of optimised probes
+	// LookupFallbacks is how many lookups took mmap_lock: no fewer than hits did.
+	LookupFallbacks int64
 	// Of all fallbacks of the full trace, lost events included, there were at least
 	// Low and at most High: those that no loss touches; and with them every
 	// undecided hit, and every lost event, which may have been a hit that fell back.
@@ -119,6 +126,27 @@ type Sample struct {
 	Hits          int64
 	Parts         sim.Parts
 	LineTransfers int64
+	Check         *SampleCheck // of hits of optimised probes; else nil
+}
+
+// SampleCheck is the first of the two lookups of an optimised probe's hits: was the
+// system call made from the trampoline?
+type SampleCheck struct {
+	Outcome sim.Outcome
+	Parts   sim.Parts   // of it alone; Sample.Parts has both
+	Lookup  sim.Outcome // of the second lookup, that of the uprobe
+}
+
+func (c *SampleCheck) compare(o *SampleCheck) int {
+	switch {
+	case c == nil && o == nil:
+		return 0
+	case c == nil:
+		return -1
+	case o == nil:
+		return 1
+	}
+	return cmp.Or(cmp.Compare(c.Outcome, o.Outcome), cmp.Compare(c.Lookup, o.Lookup))
 }
 
 // Blame is what one writer's sections cost the hits: a thread doing one kind of

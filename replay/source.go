@@ -22,6 +22,7 @@ type source struct {
 	passed int64 // ns: the time of the action before, which the simulation has reached
 	// lockDelay is what the recorder spent on each lock_start of a lookup.
 	lockDelay sim.Time
+	stamped   *stampedLookups // where lookups lie as recorded, not as they are simulated
 	started   int
 }
 
@@ -103,13 +104,16 @@ func (s *source) operation(a *action, at sim.Time, clone int) sim.Op {
 	s.due = max(s.due, at)
 	if a.kind == sim.OpHit {
 		// The trap is before the lookup, which is what was reconstructed.
-		at = max(at-s.topo.Cycles(t.cpu, s.topo.Machine.Hit.EntryCycles), 0)
+		at = max(at-s.topo.Cycles(t.cpu, s.topo.Machine.Hit.Entry(a.trampoline != 0)), 0)
 	}
 	op := sim.Op{
 		Task: t.task, Kind: a.kind, CPU: t.cpu, Due: s.due, At: at + t.phase, Tag: origin, MM: s.space(a.proc),
-		Until: s.until(a), Addr: a.addr, File: a.file, Offset: a.offset,
+		Until: s.until(a), Addr: a.addr, File: a.file, Offset: a.offset, Trampoline: a.trampoline,
 		LockDelay: s.lockDelay,
 		Hold:      sim.Time(a.hold) * sim.Nanosecond, ReadHold: sim.Time(a.readHold) * sim.Nanosecond,
+	}
+	if s.stamped != nil && a.trampoline != 0 {
+		s.stamped.place(&op, s.scale(a.lookupAt-s.survey.start))
 	}
 	if a.change != nil && clone == 0 {
 		op.Change = a.change.run

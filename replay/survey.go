@@ -30,6 +30,7 @@ type survey struct {
 	calls, deep  int64           // syscalls, and those with a callchain
 	lastStart    map[int32]int64 // ns, of the latest lock_start of each CPU
 	locks        *lockBook
+	sites        *sites // of optimised probes
 }
 
 // span is a stretch of the recording, in ns.
@@ -54,12 +55,13 @@ type threadSurvey struct {
 
 // takeSurvey reads the whole trace once.
 func takeSurvey(ctx context.Context, trace Trace) (*survey, error) {
-	stream, err := trace.Stream(traces.ColCPU | traces.ColTID | traces.ColPID | traces.ColDur | traces.ColWrite | traces.ColInUprobe | traces.ColStack | traces.ColRet | traces.ColAddr | traces.ColProbe | traces.ColTrap | lockBookColumns | traces.CoverageColumns)
+	stream, err := trace.Stream(traces.ColCPU | traces.ColTID | traces.ColPID | traces.ColDur | traces.ColWrite | traces.ColInUprobe | traces.ColStack | traces.ColRet | traces.ColAddr | traces.ColProbe | traces.ColTrap |
+		lockBookColumns | traces.CoverageColumns | siteColumns)
 	if err != nil {
 		return nil, err
 	}
 	defer closeStream(stream)
-	s := &survey{locks: newLockBook(), threads: map[int32]*threadSurvey{}, lastStart: map[int32]int64{}, rhythms: map[int32]*gapTable{}, start: -1}
+	s := &survey{locks: newLockBook(), sites: newSites(), threads: map[int32]*threadSurvey{}, lastStart: map[int32]int64{}, rhythms: map[int32]*gapTable{}, start: -1}
 	var ev traces.Event
 	for {
 		err := stream.Next(&ev)
@@ -110,6 +112,7 @@ func (s *survey) add(ev *traces.Event) {
 	if ev.Joined() {
 		return // its trap is there already
 	}
+	s.sites.take(ev)
 	if ev.Kind != traces.Map {
 		if s.start < 0 {
 			s.start = ev.Time
@@ -139,7 +142,7 @@ func (s *survey) add(ev *traces.Event) {
 		s.hits++
 	case ev.Kind.IsLock():
 		s.lockRows = true
-		if ev.InUprobe {
+		if ev.Lookup() != traces.NoLookup {
 			s.failed++
 		}
 	case ev.Kind.IsSyscall() && floors[ev.Kind] > 0 && ev.Got(traces.ColDur):

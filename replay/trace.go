@@ -26,13 +26,14 @@ type Origin struct {
 	Stack     []string // leaf first
 	Observed  bool     // arrival or section from lock events
 	Undecided bool     // a lost event may have changed it
-	LockStart int64    // ns: a failed lookup's lock_start, as recorded, or 0
-	Truth     *Truth   // what the recorded kernel did, where known; for validation only
+	// What the recorded kernel did in the lookup of the uprobe, and in the one before it
+	// of an optimised probe; nil where that was lockless. For validation only.
+	Truth, CheckTruth *Truth
 }
 
-// Truth is what the recording shows of a hit's lookup. Nothing that decides an
-// outcome may read it.
+// Truth is what the recording shows of a lookup that fell back. Nothing that decides
+// an outcome may read it.
 type Truth struct {
-	FellBack bool
-	WaitNs   int64 // from its lock_start to its lock_acquired
+	LockStart int64 // ns
+	WaitNs    int64 // from its lock_start to its lock_acquired
 }

@@ -17,6 +17,7 @@ type Validation struct {
 	Events    int64
 	Lost      int64
 	Hits      int64
+	Lookups   int64 // of these hits: one each, those of optimised probes two; all below counts them
 	Observed  int64 // fallbacks that the kernel made
 	Predicted int64 // fallbacks that the model made
 	// Expected is the expectation of their number, and Spread its two standard
@@ -31,8 +32,8 @@ type Validation struct {
 	Misses       []Miss // the worst first
 	// Unknown is what the trace cannot tell, and Undecided of how many of all Lookups it
 	// is unknown whether the kernel took the lock.
-	Unknown            []Unknown
-	Undecided, Lookups int64
+	Unknown   []Unknown
+	Undecided int64
 }
 
 // Predicts reports whether the trace has what a prediction rests on.
@@ -78,7 +79,7 @@ func Validate(ctx context.Context, trace Trace, profile *Profile, using Using, m
 	if err != nil {
 		return nil, err
 	}
-	fitWindow(recorded, topo)
+	stamped := fitWindow(recorded, topo)
 	in, err := inferenceFor(ctx, trace, recorded, s, using)
 	if err != nil {
 		return nil, err
@@ -88,8 +89,9 @@ func Validate(ctx context.Context, trace Trace, profile *Profile, using Using, m
 		return nil, err
 	}
 	p.src.lockDelay = lockDelay(s, in)
+	p.src.stamped = stamped
 	p.rec.occupancy = newOccupancy(recorded, s, p.rec.using)
-	v := &validator{start: s.start, keep: misses, v: Validation{Using: using, Events: s.events, Lost: s.lost, Unknown: s.unknown, Undecided: s.coverage.Undecided(), Lookups: s.coverage.Lookups()}, observed: newSketch(), predicted: newSketch(), arrival: newSketch(), recorder: &recorded.Recorder, src: p.src}
+	v := &validator{start: s.start, keep: misses, v: Validation{Using: using, Events: s.events, Lost: s.lost, Unknown: s.unknown, Undecided: s.coverage.Undecided()}, observed: newSketch(), predicted: newSketch(), arrival: newSketch(), recorder: &recorded.Recorder, src: p.src}
 	p.gather.each = v.hit
 	if _, err := p.play(ctx); err != nil {
 		return nil, err
@@ -117,15 +119,31 @@ func lookupOnly(profile *Profile) *Profile {
 	return &p
 }
 
-// fitWindow makes a lookup as long as the window of the recorder's stamps.
-func fitWindow(p *Profile, topo *sim.Topology) {
-	perThousand := topo.Cycles(0, 1000)
-	cycles := int64(sim.Time(p.Recorder.Window) * sim.Nanosecond * 1000 / perThousand)
-	p.Hit.LookupCycles = max(cycles-walkLoads*p.Line.LoadCycles, 0)
+// stampedLookups are the private cycles of the two lookups of an optimised hit.
+type stampedLookups struct{ check, lookup int64 }
+
+func (s *stampedLookups) place(op *sim.Op, lookupAt sim.Time) {
+	op.LookupAt, op.CheckCycles, op.LookupCycles = lookupAt, s.check, s.lookup
 }
 
-// walkLoads is how many lines a speculative lookup reads.
-const walkLoads = 9
+// fitWindow makes a lookup as long as the window of the recorder's stamps, and the
+// second one of an optimised hit as long as it is behind the first.
+func fitWindow(p *Profile, topo *sim.Topology) *stampedLookups {
+	perThousand := topo.Cycles(0, 1000)
+	private := func(ns, loads int64) int64 {
+		cycles := int64(sim.Time(ns) * sim.Nanosecond * 1000 / perThousand)
+		return max(cycles-loads*p.Line.LoadCycles, 0)
+	}
+	resolver, err := sim.FindResolver(resolverOfKernel)
+	if err != nil {
+		panic(err) // it is in the program
+	}
+	p.Hit.LookupCycles = private(p.Recorder.Window, resolver.Loads())
+	return &stampedLookups{
+		check:  max(private(p.Recorder.Window, sim.CheckLoads()), 1),
+		lookup: max(private(p.Recorder.CheckLead, resolver.Loads()), 1),
+	}
+}
 
 // validator compares hit by hit.
 type validator struct {
@@ -140,47 +158,53 @@ type validator struct {
 
 func (v *validator) hit(h *sim.HitRecord) {
 	o := h.Op.Tag.(*Origin)
-	truth := o.Truth
-	if truth == nil {
-		truth = &Truth{}
-	}
-	fell := h.Outcome != sim.Lockless
-	wait := v.wait(h, o)
 	v.v.Hits++
-	if truth.FellBack {
+	if h.Optimised() || o.CheckTruth != nil {
+		v.lookup(h, &h.Check, o, o.CheckTruth)
+	}
+	v.lookup(h, &h.Lookup, o, o.Truth)
+}
+
+// lookup compares one lookup of a hit. One that the model does not make, since it
+// may not know of it, is lockless there.
+func (v *validator) lookup(h *sim.HitRecord, l *sim.Lookup, o *Origin, truth *Truth) {
+	fell := l.Outcome != sim.Lockless
+	wait := v.wait(h, l, o)
+	v.v.Lookups++
+	if truth != nil {
 		v.v.Observed++
 		v.observed.add(sim.Time(truth.WaitNs) * sim.Nanosecond)
-		v.addArrival(h, o)
+		v.addArrival(h, l, truth)
 	}
 	if fell {
 		v.v.Predicted++
 		v.predicted.add(wait)
 	}
 	switch {
-	case fell && truth.FellBack:
+	case fell && truth != nil:
 		v.v.TP++
 	case fell:
 		v.v.FP++
-		v.miss(h, o, wait.Nanos())
-	case truth.FellBack:
+		v.miss(l, o, wait.Nanos())
+	case truth != nil:
 		v.v.FN++
-		v.miss(h, o, truth.WaitNs)
+		v.miss(l, o, truth.WaitNs)
 	}
 }
 
 // wait is the predicted wait of a lookup, 0 without one. Waking up is added here,
 // where it holds up nobody: the recorded kernel's rows say when the thread went on,
 // and when the next writer got the lock that a woken reader has already.
-func (v *validator) wait(h *sim.HitRecord, o *Origin) sim.Time {
-	if h.LockAt == 0 {
+func (v *validator) wait(h *sim.HitRecord, l *sim.Lookup, o *Origin) sim.Time {
+	if l.LockAt == 0 {
 		return 0
 	}
-	occupancy, woken := v.src.rec.occupancy, h.Woken
-	wait := h.Acquired - h.LockAt + v.src.stolen(o.TID)
-	if end := occupancy.behind(o.PID, v.start+(h.LockAt+v.src.lockDelay).Nanos()); end > 0 {
-		if at := sim.Time(end-v.start) * sim.Nanosecond; at > h.Acquired {
+	occupancy, woken := v.src.rec.occupancy, l.Woken
+	wait := l.Acquired - l.LockAt + v.src.stolen(o.TID)
+	if end := occupancy.behind(o.PID, v.start+(l.LockAt+v.src.lockDelay).Nanos()); end > 0 {
+		if at := sim.Time(end-v.start) * sim.Nanosecond; at > l.Acquired {
 			woken = at
-			wait += at - h.Acquired
+			wait += at - l.Acquired
 		}
 	}
 	if woken > 0 {
@@ -190,21 +214,29 @@ func (v *validator) wait(h *sim.HitRecord, o *Origin) sim.Time {
 }
 
 // addArrival compares where a lookup was placed with where its lock_start shows it.
-func (v *validator) addArrival(h *sim.HitRecord, o *Origin) {
-	shown := o.LockStart - v.recorder.FailLag - v.recorder.Window
-	off := v.start + h.Op.At.Nanos() - shown
+func (v *validator) addArrival(h *sim.HitRecord, l *sim.Lookup, truth *Truth) {
+	lag := v.recorder.FailLag
+	if h.Optimised() {
+		lag = v.recorder.SyscallFailLag
+	}
+	shown := truth.LockStart - lag - v.recorder.Window
+	placed := h.Op.At
+	if h.Op.LookupAt > 0 && l == &h.Lookup {
+		placed = h.Op.LookupAt + sim.Time(v.recorder.CheckLead-v.recorder.Window)*sim.Nanosecond
+	}
+	off := v.start + placed.Nanos() - shown
 	v.arrival.add(sim.Time(max(off, -off)) * sim.Nanosecond)
 }
 
-func (v *validator) miss(h *sim.HitRecord, o *Origin, wait int64) {
+func (v *validator) miss(l *sim.Lookup, o *Origin, wait int64) {
 	m := Miss{
-		Time: o.Time, PID: o.PID, TID: o.TID, Comm: o.Comm, FellBack: h.Outcome == sim.Lockless, WaitNs: wait,
-		Start: v.start + h.Start.Nanos(), End: v.start + h.Answered.Nanos(), Arrival: "inferred",
+		Time: o.Time, PID: o.PID, TID: o.TID, Comm: o.Comm, FellBack: l.Outcome == sim.Lockless, WaitNs: wait,
+		Start: v.start + l.Start.Nanos(), End: v.start + l.Answered.Nanos(), Arrival: "inferred",
 	}
 	if o.Observed {
 		m.Arrival = "observed"
 	}
-	m.Blame, _ = h.Blame.(*Origin)
+	m.Blame, _ = l.Blame.(*Origin)
 	v.v.Misses = append(v.v.Misses, m)
 	if len(v.v.Misses) > 4*v.keep+1024 {
 		v.trim()

@@ -108,6 +108,9 @@ type Run struct {
 	// The fallbacks of the full trace, lost events included, are within these.
 	FallbacksLow  *int64 `json:"fallbacks_low"`
 	FallbacksHigh *int64 `json:"fallbacks_high"`
+	// Hits of optimised probes, which look up twice, and lookups that took mmap_lock.
+	Optimised       *int64 `json:"optimised_hits"`
+	LookupFallbacks *int64 `json:"lookup_fallbacks"`
 }
 
 // Reasons counts fallbacks; its fields add up to them.
@@ -322,6 +325,7 @@ func newRun(r *replay.Run) Run {
 			LockHold: Nanos(r.Parts.LockHold), Wasted: Nanos(r.Parts.Wasted), Handler: Nanos(r.Parts.Handler),
 		},
 		Undecided: &r.Undecided, FallbacksLow: &r.Low, FallbacksHigh: &r.High,
+		Optimised: &r.Optimised, LookupFallbacks: &r.LookupFallbacks,
 	}
 }
 

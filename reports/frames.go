@@ -24,6 +24,10 @@ func kernelStack(functions ...string) []frame {
 // is shown since it is where lookup and handlers part.
 var trap = []string{"asm_exc_int3", "irqentry_exit_to_user_mode", "exit_to_user_mode_loop", "uprobe_notify_resume", "handle_swbp"}
 
+// syscall is how the hit of an optimised probe comes there: from the trampoline that its
+// site calls (x86 since 6.18).
+var syscall = []string{"entry_SYSCALL_64_after_hwframe", "do_syscall_64", "__do_sys_uprobe"}
+
 // lookupFrames are the kernel stacks that the parts of a hit's time belong to,
 // leaf first.
 type lookupFrames struct {
@@ -34,12 +38,27 @@ type lookupFrames struct {
 	held      []frame                  // the walk under the lock
 }
 
+// hitFrames are the stacks of the lookups of hits: by trap, and by the system call of an
+// optimised probe, which first asks whether it was made from the trampoline.
+type hitFrames struct{ trap, check, syscall *lookupFrames }
+
 // framesOf returns the stacks of a resolver, in the words of the kernel that it
-// stands for.
-func framesOf(resolver string) *lookupFrames {
+// stands for. The check of the trampoline is the same for all.
+func framesOf(resolver string) *hitFrames {
 	n := namesOf(resolver)
+	return &hitFrames{
+		trap: lookupStacks(trap, n),
+		check: lookupStacks(syscall, lookupNames{
+			find: "in_uprobe_trampoline", begin: "mmap_lock_speculate_try_begin", end: "mmap_lock_speculate_retry",
+		}),
+		syscall: lookupStacks(append(syscall[:len(syscall):len(syscall)], "handle_syscall_uprobe"), n),
+	}
+}
+
+// lookupStacks are the stacks of a lookup below those that lead to it.
+func lookupStacks(way []string, n lookupNames) *lookupFrames {
 	under := func(functions ...string) []frame {
-		return kernelStack(append(append(append([]string{}, trap...), n.find), functions...)...)
+		return kernelStack(append(append(append([]string{}, way...), n.find), functions...)...)
 	}
 	f := &lookupFrames{
 		speculate: under(n.speculate...),

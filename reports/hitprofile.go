@@ -33,7 +33,7 @@ func HitProfile(res *replay.Result, r *replay.Run) *profile.Profile {
 		s := &r.Samples[i]
 		user := hitRoot(r.Resolver, s)
 		tags := hitLabels(s)
-		for _, p := range split(s, frames) {
+		for _, p := range frames.portions(s) {
 			b.add(append(p.stack[:len(p.stack):len(p.stack)], user...), columns.values(&p), tags)
 		}
 	}
@@ -80,26 +80,57 @@ type portion struct {
 	resolve, wait              sim.Time
 }
 
-// split divides a sample among kernel stacks. Parts overlap (see sim.Parts), so
+// split divides a lookup's time among kernel stacks. Parts overlap (see sim.Parts), so
 // the times are taken apart as
 //
 //	Lookup + Stall = Wasted + (taking the lock) + LockHold
 //
-// where a lockless hit has neither of the last two. Line transfers go where the
-// hit was resolved: the ledger does not say which of its steps moved a line.
-func split(s *replay.Sample, f *lookupFrames) []portion {
-	work := s.Parts.Lookup + s.Parts.Stall
-	if s.Outcome == sim.Lockless {
-		return []portion{{stack: f.speculate, hits: s.Hits, transfers: s.LineTransfers, resolve: s.Parts.Resolve(), wait: s.Parts.LockWait}}
+// where a lockless one has neither of the last two.
+func split(parts sim.Parts, outcome sim.Outcome, f *lookupFrames) []portion {
+	work := parts.Lookup + parts.Stall
+	if outcome == sim.Lockless {
+		return []portion{{stack: f.speculate, resolve: parts.Resolve(), wait: parts.LockWait}}
 	}
-	wasted := min(s.Parts.Wasted, work)
-	held := min(s.Parts.LockHold, work-wasted)
+	wasted := min(parts.Wasted, work)
+	held := min(parts.LockHold, work-wasted)
 	return []portion{
-		{stack: f.refused[s.Outcome], resolve: wasted},
-		{stack: f.lock, hits: s.Hits, fallbacks: s.Hits, transfers: s.LineTransfers, resolve: work - wasted - held},
-		{stack: f.blocked, resolve: s.Parts.LockWait, wait: s.Parts.LockWait},
+		{stack: f.refused[outcome], resolve: wasted},
+		{stack: f.lock, resolve: work - wasted - held},
+		{stack: f.blocked, resolve: parts.LockWait, wait: parts.LockWait},
 		{stack: f.held, resolve: held},
 	}
+}
+
+// resolvedIn counts a sample's hits where its lookup ended: in the walk, or in taking the
+// lock. Line transfers go there too: the ledger does not say which of its steps moved a
+// line.
+func resolvedIn(portions []portion, s *replay.Sample) {
+	p := &portions[0]
+	if s.Outcome != sim.Lockless {
+		p = &portions[1]
+		p.fallbacks = s.Hits
+	}
+	p.hits, p.transfers = s.Hits, s.LineTransfers
+}
+
+// portions divides a sample among the stacks of its lookups. The hits of optimised probes
+// count in the one of two whose outcome is theirs.
+func (f *hitFrames) portions(s *replay.Sample) []portion {
+	c := s.Check
+	if c == nil {
+		all := split(s.Parts, s.Outcome, f.trap)
+		resolvedIn(all, s)
+		return all
+	}
+	uprobe := s.Parts
+	uprobe.Sub(c.Parts)
+	check, lookup := split(c.Parts, c.Outcome, f.check), split(uprobe, c.Lookup, f.syscall)
+	if c.Lookup == sim.Lockless && c.Outcome != sim.Lockless {
+		resolvedIn(check, s)
+	} else {
+		resolvedIn(lookup, s)
+	}
+	return append(check, lookup...)
 }
 
 // hitColumns turns portions into values that add up to the run's totals.

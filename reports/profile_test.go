@@ -3,6 +3,7 @@ package reports
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -87,6 +88,44 @@ func TestProfileTotals(t *testing.T) {
 		if diff := cmp.Diff(want, sum(written(t, BlameProfile(res, r)))); diff != "" {
 			t.Errorf("%s: blame does not add up (-run +profile):\n%s", r.Resolver, diff)
 		}
+	}
+}
+
+// The two lookups of an optimised probe have frames of their own, and each hit counts once.
+func TestOptimisedProfile(t *testing.T) {
+	check := sim.Parts{Lookup: 20 * sim.Nanosecond, LockWait: 900 * sim.Nanosecond, Wasted: 5 * sim.Nanosecond, LockHold: 5 * sim.Nanosecond}
+	all := check
+	all.Add(sim.Parts{Lookup: 40 * sim.Nanosecond})
+	res := emptyResult()
+	r := &res.Runs[0]
+	*r = replay.Run{Resolver: "speculative", Hits: 3, Lookups: 6, LookupFallbacks: 3, Optimised: 3}
+	r.Outcomes[sim.WriterActive] = 3
+	r.Samples = []replay.Sample{{Probe: "app:site", Outcome: sim.WriterActive, Hits: 3, Parts: all, Check: &replay.SampleCheck{Outcome: sim.WriterActive, Parts: check}}}
+	p := written(t, HitProfile(res, r))
+	if diff := cmp.Diff(map[string]int64{"hits": 3, "resolve": 960, "lock_wait": 900, "fallbacks": 3, "line_transfers": 0}, sum(p)); diff != "" {
+		t.Errorf("columns do not add up (-want +got):\n%s", diff)
+	}
+	resolve := map[string]int64{}
+	for _, s := range p.Sample {
+		var names []string
+		for _, l := range s.Location {
+			names = append(names, l.Line[0].Function.Name)
+		}
+		resolve[strings.Join(names, "<")] = s.Value[1]
+	}
+	const under = "__do_sys_uprobe<do_syscall_64<entry_SYSCALL_64_after_hwframe<app:site<speculative"
+	want := map[string]int64{
+		"mmap_lock_speculate_try_begin<in_uprobe_trampoline<" + under:                                5,
+		"down_read<in_uprobe_trampoline<" + under:                                                    10,
+		"schedule_preempt_disabled<rwsem_down_read_slowpath<down_read<in_uprobe_trampoline<" + under: 900,
+		"in_uprobe_trampoline<" + under:                                                              5,
+		"find_active_uprobe_speculative<find_active_uprobe_rcu<handle_syscall_uprobe<" + under:       40,
+	}
+	if diff := cmp.Diff(want, resolve); diff != "" {
+		t.Errorf("stacks (-want +got):\n%s", diff)
+	}
+	if got, want := lookupsSentence(r), "They made 6 lookups, of which 3 fell back: 3 hits came by system call, from optimised probes, and looked up twice."; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

@@ -187,6 +187,9 @@ func findings(res *replay.Result) []finding {
 		return unansweredFindings(res, r)
 	}
 	all := []finding{{resultEmphasis(r), resolvedSentence(r)}}
+	if s := lookupsSentence(r); s != "" {
+		all = append(all, finding{plain, s})
+	}
 	if s := reasonSentence(r); s != "" {
 		all = append(all, finding{bad, s})
 	}
@@ -234,6 +237,15 @@ func resultEmphasis(r *replay.Run) emphasis {
 func resolvedSentence(r *replay.Run) string {
 	return fmt.Sprintf("%s: %s of %s resolved without mmap_lock (%s).",
 		r.Resolver, count(r.Lockless()), plural(r.Hits, "hit"), share(r.Lockless(), r.Hits))
+}
+
+// lookupsSentence says how many lookups the hits made where some made two, or is "".
+func lookupsSentence(r *replay.Run) string {
+	if r.Optimised == 0 {
+		return ""
+	}
+	return fmt.Sprintf("They made %s, of which %s fell back: %s came by system call, from optimised probes, and looked up twice.",
+		plural(r.Lookups, "lookup"), count(r.LookupFallbacks), plural(r.Optimised, "hit"))
 }
 
 // reasonSentence says why hits fell back and what it cost them, or "".

@@ -18,6 +18,7 @@ type Validation struct {
 	Schema    string `json:"schema"`
 	Using     string `json:"using"`
 	Hits      *int64 `json:"hits"`
+	Lookups   *int64 `json:"lookups"` // that the hits made; all below counts these
 	Events    int64  `json:"events"`
 	Lost      *int64 `json:"lost"`
 	Observed  *int64 `json:"observed_fallbacks"`
@@ -59,7 +60,7 @@ func newWait(d replay.Dist) *Wait {
 // ValidationJSON writes v as one JSON document.
 func ValidationJSON(w io.Writer, v *replay.Validation) error {
 	doc := Validation{
-		Schema: ValidateSchema, Using: v.Using.String(), Hits: &v.Hits, Events: v.Events, Lost: &v.Lost,
+		Schema: ValidateSchema, Using: v.Using.String(), Hits: &v.Hits, Lookups: &v.Lookups, Events: v.Events, Lost: &v.Lost,
 		Undecided: v.Undecided, Unknown: append([]replay.Unknown{}, v.Unknown...),
 	}
 	if v.Observes() {
@@ -75,7 +76,7 @@ func ValidationJSON(w io.Writer, v *replay.Validation) error {
 		doc.ArrivalError = newWait(v.ArrivalError)
 	}
 	if len(replay.Unknowns(v.Unknown, replay.UnknownHits)) > 0 {
-		doc.Hits = nil
+		doc.Hits, doc.Lookups = nil, nil
 	}
 	if len(replay.Unknowns(v.Unknown, replay.UnknownLosses)) > 0 {
 		doc.Lost = nil
@@ -88,10 +89,10 @@ func ValidationJSON(w io.Writer, v *replay.Validation) error {
 func ValidationText(w io.Writer, v *replay.Validation) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
 	if v.Scores() {
-		fmt.Fprintf(w, "F1 %.4f  precision %.4f  recall %.4f   (using %s, %d hits)\n\n", v.F1(), v.Precision(), v.Recall(), v.Using, v.Hits)
+		fmt.Fprintf(w, "F1 %.4f  precision %.4f  recall %.4f   (using %s, %s)\n\n", v.F1(), v.Precision(), v.Recall(), v.Using, validated(v))
 		fmt.Fprintf(t, "\tkernel fell back\tkernel lockless\t\n")
 		fmt.Fprintf(t, "predicted to fall back\t%d\t%d\t\n", v.TP, v.FP)
-		fmt.Fprintf(t, "predicted lockless\t%d\t%d\t\n", v.FN, v.Hits-v.TP-v.FP-v.FN)
+		fmt.Fprintf(t, "predicted lockless\t%d\t%d\t\n", v.FN, v.Lookups-v.TP-v.FP-v.FN)
 		if err := t.Flush(); err != nil {
 			return err
 		}
@@ -130,6 +131,14 @@ func ValidationText(w io.Writer, v *replay.Validation) error {
 		explainMiss(w, i+1, &v.Misses[i])
 	}
 	return nil
+}
+
+// validated says what was compared. Optimised probes look up twice.
+func validated(v *replay.Validation) string {
+	if v.Lookups > v.Hits {
+		return fmt.Sprintf("%d lookups of %d hits: optimised probes look up twice", v.Lookups, v.Hits)
+	}
+	return fmt.Sprintf("%d hits", v.Hits)
 }
 
 // noScore says why there is none.

@@ -51,5 +51,15 @@ func (p *Parts) Add(q Parts) {
 	p.Handler += q.Handler
 }
 
+// Sub takes q, which is of some of what p counts, out of p.
+func (p *Parts) Sub(q Parts) {
+	p.Lookup -= q.Lookup
+	p.Stall -= q.Stall
+	p.LockWait -= q.LockWait
+	p.LockHold -= q.LockHold
+	p.Wasted -= q.Wasted
+	p.Handler -= q.Handler
+}
+
 // Resolve is the time from the start of the lookup to its answer.
 func (p Parts) Resolve() Time { return p.Lookup + p.Stall + p.LockWait }

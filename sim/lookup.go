@@ -2,8 +2,13 @@ package sim
 
 import "github.com/replay/replay/sim/mm"
 
-// walk is the state of one lookup: the registers of find_active_uprobe_rcu.
+// walk is the state of one lookup: the registers of find_active_uprobe_rcu, or of
+// in_uprobe_trampoline.
 type walk struct {
+	resolver *Resolver
+	addr     uint64 // that is looked up
+	half     int64  // cycles of a private walk
+
 	steps []Step
 	pc    int
 	touch int  // touches of the current action that are done
@@ -27,7 +32,7 @@ type touchSpec struct {
 // of the walk's private cycles, and what it decides once all lines are here.
 type actionDef struct {
 	touches []touchSpec
-	halves  int64 // of HitCosts.LookupCycles
+	walks   bool // a tree, for walk.half cycles
 	check   func(*System, *Task) Outcome
 	block   func(s *System, t *Task) // takes or drops mmap_lock, then calls nextAction
 }
@@ -38,10 +43,12 @@ func init() {
 	// Filled here since the functions refer to the table.
 	actions = [numActions]actionDef{
 		seqBegin:        {touches: []touchSpec{{SeqLine, load}}, check: checkSeqBegin},
-		findVMA:         {touches: []touchSpec{{TreeRoot, load}, {TreeLeaf, load}}, halves: 1, check: checkVMA},
+		findVMA:         {touches: []touchSpec{{TreeRoot, load}, {TreeLeaf, load}}, walks: true, check: checkVMA},
 		readFile:        {touches: []touchSpec{{VMATail, load}}, check: checkFile},
 		readOffset:      {touches: []touchSpec{{VMAHead, load}, {FileLine, load}}, check: checkOffset},
-		findUprobe:      {touches: []touchSpec{{UprobeTree, load}, {UprobeNode, load}}, halves: 1, check: checkUprobe},
+		findUprobe:      {touches: []touchSpec{{UprobeTree, load}, {UprobeNode, load}}, walks: true, check: checkUprobe},
+		findTrampoline:  {touches: []touchSpec{{TreeRoot, load}, {TreeLeaf, load}}, walks: true, check: checkTrampoline},
+		readMapping:     {touches: []touchSpec{{VMATail, load}}, check: pass},
 		seqEnd:          {touches: []touchSpec{{SeqLine, load}}, check: checkSeqEnd},
 		mmapReadLock:    {block: takeMmapLock},
 		mmapReadUnlock:  {block: dropMmapLock},
@@ -64,7 +71,7 @@ func beginHit(s *System, t *Task) {
 	t.hit = HitRecord{Op: t.op, CPU: t.cpu, Trap: s.now}
 	t.transfers = 0
 	s.ensureProbe(t)
-	s.work(t, s.jitter(t, s.machine.Hit.EntryCycles), beginLookup)
+	s.work(t, s.jitter(t, s.machine.Hit.Entry(t.hit.Optimised())), beginCheck)
 }
 
 // ensureProbe makes the model agree with the trap: since the kernel reported a
@@ -84,25 +91,70 @@ func (s *System) ensureProbe(t *Task) {
 	}
 }
 
+// beginCheck is the first lookup of an optimised hit; others have none.
+func beginCheck(s *System, t *Task) {
+	if !t.hit.Optimised() {
+		beginLookup(s, t)
+		return
+	}
+	t.lookup = &t.hit.Check
+	half := s.machine.Hit.LookupCycles / 2
+	if t.op.CheckCycles > 0 {
+		half = t.op.CheckCycles
+	}
+	s.lookUp(t, walk{resolver: &trampolineCheck, addr: t.op.Trampoline, half: half, after: checked})
+}
+
+// checked is the end of the first lookup; that of the uprobe follows.
+func checked(s *System, t *Task) {
+	s.endLookup(t)
+	if t.hit.Check.Outcome == Lockless {
+		s.oracle++
+		if v, ok := t.op.MM.Space.Find(t.op.Trampoline); ok != t.walk.found || ok && v.ID != t.walk.vma.ID {
+			panic("sim: a lockless check of the trampoline found what a locked one would not")
+		}
+	}
+	s.delay(t, max(t.op.LookupAt-s.now, 0), beginLookup)
+}
+
 func beginLookup(s *System, t *Task) {
-	t.hit.Start = s.now
+	t.lookup = &t.hit.Lookup
+	cycles := s.machine.Hit.LookupCycles
+	if t.op.LookupCycles > 0 {
+		cycles = t.op.LookupCycles
+	}
+	s.lookUp(t, walk{resolver: s.resolver, addr: t.op.Addr, half: cycles / 2, after: answered})
+}
+
+// lookUp begins t.lookup.
+func (s *System) lookUp(t *Task, w walk) {
+	t.lookup.Start = s.now
 	t.account = true
-	t.walk = walk{}
-	r := s.resolver
-	if len(r.Speculate) == 0 {
-		t.hit.Outcome = Unconfigured
+	t.walk = w
+	if len(w.resolver.Speculate) == 0 {
+		t.lookup.Outcome = Unconfigured
 		s.beginLocked(t)
 		return
 	}
 	t.walk.spec = true
-	s.perform(t, r.Speculate, answered)
+	s.perform(t, w.resolver.Speculate, w.after)
+}
+
+// endLookup counts what t.lookup took.
+func (s *System) endLookup(t *Task) {
+	t.account = false
+	l := t.lookup
+	l.Answered = s.now
+	l.Parts.Lookup = s.now - l.Start - l.Parts.Stall - l.Parts.LockWait
+	t.hit.Parts.Add(l.Parts)
+	s.fold(uint64(s.now), uint64(t.ID), uint64(l.Outcome))
 }
 
 // beginLocked runs the locked path; after a refused speculation that is the
 // fallback of handle_swbp.
 func (s *System) beginLocked(t *Task) {
 	t.walk.spec = false
-	t.hit.LockAt = s.now
+	t.lookup.LockAt = s.now
 	if t.op.LockDelay > 0 {
 		s.delay(t, t.op.LockDelay, performLocked)
 		return
@@ -110,7 +162,7 @@ func (s *System) beginLocked(t *Task) {
 	performLocked(s, t)
 }
 
-func performLocked(s *System, t *Task) { s.perform(t, s.resolver.Locked, answered) }
+func performLocked(s *System, t *Task) { s.perform(t, t.walk.resolver.Locked, t.walk.after) }
 
 // perform executes steps and continues with after.
 func (s *System) perform(t *Task, steps []Step, after resume) {
@@ -134,9 +186,9 @@ func nextTouch(s *System, t *Task) {
 			s.touch(t, s.lineOf(t, spec.role), spec.kind, nextTouch)
 			return
 		}
-		if def.halves > 0 && w.touch == len(def.touches) {
+		if def.walks && w.touch == len(def.touches) {
 			w.touch++
-			s.work(t, s.machine.Hit.LookupCycles/2, nextTouch)
+			s.work(t, w.half, nextTouch)
 			return
 		}
 		if outcome := def.check(s, t); outcome != Lockless && w.spec {
@@ -158,10 +210,11 @@ func nextAction(s *System, t *Task) {
 
 // refuse ends a speculation: the locked path runs, once.
 func (s *System) refuse(t *Task, outcome Outcome) {
-	t.hit.Outcome = outcome
-	t.hit.Parts.Wasted = s.now - t.hit.Start
+	l := t.lookup
+	l.Outcome = outcome
+	l.Parts.Wasted = s.now - l.Start
 	if outcome == WriterActive || outcome == SeqChanged {
-		t.hit.Blame = t.op.MM.writer
+		l.Blame = t.op.MM.writer
 	}
 	s.beginLocked(t)
 }
@@ -175,7 +228,7 @@ func (s *System) lineOf(t *Task, role Role) *line {
 	case TreeRoot:
 		return &m.root
 	case TreeLeaf:
-		_, leaf := m.Space.Path(t.op.Addr)
+		_, leaf := m.Space.Path(w.addr)
 		return m.leaf(leaf)
 	case VMAHead:
 		return &m.vma(w.vma.ID).head
@@ -195,7 +248,7 @@ func pass(*System, *Task) Outcome { return Lockless }
 
 func checkSeqBegin(s *System, t *Task) Outcome {
 	t.walk.seq = t.op.MM.seq
-	t.hit.Sampled = s.now
+	t.lookup.Sampled = s.now
 	if t.walk.seq&1 != 0 {
 		return WriterActive
 	}
@@ -204,9 +257,20 @@ func checkSeqBegin(s *System, t *Task) Outcome {
 
 func checkVMA(s *System, t *Task) Outcome {
 	w := &t.walk
-	w.vma, w.found = t.op.MM.Space.Find(t.op.Addr)
+	w.vma, w.found = t.op.MM.Space.Find(w.addr)
 	if !w.found {
 		return NoVMA
+	}
+	return Lockless
+}
+
+// checkTrampoline refuses nothing: that there is no mapping would be an answer. Then
+// there is none to be read, either.
+func checkTrampoline(s *System, t *Task) Outcome {
+	w := &t.walk
+	w.vma, w.found = t.op.MM.Space.Find(w.addr)
+	if !w.found {
+		w.pc++
 	}
 	return Lockless
 }
@@ -237,8 +301,8 @@ func checkUprobe(s *System, t *Task) Outcome {
 }
 
 func checkSeqEnd(s *System, t *Task) Outcome {
-	t.hit.Checked = s.now
-	mask := uint64(1)<<s.resolver.SeqBits - 1 // a shift by 64 gives 0, so all bits
+	t.lookup.Checked = s.now
+	mask := uint64(1)<<t.walk.resolver.SeqBits - 1 // a shift by 64 gives 0, so all bits
 	if (t.walk.seq^t.op.MM.seq)&mask != 0 {
 		return SeqChanged
 	}
@@ -257,12 +321,12 @@ func checkVMALock(s *System, t *Task) Outcome {
 func takeMmapLock(s *System, t *Task) { s.downRead(t, t.op.MM, gotMmapLock) }
 
 func gotMmapLock(s *System, t *Task) {
-	t.hit.Acquired = s.now
+	t.lookup.Acquired = s.now
 	nextAction(s, t)
 }
 
 func dropMmapLock(s *System, t *Task) {
-	t.hit.Parts.LockHold = s.now - t.hit.Acquired
+	t.lookup.Parts.LockHold = s.now - t.lookup.Acquired
 	s.upRead(t, t.op.MM, nextAction)
 }
 
@@ -276,17 +340,17 @@ func passBarrier(s *System, t *Task) {
 
 // answered is the end of the lookup; the handlers follow.
 func answered(s *System, t *Task) {
-	t.account = false
 	h := &t.hit
-	h.Answered = s.now
 	h.Found = t.walk.found
-	h.Parts.Lookup = s.now - h.Start - h.Parts.Stall - h.Parts.LockWait
 	s.checkAnswer(t)
-	s.fold(uint64(s.now), uint64(t.ID), uint64(h.Outcome))
+	s.endLookup(t)
+	h.Outcome = h.Deciding().Outcome
 	s.perform(t, s.resolver.Before, handle)
 }
 
-func handle(s *System, t *Task) { s.work(t, s.jitter(t, s.machine.Hit.ExitCycles), handled) }
+func handle(s *System, t *Task) {
+	s.work(t, s.jitter(t, s.machine.Hit.Exit(t.hit.Optimised())), handled)
+}
 
 // jitter spreads the private work of the benchmark evenly around its mean. A
 // trace brings its own.
@@ -303,7 +367,7 @@ func handled(s *System, t *Task) { s.perform(t, s.resolver.After, endHit) }
 func endHit(s *System, t *Task) {
 	h := &t.hit
 	h.End = s.now
-	h.Parts.Handler = h.Start - h.Trap + h.End - h.Answered
+	h.Parts.Handler = h.End - h.Trap - h.Parts.Resolve()
 	h.Transfers = t.transfers
 	s.observer.Hit(h)
 	s.finish(t)
@@ -314,7 +378,7 @@ func endHit(s *System, t *Task) {
 // sequence says that no writer section overlapped, so this instant will do.
 func (s *System) checkAnswer(t *Task) {
 	w := &t.walk
-	if t.hit.Outcome != Lockless {
+	if t.hit.Lookup.Outcome != Lockless {
 		return
 	}
 	s.oracle++

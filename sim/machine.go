@@ -119,6 +119,22 @@ type HitCosts struct {
 	// mean, evenly spread: what interrupts and mispredictions do.
 	JitterPermille int64
 	SRCUCycles     int64 // srcu_read_lock and unlock, where a resolver has them
+	// SyscallPermille is what EntryCycles and ExitCycles are of a hit of an optimised
+	// probe, by system call, to those of one by int3.
+	SyscallPermille int64
+}
+
+// Entry is EntryCycles of a hit of an optimised probe, or of another.
+func (h *HitCosts) Entry(optimised bool) int64 { return h.way(h.EntryCycles, optimised) }
+
+// Exit is ExitCycles of a hit of an optimised probe, or of another.
+func (h *HitCosts) Exit(optimised bool) int64 { return h.way(h.ExitCycles, optimised) }
+
+func (h *HitCosts) way(cycles int64, optimised bool) int64 {
+	if optimised {
+		return cycles * h.SyscallPermille / 1000
+	}
+	return cycles
 }
 
 // Layout says which words share a cache line, as far as it matters here.

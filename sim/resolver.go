@@ -29,6 +29,8 @@ const (
 	lockConsumers   // down_read(&uprobe->register_rwsem)
 	unlockConsumers // up_read
 	countHit        // tu->nhit++, a plain increment of a shared word
+	findTrampoline  // walk the maple tree to where the system call was made
+	readMapping     // vma->vm_ops, vm_private_data: is it the trampoline?
 	numActions
 )
 
@@ -134,6 +136,38 @@ var resolvers = []Resolver{
 		Name: "ideal", Doc: "the same walk with nothing shared: the upper bound",
 		Speculate: walkSteps,
 	},
+}
+
+// trampolineCheck is what the uprobe system call asks first: was it made from the
+// trampoline? It is the same whatever looks the uprobe up, since no kernel with
+// optimised probes has another (in_uprobe_trampoline, since 6.18).
+var trampolineCheck = Resolver{
+	Name: "in_uprobe_trampoline",
+	Speculate: []Step{
+		{"mmap_lock_speculate_try_begin", seqBegin},
+		{"mtree_load", findTrampoline},
+		{"in_uprobe_trampoline", readMapping},
+		{"mmap_lock_speculate_retry", seqEnd},
+	},
+	Locked: []Step{
+		{"down_read", mmapReadLock},
+		{"mtree_load", findTrampoline},
+		{"in_uprobe_trampoline", readMapping},
+		{"up_read", mmapReadUnlock},
+	},
+	SeqBits: 32,
+}
+
+// CheckLoads is how many lines the check of an optimised hit reads without the lock.
+func CheckLoads() int64 { return trampolineCheck.Loads() }
+
+// Loads is how many lines the resolver reads without the lock.
+func (r *Resolver) Loads() int64 {
+	n := 0
+	for _, step := range r.Speculate {
+		n += len(actions[step.do].touches)
+	}
+	return int64(n)
 }
 
 // rename gives the first and the last step the names of another version.

@@ -94,8 +94,8 @@ func (s *System) readSlow(t *Task) {
 		return
 	}
 	r.readers--
-	if t.account && t.hit.Blame == nil {
-		t.hit.Blame = t.wait.mm.writer // that holds the lock, or held it last
+	if t.account && t.lookup.Blame == nil {
+		t.lookup.Blame = t.wait.mm.writer // that holds the lock, or held it last
 	}
 	s.fold(uint64(s.now), uint64(t.ID), 'q')
 	s.sleepOn(t, false)
@@ -106,7 +106,7 @@ func (s *System) readGot(t *Task) {
 	m := t.wait.mm
 	m.sem.readerOwned = true
 	if t.account && t.wait.since > 0 {
-		t.hit.Parts.LockWait += s.now - t.wait.since
+		t.lookup.Parts.LockWait += s.now - t.wait.since
 	}
 	s.touch(t, m.ownerLine(), store, t.wait.then)
 }
@@ -383,7 +383,7 @@ func (s *System) wake(t *Task) {
 	if t.state == asleep {
 		t.state = ready
 		if t.account {
-			t.hit.Woken = s.now
+			t.lookup.Woken = s.now
 		}
 		s.push(s.now+s.machine.Lock.WakeLatency, t.cpu, event{task: t, kind: evWake})
 	}

@@ -243,8 +243,8 @@ func checkHolds(t *rapid.T, rec *recorder) {
 		}
 	}
 	for _, h := range rec.hits {
-		if h.Acquired > 0 {
-			holds = append(holds, hold{h.Acquired, h.Acquired + h.Parts.LockHold, false})
+		if l := h.Lookup; l.Acquired > 0 {
+			holds = append(holds, hold{l.Acquired, l.Acquired + l.Parts.LockHold, false})
 		}
 	}
 	for i, a := range holds {

@@ -29,7 +29,15 @@ type Op struct {
 	// Repeat issues the operation again, Gap after its end, for ever.
 	Repeat bool
 
-	Addr uint64 // hit: the trap address
+	Addr uint64 // hit: the probed address
+	// Trampoline is where a hit of an optimised probe enters the kernel, by system call
+	// in place of int3; 0 for int3. It looks up twice.
+	Trampoline uint64
+	// LookupAt is when the second of two lookups may begin: where a recording shows it.
+	LookupAt Time
+	// CheckCycles and LookupCycles replace the private work of a hit's lookups where the
+	// caller knows better than the machine.
+	CheckCycles, LookupCycles int64
 	// LockDelay is spent between a refused speculation and the lock: what a
 	// recorder did there.
 	LockDelay Time
@@ -56,25 +64,45 @@ type Section struct {
 	Released  Time
 }
 
+// Lookup is how one lookup of a hit went.
+type Lookup struct {
+	Outcome  Outcome
+	Start    Time
+	Sampled  Time // speculation: the sequence was read at the begin
+	Checked  Time // speculation: the sequence was compared at the end
+	LockAt   Time // the locked path began; 0 without one
+	Woken    Time // it slept for mmap_lock until then; 0 if it did not
+	Acquired Time // mmap_lock was got; 0 without
+	Answered Time
+	Parts    Parts // but Handler
+	Blame    any   // tag of the section that spoiled the speculation or kept the lock, or nil
+}
+
 // HitRecord is a finished hit. It is reused: copy what must last.
 type HitRecord struct {
 	Op        Op
 	CPU       int32
-	Outcome   Outcome
-	Found     bool // there was a uprobe
+	Outcome   Outcome // the row of the ledger: that of Deciding
+	Found     bool    // there was a uprobe
 	Trap      Time
-	Start     Time // of the lookup
-	Sampled   Time // speculation: the sequence was read at the begin
-	Checked   Time // speculation: the sequence was compared at the end
-	LockAt    Time // the locked path began; 0 without one
-	Woken     Time // it slept for mmap_lock until then; 0 if it did not
-	Acquired  Time // mmap_lock was got; 0 without
-	Answered  Time
+	Check     Lookup // of the trampoline; Answered is 0 for a hit by int3
+	Lookup    Lookup // of the uprobe
 	End       Time
-	Parts     Parts
+	Parts     Parts // of both lookups, and Handler
 	Transfers int64
-	Blame     any  // tag of the section that spoiled the speculation or kept the lock, or nil
 	Inferred  bool // no mapping was known at the address
+}
+
+// Optimised reports whether the hit came by system call, and looked up twice.
+func (h *HitRecord) Optimised() bool { return h.Op.Trampoline != 0 }
+
+// Deciding is the lookup that the hit's row of the ledger is of: that of the uprobe,
+// unless it was lockless and the one of the trampoline was not.
+func (h *HitRecord) Deciding() *Lookup {
+	if h.Lookup.Outcome == Lockless && h.Check.Outcome != Lockless {
+		return &h.Check
+	}
+	return &h.Lookup
 }
 
 // begin starts t.op.

@@ -106,6 +106,46 @@ func TestUncontendedHit(t *testing.T) {
 	}
 }
 
+// A hit of an optimised probe: a cheaper way in and out, and the check before the lookup.
+func TestOptimisedHit(t *testing.T) {
+	const trampoline = 0x10000
+	run := func(resolver string, writer Time) HitRecord {
+		m := testMachine()
+		m.Hit.SyscallPermille = 500
+		r := newRig(t, m, resolver)
+		r.mm.Space.Map(mm.VMA{Start: trampoline, End: trampoline + mm.PageSize, Prot: mm.Read | mm.Exec})
+		r.add(r.NewTask(1, 0), OpHit, Microsecond, 0, 0) // maps the program
+		if writer > 0 {
+			r.add(r.NewTask(2, 2), OpWrite, writer, 3*Microsecond, 0)
+		}
+		r.add(r.NewTask(3, 4), OpHit, 12*Microsecond, 0, 0)
+		r.ops.ops[len(r.ops.ops)-1].Trampoline = trampoline
+		r.run(t)
+		return r.rec.hits[len(r.rec.hits)-1]
+	}
+	h := run("speculative", 0)
+	// (300 + 400) / 2 + a check of half a lookup and 5 loads + a lookup of 60 and 9 loads;
+	// lines that the first hit left on another core have to come over.
+	if h.Outcome != Lockless || !h.Found || h.Parts.Handler != 350*Nanosecond || h.Check.Parts.Lookup != 50*Nanosecond || h.Lookup.Parts.Lookup != 96*Nanosecond {
+		t.Errorf("%+v", h)
+	}
+	if h.End-h.Trap != h.Parts.Handler+h.Parts.Resolve() || h.Lookup.Start != h.Check.Answered {
+		t.Errorf("the parts of %v do not add up: %+v", h.End-h.Trap, h.Parts)
+	}
+	if h := run("speculative", 10*Microsecond); h.Outcome != WriterActive || h.Check.Outcome != WriterActive || h.Lookup.Outcome != Lockless || h.Check.Blame == nil || h.Lookup.Blame != nil {
+		t.Errorf("a writer at the check: %+v", h)
+	}
+	if h := run("speculative", h.Check.Answered-20*Nanosecond); h.Check.Outcome != Lockless && h.Lookup.Outcome != Lockless {
+		t.Errorf("one writer spoils one lookup: %+v", h)
+	}
+	if h := run("locked", 0); h.Outcome != Unconfigured || h.Check.Outcome != Lockless || h.Lookup.Outcome != Unconfigured {
+		t.Errorf("locked: the check speculates all the same: %+v", h)
+	}
+	if h := run("locked", 10*Microsecond); h.Outcome != Unconfigured || h.Check.Outcome != WriterActive {
+		t.Errorf("locked, a writer at the check: %+v", h)
+	}
+}
+
 // Each row of the ledger, forced.
 func TestOutcomes(t *testing.T) {
 	write := func(r *rig, at, hold Time) { r.add(r.NewTask(2, 2), OpWrite, at, hold, 0) }
@@ -138,8 +178,8 @@ func TestOutcomes(t *testing.T) {
 			if h.Outcome != test.want {
 				t.Errorf("outcome %v, want %v", h.Outcome, test.want)
 			}
-			if blamed := h.Blame != nil; blamed != (test.want == WriterActive || test.want == SeqChanged) {
-				t.Errorf("blame %v for %v", h.Blame, h.Outcome)
+			if blamed := h.Lookup.Blame != nil; blamed != (test.want == WriterActive || test.want == SeqChanged) {
+				t.Errorf("blame %v for %v", h.Lookup.Blame, h.Outcome)
 			}
 		})
 	}
@@ -234,27 +274,27 @@ func checkLedger(rt *rapid.T, h *HitRecord, sections []Section) {
 	bumped := false
 	for i := range sections {
 		s := &sections[i]
-		in := func(at Time) bool { return h.Sampled < at && at < h.Checked }
+		in := func(at Time) bool { return h.Lookup.Sampled < at && at < h.Lookup.Checked }
 		bumped = bumped || s.Op.Kind == OpWrite && (in(s.Acquired) || in(s.Even))
 	}
 	switch h.Outcome {
 	case Lockless:
 		// At one instant the order of CPUs decides, which the times do not show.
-		if odd(h.Sampled) && odd(h.Sampled-1) || odd(h.Checked) && odd(h.Checked-1) || bumped {
-			rt.Fatalf("a lockless lookup between %v and %v met a write section", h.Sampled, h.Checked)
+		if odd(h.Lookup.Sampled) && odd(h.Lookup.Sampled-1) || odd(h.Lookup.Checked) && odd(h.Lookup.Checked-1) || bumped {
+			rt.Fatalf("a lockless lookup between %v and %v met a write section", h.Lookup.Sampled, h.Lookup.Checked)
 		}
 		return
 	case WriterActive:
-		if !odd(h.Sampled) && !odd(h.Sampled-1) {
-			rt.Fatalf("no writer at %v", h.Sampled)
+		if !odd(h.Lookup.Sampled) && !odd(h.Lookup.Sampled-1) {
+			rt.Fatalf("no writer at %v", h.Lookup.Sampled)
 		}
 	case SeqChanged:
-		if !bumped && !odd(h.Checked) && !odd(h.Sampled) {
-			rt.Fatalf("no change between %v and %v", h.Sampled, h.Checked)
+		if !bumped && !odd(h.Lookup.Checked) && !odd(h.Lookup.Sampled) {
+			rt.Fatalf("no change between %v and %v", h.Lookup.Sampled, h.Lookup.Checked)
 		}
 	}
-	if odd(h.Acquired) {
-		rt.Fatalf("a reader got the lock at %v inside a write section", h.Acquired)
+	if odd(h.Lookup.Acquired) {
+		rt.Fatalf("a reader got the lock at %v inside a write section", h.Lookup.Acquired)
 	}
 }
 

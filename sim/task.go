@@ -49,7 +49,8 @@ type Task struct {
 	walk      walk
 	section   Section
 	transfers int64
-	account   bool // stalls count for hit.Parts
+	lookup    *Lookup // of hit, the one that runs
+	account   bool    // stalls count for lookup.Parts
 }
 
 // waiting is how many operations are issued and have not started.
@@ -57,7 +58,7 @@ func (t *Task) waiting() int { return len(t.ops) - t.head }
 
 func (t *Task) addStall(d Time) {
 	if t.account {
-		t.hit.Parts.Stall += d
+		t.lookup.Parts.Stall += d
 	}
 }
 

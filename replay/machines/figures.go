@@ -65,10 +65,16 @@ var figures = []figure{
 	{"hit", "jitter_permille", "how far single hits lie around the mean", whole(func(p *replay.Profile) *int64 { return &p.Hit.JitterPermille }), false},
 	{"hit", "srcu_cycles", "srcu_read_lock and unlock, for the kernels that had them", whole(func(p *replay.Profile) *int64 { return &p.Hit.SRCUCycles }), false},
 
+	{"hit", "syscall_permille", "entry_cycles and exit_cycles of an optimised probe's hit, by system call, to those by int3", whole(func(p *replay.Profile) *int64 { return &p.Hit.SyscallPermille }), false},
+
 	{"kernel", "layout", "which words of mmap_lock share a cache line", name(func(p *replay.Profile) *sim.Layout { return &p.Layout }, sim.ParseLayout), false},
 
 	{"recorder", "hit_lag", "end of a lookup to the stamp of its hit", nanos(func(p *replay.Profile) *int64 { return &p.Recorder.HitLag }), false},
 	{"recorder", "fail_lag", "end of a failed lookup to the stamp of its lock_start", nanos(func(p *replay.Profile) *int64 { return &p.Recorder.FailLag }), false},
+	{"recorder", "check_lead", "end of an optimised probe's check of the trampoline to the end of its lookup", nanos(func(p *replay.Profile) *int64 { return &p.Recorder.CheckLead }), false},
+	{"recorder", "syscall_hit_lag", "hit_lag of an optimised probe", nanos(func(p *replay.Profile) *int64 { return &p.Recorder.SyscallHitLag }), false},
+	{"recorder", "syscall_fail_lag", "fail_lag of both lookups of an optimised probe", nanos(func(p *replay.Profile) *int64 { return &p.Recorder.SyscallFailLag }), false},
+	{"recorder", "contended_lead", "acquire_lead of a writer that spun for the lock, where probes are optimised", nanos(func(p *replay.Profile) *int64 { return &p.Recorder.ContendedLead }), false},
 	{"recorder", "window", "longest lookup, the spread of the lags included", nanos(func(p *replay.Profile) *int64 { return &p.Recorder.Window }), false},
 	{"recorder", "acquire_lead", "sequence turning odd to the stamp of lock_acquired", nanos(func(p *replay.Profile) *int64 { return &p.Recorder.AcquireLead }), false},
 	{"recorder", "exit_lag", "sequence turning even to the end of the syscall", nanos(func(p *replay.Profile) *int64 { return &p.Recorder.ExitLag }), false},
