@@ -36,8 +36,8 @@ func benchCommand(e *env) *cli.Command {
 			machineFlag,
 			&cli.StringFlag{Name: "cpus", Value: "1,2,4,8", Usage: "`LIST` of numbers of threads, such as 1,2,4-8"},
 			&cli.StringFlag{Name: "resolver", Aliases: []string{"r"}, Value: "locked,speculative", Usage: "`LIST` of resolvers"},
-			&cli.StringFlag{Name: "probe-kind", Value: "nop", Usage: "`KIND` of instruction that is probed: nop, which traps by int3, or nop5, which kernels\n" +
-				"since 6.18 optimise on x86 into a call and a system call, with two lookups a hit"},
+			&cli.StringFlag{Name: "probe-kind", Value: "nop", Usage: "`KIND` of instruction that is probed: nop, which traps by int3, or nop5, which x86\n" +
+				"kernels since 6.18 turn into a system call, with two lookups a hit"},
 			seedFlag,
 		),
 		Action: e.bench,
