@@ -28,12 +28,13 @@ type joint struct {
 	naming  bool // bpftrace's hits name mappings
 	names   files
 	twins   twins
+	pids    map[int32]int32 // by thread, of whom an input tells
 	flushed bool
 }
 
 // join reads the first record of each input, and with it what a pipe says of its events.
 func join(inputs []recordStream, sources []int32) (*joint, error) {
-	j := &joint{inputs: inputs, sources: sources, heads: make([]*assemble.Record, len(inputs))}
+	j := &joint{inputs: inputs, sources: sources, heads: make([]*assemble.Record, len(inputs)), pids: map[int32]int32{}}
 	var o assemble.Options
 	for i, s := range inputs {
 		if err := j.fill(i); err != nil {
@@ -103,12 +104,40 @@ func (j *joint) step() error {
 	r.Src = j.sources[least]
 	r.Has |= traces.ColSrc
 	r.Emitter |= (r.Src + 1) << assemble.EmitterBits
+	j.follow(r)
 	if j.twins.second(r) {
 		j.asm.Release(r)
 	} else {
 		j.asm.Place(r)
 	}
 	return j.fill(least)
+}
+
+// follow notes which process a thread is of, and tells a record that does not know:
+// text may name threads alone.
+func (j *joint) follow(r *assemble.Record) {
+	switch {
+	case !r.Got(traces.ColTID):
+		return
+	case r.Got(traces.ColPID):
+		j.pids[r.TID] = r.PID
+	default:
+		pid, ok := j.pids[r.TID]
+		if !ok {
+			return
+		}
+		r.PID = pid
+		r.Has |= traces.ColPID
+	}
+	if r.Kind == traces.Fork {
+		child := int32(r.Ret)
+		switch {
+		case r.Got(traces.ColFlags) && r.Flags&assemble.CloneThread != 0:
+			j.pids[child] = r.PID
+		case r.Got(traces.ColFlags):
+			j.pids[child] = child
+		}
+	}
 }
 
 func (j *joint) warnings() []string {

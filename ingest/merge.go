@@ -25,6 +25,7 @@ type merged struct {
 	clock   int             // the input whose clock all have
 	telling bool            // there was a row of a probe, or of mmap_lock: what a report is about
 	whole   []bool          // by input: it has syscalls with entry and exit
+	strays  bool            // there was a row of a thread whose process is not known
 }
 
 // merge reads the first event of each input, and with it what a pipe says of its
@@ -114,6 +115,7 @@ func (m *merged) Next(ev *traces.Event) error {
 	*ev = m.heads[least]
 	m.number(least, ev)
 	m.telling = m.telling || ev.Kind == traces.Hit || ev.Kind == traces.Ret || ev.Kind.IsLock()
+	m.strays = m.strays || ev.Got(traces.ColTID) && !ev.Got(traces.ColPID)
 	m.whole[ev.Src] = m.whole[ev.Src] || ev.Kind.IsSyscall() && ev.Got(traces.ColDur)
 	return m.fill(least)
 }
@@ -201,10 +203,14 @@ func inOrder(kinds []string) {
 }
 
 // addUnknown adds what an input cannot tell, unless another tells it: one with whole
-// syscalls tells of all that another one names by their numbers.
+// syscalls tells of all that another one names by their numbers, one with process ids
+// whose the threads are.
 func (m *merged) addUnknown(meta *traces.Meta, input int, unknown []traces.Unknown) {
 	for _, u := range unknown {
 		if u.What == traces.UnknownWriters && !m.whole[input] && slices.Contains(m.whole, true) {
+			continue
+		}
+		if u.What == traces.UnknownProcesses && !m.strays {
 			continue
 		}
 		u.Why = m.paths[input] + ": " + u.Why

@@ -132,3 +132,24 @@ func TestMergeRecordedKinds(t *testing.T) {
 		t.Errorf("text: recorded %q, %v", meta.Recorded, err)
 	}
 }
+
+// Text that names threads alone is told by the other inputs whose they are.
+func TestMergeTellsProcesses(t *testing.T) {
+	const alone = "app  4102 [001]    50.000000400: probe_app:f: (401136)\n" +
+		"app  4103 [001]    50.000000500: probe_app:f: (401136)\n" +
+		"app  4999 [001]    50.000000600: probe_app:f: (401136)\n"
+	const forks = "app  4101/4101  [000]    50.000000350: PERF_RECORD_FORK(4101:4103):(4101:4101)\n"
+	events, _, err := readMerged(writeEach(t, []string{alone, enterText + leaveText + forks})...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for i := range events {
+		if ev := &events[i]; ev.Kind == traces.Hit {
+			got = append(got, fmt.Sprint(ev.TID, " of ", ev.PID, " ", ev.Got(traces.ColPID)))
+		}
+	}
+	if want := []string{"4102 of 4101 true", "4103 of 4101 true", "4999 of 0 false"}; !slices.Equal(got, want) {
+		t.Errorf("hits of %q, want %q", got, want)
+	}
+}

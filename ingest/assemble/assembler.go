@@ -169,6 +169,7 @@ func (a *Assembler) place(r *Record) {
 	}
 	a.past, a.pastCPU = r.Time, r.cpu()
 	if a.options.Relay {
+		a.thread(r)
 		a.rows = append(a.rows, r)
 		return
 	}
