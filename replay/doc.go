@@ -65,6 +65,15 @@
 // the kernel during it, and after what a recorder of lock events spent before the
 // lock; a lookup on time inside it cuts it short.
 //
+// # What is unknown
+//
+// A trace without a writer may be of a program that never changed its address space, or
+// of a recorder that was not told to look. [Result].Unknown says what a trace cannot
+// tell (traces.Coverage). Writers, processes and hits are what all figures of a run rest
+// on: without them there is none ([Unanswered]), though the runs are there. Without
+// outcomes there is no score in a [Validation], and hits are placed in time as in a
+// trace without lock events. Threads whose process is unknown share one address space.
+//
 // # Losses
 //
 // The recorder says when it dropped events, and how many, not which. One that is

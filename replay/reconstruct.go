@@ -360,8 +360,11 @@ func (r *reconstructor) thread(ev *traces.Event) *thread {
 	t := r.threads[ev.TID]
 	if t == nil || ev.Got(traces.ColPID) && t.pid != ev.PID {
 		t = &thread{tid: ev.TID, pid: ev.TID}
-		if ev.Got(traces.ColPID) {
+		switch {
+		case ev.Got(traces.ColPID):
 			t.pid = ev.PID
+		case len(Unknowns(r.survey.unknown, UnknownProcesses)) > 0:
+			t.pid = NoPID // they may all share one address space, and so they do
 		}
 		r.threads[ev.TID] = t
 	}

@@ -18,6 +18,14 @@
 //     figure is compared with the one on record, exactly or within a stated limit,
 //     and never statistically. Diff shows two runs side by side.
 //
+// # What is unknown
+//
+// What the trace cannot tell (replay.Result.Unknown) is null in report.json, with its
+// reason and its remedy under "unknown", and one sentence in the headline in place of
+// figures. Events, threads and stacks are counted all the same, as rows. Where only
+// samples of hits were recorded, trace.hits and runs[].hits are null too. Check gives no
+// verdict on a figure that is unknown on either side.
+//
 // # Time
 //
 // Virtual time is a whole number of picoseconds. report.json gives nanoseconds

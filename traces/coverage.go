@@ -31,6 +31,7 @@ const CoverageColumns = ColPID | ColTID | ColDur | ColWrite | ColInUprobe | ColT
 func (c *Coverage) Add(ev *Event) {
 	actor := false
 	switch k := ev.Kind; {
+	case k == Madvise: // most take the lock for read, and change no mapping
 	case k == Hit:
 		if !ev.Got(ColTrap) {
 			c.lookups++

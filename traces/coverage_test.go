@@ -33,6 +33,7 @@ func TestCoverage(t *testing.T) {
 		{"something else was recorded", []string{hit}, Meta{Recorded: []string{"hit", "fork", "lock_start"}}, "writers: nothing that changes address spaces was recorded"},
 		{"entries alone", []string{hit, "150 munmap cpu=1 pid=10 tid=11 addr=0x1000 len=0x1000"}, Meta{}, "writers outcomes: "},
 		{"entries alone, and recorded as such", []string{"150 munmap cpu=1 pid=10 tid=11 addr=0x1000 len=0x1000"}, Meta{Recorded: []string{"mmap", "munmap"}}, "writers: 1 of 1 calls that change address spaces have only an entry"},
+		{"no other call than madvise", []string{hit, "150 madvise cpu=1 pid=10 tid=11 dur_ns=50 addr=0x1000 len=0x1000 advice=4 ret=0"}, Meta{}, "writers outcomes: no lock"},
 		{"exits alone", []string{"150 munmap cpu=1 pid=10 tid=11 ret=0"}, Meta{}, "writers: 1 of 1"},
 		{"an end that was cut off", []string{munmap, "160 mmap cpu=1 pid=10 tid=11 len=0x1000", "170 brk cpu=1 pid=10 tid=12 dur_ns=1 ret=0"}, Meta{}, ""},
 		{"writers by lock events alone", []string{"100 lock_acquired cpu=0 pid=10 tid=10 mm=0x1 write=true"}, Meta{}, ""},

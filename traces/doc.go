@@ -18,7 +18,9 @@
 //     made, which have Event.Trap in common; Relink keeps that right where rows
 //     get other numbers. The Writer does, and a reader finds the traps of a file
 //     of before the column.
-//  6. Validate holds a stream to the rules of the schema, which are stricter than
+//  6. Coverage finds out what a trace cannot tell, since it was not recorded: what rests
+//     on that is unknown to all who read the trace, and never none.
+//  7. Validate holds a stream to the rules of the schema, which are stricter than
 //     what the readers need.
 //
 // The Parquet file is sorted, compressed with zstd, and has one column for each

@@ -13,7 +13,8 @@ import (
 func validateCommand(e *env) *cli.Command {
 	return &cli.Command{
 		Name: "validate", Usage: "compare the prediction with what the recorded kernel did, hit by hit", ArgsUsage: "TRACE",
-		Description: "The trace must have been recorded with mmap_lock events on a kernel since 6.14. Its\n" +
+		Description: "The trace must have been recorded with mmap_lock events on a kernel since 6.14, and the\n" +
+			"callchains of mmap_lock_start_locking; there is no score of what is unknown. Its\n" +
 			"outcomes are hidden from the prediction: with --using locks the writers' sections\n" +
 			"and the arrivals of hits come from lock events, with --using syscalls no lock\n" +
 			"event is used at all.\n\n" +
