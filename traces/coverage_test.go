@@ -49,6 +49,7 @@ func TestCoverage(t *testing.T) {
 		{"one of them", []string{hit, strings.Replace(munmap, "pid=10 ", "", 1)}, Meta{}, "outcomes processes: 1 of 2"},
 		{"a thread alone", []string{"100 hit tid=11 addr=0x1 probe=a:f", "150 munmap tid=11 dur_ns=50 addr=0x1000 len=0x1000 ret=0"}, Meta{}, "outcomes: no lock"},
 		{"a thread alone, and the source warns", []string{"150 munmap tid=11 dur_ns=50 addr=0x1000 len=0x1000 ret=0"}, Meta{Unknown: []Unknown{{UnknownProcesses, "no pid", "print it"}}}, ""},
+		{"several threads, and the source warns", []string{hit, munmap}, Meta{Unknown: []Unknown{{UnknownProcesses, "ids are guesses", "print them"}}}, "outcomes processes: ids are guesses"},
 		{"hits of nobody", []string{munmap, "160 hit addr=0x1 probe=a:f"}, Meta{}, "outcomes processes: 1 of 2"},
 		{"locks of nobody", []string{munmap, "160 lock_acquired mm=0x1 write=true"}, Meta{}, ""},
 		{"returns alone", []string{munmap, "100 ret cpu=0 pid=10 tid=10 addr=0x1 probe=a:f"}, Meta{}, "hits: only returns"},
