@@ -56,7 +56,7 @@ func TestCoverage(t *testing.T) {
 		{"no call", []string{munmap}, Meta{Recorded: []string{"ret", "hit"}}, ""},
 		{"what the source says", whole, Meta{Unknown: []Unknown{{UnknownHits, "sampled", "-c 1"}, {UnknownLosses, "text", "print them"}}}, "losses hits: sampled"},
 		{"what several sources say", whole, Meta{Unknown: []Unknown{{UnknownLosses, "one", "a"}, {UnknownLosses, "two", "a"}, {UnknownLosses, "one", "b"}}}, "losses: one; two"},
-		{"the source knows better", []string{"100 ret cpu=0 pid=10 tid=10 addr=0x1 probe=a:f"}, Meta{Unknown: []Unknown{{UnknownWriters, "raw_syscalls alone", "record others"}}, Recorded: []string{"hit"}}, "writers: raw_syscalls alone"},
+		{"the source knows better", []string{"100 fork cpu=0 pid=10 tid=10 ret=11"}, Meta{Unknown: []Unknown{{UnknownWriters, "raw_syscalls alone", "record others"}}}, "writers: raw_syscalls alone"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var c Coverage
@@ -119,6 +119,23 @@ func TestCoverageOfCorpus(t *testing.T) {
 		}
 		if list := noLocks.Unknown(f.Meta()); len(list) != 1 || list[0].What != UnknownOutcomes {
 			t.Errorf("%s without lock events: %v", name, list)
+		}
+	}
+}
+
+func TestPartly(t *testing.T) {
+	for recorded, want := range map[string]string{
+		"":                                    "",
+		"hit munmap":                          "only munmap was recorded",
+		"hit mmap munmap mprotect mremap brk": "",
+		"hit mmap munmap lock_start lock_acquired lock_released":   "",
+		"hit fork madvise lock_start":                              "", // of which the writers are unknown
+		"hit mmap munmap lock_start ret exec exit mprotect mremap": "only mmap, munmap, mprotect, mremap was recorded",
+	} {
+		var c Coverage
+		got := c.Partly(Meta{Recorded: strings.Fields(recorded)})
+		if !strings.Contains(got, want) || (got == "") != (want == "") {
+			t.Errorf("%s: %q, want %q", recorded, got, want)
 		}
 	}
 }
