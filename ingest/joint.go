@@ -35,6 +35,9 @@ type joint struct {
 // join reads the first record of each input, and with it what a pipe says of its events.
 func join(inputs []recordStream, sources []int32) (*joint, error) {
 	j := &joint{inputs: inputs, sources: sources, heads: make([]*assemble.Record, len(inputs)), pids: map[int32]int32{}}
+	if err := findShared(inputs); err != nil {
+		return nil, err
+	}
 	var o assemble.Options
 	for i, s := range inputs {
 		if err := j.fill(i); err != nil {

@@ -31,13 +31,29 @@ type scriptStream struct {
 	ended   bool
 	skipped skipped
 	losses  losses
+	// processes are of a text that does not name them, nil of one that does. Where
+	// several inputs are such, the first tells of them.
+	processes *assemble.Processes
+	silent    bool
 }
 
 func isPerfScript(prefix []byte) bool { return perfscript.Is(prefix) }
 
 func openPerfScript(ctx context.Context, in *input) (Stream, error) {
-	o := assemble.Options{Fork: true, Exec: true, Relay: in.shared}
-	s := &scriptStream{in: in, ctx: ctx, asm: assemble.New(o), options: o}
+	s := &scriptStream{in: in, ctx: ctx}
+	if perfscript.NamesThreadsAlone(in.prefix) {
+		if err := in.spool(ctx); err != nil {
+			return nil, err
+		}
+		s.processes = assemble.NewProcesses()
+		if !in.shared {
+			if err := findProcesses(ctx, []*scriptStream{s}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	s.options = assemble.Options{Fork: true, Exec: true, Relay: in.shared, Processes: s.processes}
+	s.asm = assemble.New(s.options)
 	s.ahead = newLineReader(perfscript.New(in.reader, in.path), s.asm)
 	return s, nil
 }
@@ -125,6 +141,10 @@ func (s *scriptStream) Meta() traces.Meta {
 	if s.ended {
 		m.Warnings = append(m.Warnings, scriptWarnings(s.ahead.parser)...)
 		m.Unknown = scriptUnknown(s.ahead.parser)
+		if s.processes != nil && !s.silent {
+			told := processesTold(s.processes)
+			m.Warnings, m.Unknown = append(m.Warnings, told.warnings...), append(m.Unknown, told.unknown...)
+		}
 	}
 	return m
 }
@@ -137,6 +157,9 @@ func scriptUnknown(p *perfscript.Parser) []traces.Unknown {
 			What: traces.UnknownWriters, Why: fmt.Sprintf("%d lines of raw_syscalls name syscalls by number, which are not read", n),
 			Remedy: "perf record -e syscalls:sys_{enter,exit}_{mmap,munmap,mprotect,mremap,brk,madvise} in place of raw_syscalls",
 		})
+	}
+	if p.NoThread > 0 {
+		u = append(u, noThreads(p.NoThread))
 	}
 	if !p.LostShown {
 		why := "perf script does not print losses unless asked to"
@@ -161,7 +184,7 @@ func scriptWarnings(p *perfscript.Parser) []string {
 		w = append(w, "times have microseconds only, too coarse to tell who met whom: print with perf script --ns")
 	}
 	if n := p.NoThread; n > 0 {
-		w = append(w, fmt.Sprintf("%d lines do not say which thread they are of, so that syscalls have no result: print with perf script -F +tid", n))
+		w = append(w, fmt.Sprintf("%d lines do not say which thread they are of, so that syscalls have no result", n))
 	}
 	if p.FromZero() {
 		w = append(w, "times begin at 0: with perf script --reltime they are not on the clock of any other recording")

@@ -21,7 +21,7 @@ func ingestCommand(e *env) *cli.Command {
 			"current folder.\n\n" +
 			"bpftrace without -o prints losses on standard error: keep it, and give it with\n" +
 			"--stderr. A script of your own needs --bpftrace-format; README tells how.\n\n" +
-			"Examples:\n\n   replay ingest perf.data\n   perf script --ns | replay ingest -o app.parquet -\n   replay ingest --bpftrace-format tool.yaml out.txt",
+			"Examples:\n\n   replay ingest perf.data\n   perf script --ns --show-task-events --show-lost-events \\\n     -F comm,pid,tid,cpu,time,event,trace,ip,sym,symoff,dso | replay ingest -o app.parquet -\n   replay ingest --bpftrace-format tool.yaml out.txt",
 		Flags: commonFlags(append([]cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE` to write"},
 		}, ingestFlags...)...),

@@ -27,6 +27,8 @@ type Options struct {
 	// Relay puts records in order and gives them out as they came, by Relayed: where
 	// several sources share another Assembler.
 	Relay bool
+	// Processes knows the processes of threads where the records do not; may be nil.
+	Processes *Processes
 }
 
 // Assembler makes rows of records. It is used by one goroutine.
@@ -36,6 +38,7 @@ type Assembler struct {
 	counts  Counts
 
 	lookups []maybeLookup // whose lock is released, in order of that
+	births  []birth       // forks that wait for the child, in order
 	agains  []maybeAgain  // hits that may be of the trap before, in order
 
 	free     []*Record
@@ -168,6 +171,12 @@ func (a *Assembler) place(r *Record) {
 		}
 	}
 	a.past, a.pastCPU = r.Time, r.cpu()
+	if p := a.options.Processes; p != nil {
+		p.tell(r)
+		if p.replaced(r) {
+			a.place(a.execBefore(r))
+		}
+	}
 	if a.options.Relay {
 		a.thread(r)
 		a.rows = append(a.rows, r)
@@ -184,6 +193,9 @@ func (a *Assembler) place(r *Record) {
 			a.decideAgain(m.thread, math.MaxInt64)
 		}
 		a.agains = a.agains[1:]
+	}
+	if len(a.births) > 0 {
+		a.unborn(a.past - birthWait)
 	}
 	t := a.thread(r)
 	a.name(r, t)
@@ -243,6 +255,13 @@ func (a *Assembler) row(r *Record, t *thread) {
 
 // giveUp ends the wait for what would complete r.
 func (a *Assembler) giveUp(r *Record) {
+	for i := range a.births {
+		if b := &a.births[i]; b.row == r {
+			b.child.birth = nil
+			a.births = append(a.births[:i], a.births[i+1:]...)
+			break
+		}
+	}
 	if t := a.threads[r.TID]; t != nil {
 		switch r {
 		case t.call:

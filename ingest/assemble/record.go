@@ -35,6 +35,11 @@ type Record struct {
 	ChainUser  int // index in Chain where the user's part begins
 	UserIP     uint64
 	UserIPPage bool // UserIP is relative to its module: only its page offset counts
+	// Entry is the kernel's outermost address of a callchain that is named already, 0
+	// where there is none: by which way the kernel was entered.
+	Entry uint64
+	// GroupDead says of an exit whether no other thread of the process was left.
+	GroupDead Truth
 	// Cookie is what the kernel promised the user's part of Chain under, to be told by a
 	// record of the phase Unwound (PERF_RECORD_CALLCHAIN_DEFERRED); 0: it promised none.
 	Cookie uint64
@@ -48,6 +53,15 @@ type Record struct {
 	dropped bool   // there is no row: another record makes it
 	again   bool   // a hit of the trap before it, of the same event
 }
+
+// Truth is what a source may leave untold.
+type Truth uint8
+
+const (
+	Untold Truth = iota
+	False
+	True
+)
 
 // reset makes r as new, keeping its buffers.
 func (r *Record) reset() {

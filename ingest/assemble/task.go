@@ -13,6 +13,7 @@ type thread struct {
 	call       *Record   // a syscall that it is in
 	exec       *Record   // an exec of which the end is not known
 	fork       *Record   // a task record whose tracepoint may be the thread's next record
+	birth      *Record   // the row of its creation, of which it is not known what it is
 	awaiting   []*Record // whose callchains wait for the user's part
 	lookup     *Record   // a lock_start of which it is not known what for
 	hits       repeats
@@ -53,6 +54,16 @@ func settle(r *Record, t *thread) {
 	}
 }
 
+// execBefore is a record of an exec, which its tracepoint completes, at the first lock
+// of the new address space, r, where no task record tells of it.
+func (a *Assembler) execBefore(r *Record) *Record {
+	e := a.Record()
+	e.Kind, e.Task = traces.Exec, true
+	e.Time, e.CPU, e.PID, e.TID, e.Comm, e.SrcPos = r.Time, r.CPU, r.PID, r.TID, r.Comm, r.SrcPos
+	e.Has = r.Has & (traces.ColCPU | traces.ColPID | traces.ColTID | traces.ColComm | traces.ColSrcPos)
+	return e
+}
+
 // thread returns the thread of r, nil when r is of none.
 func (a *Assembler) thread(r *Record) *thread {
 	if !r.Got(traces.ColTID) {
@@ -65,6 +76,9 @@ func (a *Assembler) thread(r *Record) *thread {
 	}
 	if r.Got(traces.ColPID) {
 		t.pid = r.PID
+		if t.birth != nil {
+			t.born()
+		}
 	}
 	return t
 }
@@ -132,9 +146,50 @@ func (a *Assembler) fork(r *Record, t *thread) {
 		c.kin, c.pid = isThread, t.pid
 	case r.Got(traces.ColFlags):
 		c.kin = isProcess
+	case r.Got(traces.ColPID):
+		r.pending = true // the child's first row tells
+		c.birth = r
+		a.births = append(a.births, birth{c, r, r.Time})
 	}
 	if p := a.processes[t.pid]; p != nil && c.kin != isThread && a.processes[id] == nil {
 		a.processes[id] = p.clone()
+	}
+}
+
+// birth is the row of a fork that waits for the child to tell its process.
+type birth struct {
+	child *thread
+	row   *Record
+	time  int64
+}
+
+// birthWait is how long a fork waits for that, in ns. A child runs at once, unless the
+// CPUs are busy.
+const birthWait = 100_000_000
+
+// setKin says whether a child of the process is a thread of its creator's.
+func setKin(r *Record, child int32) {
+	setFlags(r, 0)
+	if child == r.PID {
+		setFlags(r, CloneThread)
+	}
+}
+
+// born completes the row of a thread's creation, now that its process is known.
+func (t *thread) born() {
+	setKin(t.birth, t.pid)
+	t.birth.pending = false
+	t.birth = nil
+}
+
+// unborn ends the waits of those that were created before the time.
+func (a *Assembler) unborn(before int64) {
+	for len(a.births) > 0 && a.births[0].time < before {
+		if b := &a.births[0]; b.child.birth == b.row {
+			b.child.birth = nil
+			b.row.pending = false
+		}
+		a.births = a.births[1:]
 	}
 }
 

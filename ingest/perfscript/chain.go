@@ -11,6 +11,7 @@ import (
 type callchain struct {
 	frames []string // as the store has them
 	userIP uint64   // the first address outside the kernel
+	entry  uint64   // the last one in it
 }
 
 // stacksMax and stringsMax bound what is remembered to be shared.
@@ -35,16 +36,13 @@ func (p *Parser) chain(r *assemble.Record, more bool) {
 			break
 		}
 		ip, frame := frameAddress(line)
-		switch {
-		case isEvent(line):
-		case frame:
-			p.text = append(append(p.text, ip...), '\n')
-			continue
-		case isSource(line) || more && skipBlanks(line, 0) > 0:
-			continue
+		if !frame && !isSource(line) && !(more && skipBlanks(line, 0) > 0) || isEvent(line) {
+			p.next, p.has = line, true
+			break
 		}
-		p.next, p.has = line, true
-		break
+		if frame {
+			p.text = append(append(p.text, ip...), '\n')
+		}
 	}
 	if len(p.text) == 0 {
 		return
@@ -57,7 +55,7 @@ func (p *Parser) chain(r *assemble.Record, more bool) {
 		c = p.callchain(p.text)
 		p.stacks[string(p.text)] = c
 	}
-	r.Stack = c.frames
+	r.Stack, r.Entry = c.frames, c.entry
 	r.Has |= traces.ColStack
 	if c.userIP != 0 {
 		r.UserIP, r.UserIPPage = c.userIP, true
@@ -79,9 +77,12 @@ const nameWidth = 16
 // tab, or the blanks for one. A name is padded too, but less.
 func frameAddress(line []byte) ([]byte, bool) {
 	start := skipBlanks(line, 0)
+	if line[0] != '\t' && start < 8 {
+		return nil, false
+	}
 	frame := line[start:]
 	end := tokenEnd(frame)
-	if line[0] != '\t' && (start < 8 || start+end <= nameWidth) {
+	if line[0] != '\t' && start+end <= nameWidth {
 		return nil, false
 	}
 	_, ok := parseHex(frame[:end])
@@ -117,7 +118,10 @@ func (p *Parser) callchain(text []byte) *callchain {
 		frame = frame[:len(frame)-1]
 		end := tokenEnd(frame)
 		ip, _ := parseHex(frame[:end])
-		if c.userIP == 0 && !assemble.KernelAddress(ip) {
+		switch {
+		case assemble.KernelAddress(ip):
+			c.entry = ip
+		case c.userIP == 0:
 			c.userIP = ip
 		}
 		c.frames = append(c.frames, p.frame(frame[:end], frame[skipBlanks(frame, end):]))

@@ -28,6 +28,9 @@ func (p *Parser) fields(r *assemble.Record, tp *assemble.Tracepoint, b []byte) (
 		r.Has |= traces.ColPath
 		return ""
 	}
+	if tp.Kind == traces.Exit {
+		r.GroupDead = groupDead(b)
+	}
 	rest := b
 	any := len(tp.Fields()) == 0
 	for i := range tp.Fields() {
@@ -58,6 +61,18 @@ const (
 	wantFields = "the event's fields"
 	wantResult = "the result of a syscall, a number"
 )
+
+// groupDead reads from an exit whether the process ends with the thread, which kernels
+// tell since 6.16. The name of the thread stands in front.
+func groupDead(b []byte) assemble.Truth {
+	switch i := bytes.LastIndex(b, []byte(" group_dead=")); {
+	case i < 0:
+		return assemble.Untold
+	case bytes.HasPrefix(b[i:], []byte(" group_dead=true")):
+		return assemble.True
+	}
+	return assemble.False
+}
 
 func between(b []byte, from, to string) ([]byte, bool) {
 	_, b, ok := bytes.Cut(b, []byte(from))

@@ -80,6 +80,20 @@ func Is(prefix []byte) bool {
 	return false
 }
 
+// NamesThreadsAlone reports whether an event in text names its thread and not the
+// process, or the text shows no event yet.
+func NamesThreadsAlone(prefix []byte) bool {
+	events := false
+	for line := range bytes.Lines(prefix) {
+		h, ok := splitHeader(bytes.TrimRight(line, "\r\n"))
+		if ok && h.thread && h.pid < 0 && h.tid >= 0 {
+			return true
+		}
+		events = events || ok
+	}
+	return !events
+}
+
 // ErrPrinted is returned for a text that was printed in a way that lacks what is
 // needed.
 var ErrPrinted = errors.New("perf script did not print what is needed")
