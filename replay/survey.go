@@ -19,6 +19,7 @@ type survey struct {
 	lost         int64
 	losses       losses
 	lockRows     bool  // the trace has mmap_lock events
+	holds        bool  // and those that tell who had the lock
 	failed       int64 // lookups that they show
 	coverage     traces.Coverage
 	unknown      []traces.Unknown // what the trace cannot tell
@@ -142,6 +143,7 @@ func (s *survey) add(ev *traces.Event) {
 		s.hits++
 	case ev.Kind.IsLock():
 		s.lockRows = true
+		s.holds = s.holds || ev.Kind == traces.LockAcquired
 		if ev.Lookup() != traces.NoLookup {
 			s.failed++
 		}
@@ -251,9 +253,10 @@ func (s *survey) recordingGuess() int64 {
 
 // showsLookups reports whether lock events tell which lookups fell back, but for some.
 // Where syscalls tell more, hits are placed as in a trace without lock events: one that
-// seems to have been on time would hide what it waited for.
+// seems to have been on time would hide what it waited for. Nor do they tell where
+// lock_start alone was recorded: then syscalls say who had the lock.
 func (s *survey) showsLookups() bool {
-	return s.lockRows && (s.coverage.Undecided() <= s.failed || s.calls == 0)
+	return s.lockRows && (s.holds || s.calls == 0) && (s.coverage.Undecided() <= s.failed || s.calls == 0)
 }
 
 func (s *survey) thread(tid int32) *threadSurvey {

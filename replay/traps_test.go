@@ -169,3 +169,14 @@ func TestReturnsAlone(t *testing.T) {
 		t.Errorf("scored %v, %v", v, err)
 	}
 }
+
+// Of locks whose beginning alone was recorded nobody knows who had them: syscalls tell
+// of the write sections then.
+func TestLockStartAlone(t *testing.T) {
+	trace := corpus(t, "churn-1x1")
+	whole := play(t, trace, nil).Trace.Writers
+	trace.change = func(ev *traces.Event) bool { return ev.Kind != traces.LockAcquired && ev.Kind != traces.LockReleased }
+	if starts := play(t, trace, nil).Trace.Writers; whole == 0 || starts < whole/2 {
+		t.Errorf("%d write sections of lock_start alone, %d of all lock events", starts, whole)
+	}
+}
