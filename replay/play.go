@@ -206,7 +206,7 @@ func (p *player) warnings() []string {
 	add(p.gather.inferred, "%d hits lay outside every known mapping: one was inferred from the probe's file")
 	add(n.refused, "%d changes of an address space were refused (the first: %v): earlier ones may be missing", n.firstRefusal)
 	add(n.unended, "%d holds of mmap_lock had no end in the trace and were left out")
-	add(n.untold, "%d hits are of a process with optimised probes, and whether theirs is one is not recorded: they count as one lookup each, and would be two; mmap_lock events with callchains tell")
+	add(n.untold, "%d hits are of a process with optimised probes, and whether theirs is one is not recorded: they count as one lookup each, and would be two; mmap_lock events with callchains, from before its first hit, tell")
 	add(n.late, "%d operations were reconstructed too late to be placed in time")
 	return w
 }

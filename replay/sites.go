@@ -18,7 +18,7 @@ const siteColumns = traces.ColTID | traces.ColPID | traces.ColAddr | traces.ColW
 type sites struct {
 	programs programs
 	known    map[site]since
-	mapped   map[program]int64 // row of the first trampoline
+	mapped   map[program]trampolineMap // the first trampoline
 	threads  map[int32]*siteThread
 }
 
@@ -39,6 +39,13 @@ type site struct {
 // far as mappings alone do; -1 for never.
 type since struct{ locks, maps int64 }
 
+// trampolineMap is the row of a trampoline's mapping; seen says that the trace has the hit
+// that it was made for, so that there was none before.
+type trampolineMap struct {
+	seq  int64
+	seen bool
+}
+
 // siteThread is what is known of a thread.
 type siteThread struct {
 	hit     *site // its latest hit, with nothing since but locks and mappings
@@ -46,7 +53,7 @@ type siteThread struct {
 }
 
 func newSites() *sites {
-	return &sites{programs: programs{}, known: map[site]since{}, mapped: map[program]int64{}, threads: map[int32]*siteThread{}}
+	return &sites{programs: programs{}, known: map[site]since{}, mapped: map[program]trampolineMap{}, threads: map[int32]*siteThread{}}
 }
 
 // of is the program that the row's process is in.
@@ -91,7 +98,7 @@ func (s *sites) take(ev *traces.Event) {
 	case ev.Kind == traces.Hit:
 		at := site{s.programs.of(ev), ev.Addr}
 		if t.checked {
-			s.learn(at, func(k *since) *int64 { return &k.locks }, s.mapped[at.program])
+			s.learn(at, func(k *since) *int64 { return &k.locks }, s.mapped[at.program].seq)
 		}
 		*t = siteThread{hit: &at}
 	case ev.Lookup() == traces.TrampolineLookup:
@@ -114,10 +121,12 @@ func (s *sites) takeMap(ev *traces.Event) {
 		return
 	}
 	p := s.programs.of(ev)
+	t := s.threads[ev.TID]
+	seen := ev.Got(traces.ColTID) && t != nil && t.hit != nil
 	if _, known := s.mapped[p]; !known {
-		s.mapped[p] = ev.Seq
+		s.mapped[p] = trampolineMap{ev.Seq, seen}
 	}
-	if t := s.threads[ev.TID]; ev.Got(traces.ColTID) && t != nil && t.hit != nil {
+	if seen {
 		s.learn(*t.hit, func(k *since) *int64 { return &k.maps }, ev.Seq)
 	}
 }
@@ -136,10 +145,11 @@ func (s *sites) learn(at site, by func(*since) *int64, seq int64) {
 
 // inherit gives a forked child what its parent has.
 func (s *sites) inherit(parent, child program, seq int64) {
-	if _, ok := s.mapped[parent]; !ok {
+	m, ok := s.mapped[parent]
+	if !ok {
 		return
 	}
-	s.mapped[child] = seq
+	s.mapped[child] = trampolineMap{seq, m.seen}
 	for at, k := range s.known { // each for itself: the order does not matter
 		if at.program == parent {
 			s.known[site{child, at.addr}] = k
@@ -158,14 +168,14 @@ func (s *sites) optimised(p program, ev *traces.Event, locks bool) bool {
 	return before(k.maps) || locks && before(k.locks)
 }
 
-// untold reports whether the hit may have come by system call and nothing would show
-// it: a trampoline is there, for another probe at least, and no lock event has a
-// callchain.
+// untold reports whether the hit may have come by system call and nothing shows it: a
+// trampoline is there, for another probe at least, and either it was there before the
+// recording, or no lock event has a callchain.
 func (s *sites) untold(p program, ev *traces.Event, locks bool) bool {
-	if locks {
+	m, mapped := s.mapped[p]
+	if !mapped || m.seq >= ev.Seq || m.seen && locks {
 		return false
 	}
-	seq, mapped := s.mapped[p]
 	_, known := s.known[site{p, ev.Addr}]
-	return mapped && seq < ev.Seq && !known
+	return !known
 }
