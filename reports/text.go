@@ -177,6 +177,9 @@ type finding struct {
 // findings are the sentences of the headline, on the page as in the text.
 func findings(res *replay.Result) []finding {
 	r := mainRun(res)
+	if !res.Knows(replay.UnknownHits) {
+		return unansweredFindings(res, r)
+	}
 	if r == nil && res.Recorded != nil {
 		return append([]finding{{caution, "Nothing: there is no hit to resolve."}}, unansweredFindings(res, nil)...)
 	}
@@ -212,10 +215,12 @@ func findings(res *replay.Result) []finding {
 func unansweredFindings(res *replay.Result, r *replay.Run) []finding {
 	var all []finding
 	list := replay.Unanswered(res.Unknown)
-	if r != nil && len(list) > 0 {
-		subject := plural(r.Hits, "hit") + "; how many resolve without mmap_lock"
-		if !res.Knows(replay.UnknownHits) {
-			subject = "How many hits there were, and how many resolve without mmap_lock,"
+	sampled := !res.Knows(replay.UnknownHits)
+	if sampled || r != nil && len(list) > 0 {
+		subject := "How many hits there were, and how many resolve without mmap_lock,"
+		if !sampled {
+			subject = plural(r.Hits, "hit") + "; how many resolve without mmap_lock"
+		} else {
 			list = append(replay.Unknowns(list, replay.UnknownHits), replay.Unknowns(list, replay.UnknownWriters, replay.UnknownProcesses)...)
 		}
 		all = append(all, finding{caution, fmt.Sprintf("%s is unknown: %s; %s", subject, printable(list[0].Why), printable(list[0].Remedy))})

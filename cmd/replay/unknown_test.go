@@ -41,6 +41,7 @@ func TestUnknown(t *testing.T) {
 		{"raw syscalls", raw + unknownHits, "writers outcomes", "writers lockless fallbacks", "unknown: raw_syscalls alone were recorded; record syscalls:*"},
 		{"no processes", nobody.Replace(unknownHits + unknownWriter), "outcomes processes", "mms lockless fallbacks", "2 hits; how many resolve without mmap_lock is unknown: 3 of 3 hits and changes"},
 		{"samples", sampled + recordedAll + unknownHits, "hits", "hits lockless fallbacks", "How many hits there were, and how many resolve without mmap_lock, is unknown: perf sampled a:f (-F 99); record with -c 1"},
+		{"returns alone", recordedAll + "100 ret cpu=0 pid=10 tid=10 comm=app addr=0x401136 probe=a:f__return\n", "hits", "hits lockless fallbacks", "How many hits there were, and how many resolve without mmap_lock, is unknown: only returns were recorded"},
 		{"losses", textual + recordedAll + unknownHits, "losses", "lost", "2 of 2 hits resolved without mmap_lock (100 %)"},
 		{"undecided locks", unknownHits + unknownWriter + unknownLock, "outcomes", "", "3 of 3 hits resolved without mmap_lock"},
 	} {
@@ -82,7 +83,10 @@ func TestUnknown(t *testing.T) {
 
 // nulls are fields of d that are null, of those that may be.
 func nulls(d *reports.Document) string {
-	r := &d.Runs[len(d.Runs)-1]
+	r := &reports.Run{} // of a trace without hits
+	if n := len(d.Runs); n > 0 {
+		r = &d.Runs[n-1]
+	}
 	var all []string
 	for _, f := range []struct {
 		name  string
