@@ -46,7 +46,6 @@ type process struct {
 	space *mm.AddressSpace
 	// trampolines are where those of its optimised probes are.
 	trampolines []uint64
-	checkFreed  int64   // ns: the latest lock_released of a check of theirs
 	sim         *sim.MM // set by whoever simulates it
 }
 
