@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/replay/replay/ingest/assemble"
 	"github.com/replay/replay/ingest/perfdata"
 	"github.com/replay/replay/traces"
 )
@@ -37,8 +36,9 @@ const writersRemedy = "record -e 'syscalls:sys_enter_mmap,syscalls:sys_exit_mmap
 
 // recorded is the kinds of rows that the events can yield. Losses perf always tells.
 func (s *perfStream) recorded() []string {
-	has := map[traces.Kind]bool{traces.Lost: true}
-	phases := map[traces.Kind]map[assemble.Phase]bool{}
+	k := newRecordedKinds()
+	has := k.has
+	has[traces.Lost] = true
 	for _, ev := range s.r.Events() {
 		if ev.Attr.RecordsMappings() {
 			has[traces.Map] = true
@@ -53,22 +53,9 @@ func (s *perfStream) recorded() []string {
 		if d.point == nil || d.kernel && d.point.Kind != traces.Arrive {
 			continue
 		}
-		kind := d.point.Kind
-		if phases[kind] == nil {
-			phases[kind] = map[assemble.Phase]bool{}
-		}
-		phases[kind][d.point.Phase] = true
-		if !kind.IsSyscall() || phases[kind][assemble.Enter] && phases[kind][assemble.Leave] {
-			has[kind] = true
-		}
+		k.add(d.point)
 	}
-	var names []string
-	for _, k := range traces.Kinds() {
-		if has[k] {
-			names = append(names, k.String())
-		}
-	}
-	return names
+	return k.names()
 }
 
 // unknown is what the recording cannot tell though its rows look as if they did.

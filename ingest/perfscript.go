@@ -35,6 +35,7 @@ type scriptStream struct {
 	// several inputs are such, the first tells of them.
 	processes *assemble.Processes
 	silent    bool
+	seen      [256]bool // kinds of rows that came
 }
 
 func isPerfScript(prefix []byte) bool { return perfscript.Is(prefix) }
@@ -109,6 +110,7 @@ func (s *scriptStream) take(r *assemble.Record, used bool) {
 	}
 	if used {
 		s.newest = max(s.newest, r.Time)
+		s.seen[r.Kind] = true
 		s.asm.Add(r)
 	} else {
 		s.asm.Release(r)
@@ -140,7 +142,8 @@ func (s *scriptStream) Meta() traces.Meta {
 	m.Warnings = append(m.Warnings, s.skipped.warnings("lines")...)
 	if s.ended {
 		m.Warnings = append(m.Warnings, scriptWarnings(s.ahead.parser)...)
-		m.Unknown = scriptUnknown(s.ahead.parser)
+		m.Recorded = scriptRecorded(s.ahead.parser, &s.seen)
+		m.Unknown = append(scriptSampled(s.ahead.parser), scriptUnknown(s.ahead.parser)...)
 		if s.processes != nil && !s.silent {
 			told := processesTold(s.processes)
 			m.Warnings, m.Unknown = append(m.Warnings, told.warnings...), append(m.Unknown, told.unknown...)

@@ -29,6 +29,9 @@ func TestScriptTexts(t *testing.T) {
 			continue
 		}
 		describe(&b, events)
+		if meta.Recorded != nil {
+			fmt.Fprintf(&b, "recorded: %s\n", strings.Join(meta.Recorded, " "))
+		}
 		for _, w := range meta.Warnings {
 			if !strings.Contains(w, "trap") {
 				fmt.Fprintf(&b, "warning: %s\n", w)

@@ -45,6 +45,8 @@ type Parser struct {
 	LostShown       bool
 	// Writers is set when a syscall changes an address space.
 	Writers bool
+	// Declared are the events that a header (perf script --header) says were recorded.
+	Declared []Declared
 	// Messages counts lines that are messages of perf itself, FirstMessage is the first
 	// one, and LostMessage one that tells of losses.
 	Messages                  int64
@@ -209,6 +211,7 @@ func (p *Parser) aside(line []byte) bool {
 	case line[0] == '#':
 		// Where it was asked for, and no loss is shown, there was none.
 		p.LostShown = p.LostShown || bytes.Contains(line, []byte("--show-lost-events"))
+		p.declared(line)
 		return true
 	case bytes.HasPrefix(line, []byte("PERF_RECORD_FINISHED_ROUND")):
 		return true
