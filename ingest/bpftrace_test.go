@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/replay/replay/ingest/bpftrace"
 	"github.com/replay/replay/traces"
@@ -72,7 +74,7 @@ replay1 hit 120 0 %[1]d %[1]d addr=0x%[2]x probe=app:f path=/bin/app comm=app
 	10 0x10 ([unknown])
 `, pid, code)
 	var b strings.Builder
-	if err := bpftrace.Follow(&b, strings.NewReader(toJSON(t, printed))); err != nil {
+	if err := bpftrace.Follow(&b, strings.NewReader(toJSON(t, printed)), func() {}, func(error) {}); err != nil {
 		t.Fatal(err)
 	}
 	events, _ := read(t, writeFile(t, "out.json", b.String()), Options{})
@@ -405,6 +407,55 @@ func TestBpftraceClocks(t *testing.T) {
 	}
 }
 
+// recordHeld runs a recorder with the id of a process that becomes the program once
+// the recorder waits for events, and returns what the program prints.
+func recordHeld(t *testing.T, bin string, recorder ...string) []byte {
+	t.Helper()
+	program := exec.Command("sh", "-c", `read go && exec "$0" 100`, bin)
+	ahead, err := program.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var printed bytes.Buffer
+	program.Stdout = &printed
+	if err := program.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer program.Wait()
+	defer ahead.Close()
+	var said bytes.Buffer
+	cmd := exec.Command(recorder[0], append(recorder[1:], fmt.Sprint(program.Process.Pid))...)
+	cmd.Env = append(os.Environ(), "BPFTRACE_PERF_RB_PAGES=2048")
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	untilWaits := func() { // with nothing left in its buffers
+		for waits := false; !waits; {
+			select {
+			case err := <-ended:
+				t.Skipf("%s does not work here: %v\n%s", recorder[0], err, &said)
+			case <-time.After(20 * time.Millisecond):
+			}
+			where, _ := os.ReadFile(fmt.Sprintf("/proc/%d/wchan", cmd.Process.Pid))
+			waits = bytes.Contains(where, []byte("ep_poll")) || bytes.Contains(where, []byte("epoll"))
+		}
+	}
+	untilWaits()
+	fmt.Fprintln(ahead, "go")
+	if err := program.Wait(); err != nil {
+		t.Error(err)
+	}
+	untilWaits()
+	cmd.Process.Signal(os.Interrupt)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	return printed.Bytes()
+}
+
 // A program counts its hits, mmaps and munmaps; what bpftrace records of it, as
 // text and as JSON, are as many, and nothing of it stays behind.
 func TestBpftraceLive(t *testing.T) {
@@ -438,12 +489,7 @@ func TestBpftraceLive(t *testing.T) {
 			var events []traces.Event
 			var meta traces.Meta
 			for range 3 { // a busy machine may lose events
-				cmd := exec.Command("bpftrace", "-f", format, "-o", out, "-c", bin+" 100", "-e", script)
-				cmd.Env = append(os.Environ(), "BPFTRACE_PERF_RB_PAGES=2048")
-				var err error
-				if printed, err = cmd.Output(); err != nil {
-					t.Skipf("bpftrace does not work here: %v\n%s", err, printed)
-				}
+				printed = recordHeld(t, bin, "bpftrace", "-f", format, "-o", out, "-e", script)
 				if events, meta = read(t, out, Options{}); meta.Lost == 0 {
 					break
 				}

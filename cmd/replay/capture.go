@@ -208,8 +208,9 @@ func (r *recording) record() (err error) {
 		}
 	}
 	r.detail(r.c, "%s", plan.Script(r.trace))
-	state, err := plan.Record(file(r.stdin), r.programOutput(), r.stderr, r.stop())
-	if err == nil && !state.Success() && r.c.Context.Err() == nil {
+	streams := capture.Streams{Stdin: file(r.stdin), Stdout: r.programOutput(), Stderr: r.stderr}
+	state, err := plan.Record(streams, []string{holdName, "--"}, r.stop())
+	if err == nil && state != nil && !state.Success() && r.c.Context.Err() == nil {
 		r.remark(r.c, "the program ended with %v", state)
 	}
 	return err
@@ -247,10 +248,24 @@ func guardCommand(e *env) *cli.Command {
 	}
 }
 
-// stop asks for the end of the recording when the command is interrupted.
+// holdName is the hidden command of the process that becomes the recorded program.
+const holdName = "hold-program"
+
+func holdCommand() *cli.Command {
+	return &cli.Command{
+		Name: holdName, Hidden: true, Usage: "become a program when the capture says so", ArgsUsage: "-- PROGRAM ARGUMENT...",
+		Action: func(c *cli.Context) error { return capture.Become(c.Args().Slice()) },
+	}
+}
+
+// stop asks for the end of the recording when the command is interrupted, and again
+// when that happens again.
 func (r *recording) stop() <-chan os.Signal {
-	stop := make(chan os.Signal, 1)
-	context.AfterFunc(r.c.Context, func() { stop <- os.Interrupt })
+	stop := make(chan os.Signal, 2)
+	context.AfterFunc(r.c.Context, func() {
+		stop <- os.Interrupt
+		signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
+	})
 	return stop
 }
 

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -114,29 +115,34 @@ func noProbes(t *testing.T, pid int) {
 	}
 }
 
-// noProcesses fails if something that the test started is still there after a while:
-// all have the folder of the test in their environment.
+// noProcesses fails if something that the test started is still there after a while.
 func noProcesses(t *testing.T) {
 	t.Helper()
-	mark := "TMPDIR=" + os.Getenv("TMPDIR")
-	var left []string
+	var left map[int]string
 	for range 100 {
-		left = nil
-		files, _ := filepath.Glob("/proc/[0-9]*/environ")
-		for _, name := range files {
-			dir := filepath.Dir(name)
-			environ, _ := os.ReadFile(name)
-			if strings.Contains(string(environ), mark) && dir != fmt.Sprintf("/proc/%d", os.Getpid()) {
-				cmdline, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
-				left = append(left, strings.ReplaceAll(string(cmdline), "\x00", " "))
-			}
-		}
-		if left == nil {
+		if left = processes(); len(left) == 0 {
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	t.Errorf("processes are left: %q", left)
+	t.Errorf("processes are left: %v", left)
+}
+
+// processes are the command lines of what the test started: all have its folder in
+// their environment.
+func processes() map[int]string {
+	found := map[int]string{}
+	files, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, name := range files {
+		dir := filepath.Dir(name)
+		pid, _ := strconv.Atoi(filepath.Base(dir))
+		environ, _ := os.ReadFile(name)
+		if strings.Contains(string(environ), "TMPDIR="+os.Getenv("TMPDIR")) && pid != os.Getpid() {
+			cmdline, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+			found[pid] = strings.ReplaceAll(string(cmdline), "\x00", " ")
+		}
+	}
+	return found
 }
 
 // TestCaptureCounts records a program in every way that perf can, and expects to
@@ -339,19 +345,23 @@ func TestCaptureBpftraceArguments(t *testing.T) {
 	}
 }
 
-// The printed script records the same as text, with losses on standard error.
-func TestCaptureBpftraceText(t *testing.T) {
+// The printed script records the same, and leaves nothing but the recording.
+func TestCaptureBpftracePrinted(t *testing.T) {
 	needLive(t, capture.BPFtrace)
 	inCountsFolder(t)
 	script := succeed(t, "capture", "--tool", "bpftrace", "--print", "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "200")
-	script = strings.NewReplacer("-f json ", "", "replay ingest", "true", " record.bt\n", " record.bt 2>stderr.txt\n").Replace(script)
-	out, err := exec.Command("sh", "-c", script).CombinedOutput()
+	script = strings.ReplaceAll(script, "replay ingest", "true")
+	cmd := exec.Command("timeout", "60", "sh", "-c", script)
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s\n%s", err, script, out)
 	}
-	succeed(t, "ingest", "--format", "bpftrace", "--stderr", "stderr.txt", "-o", "t.parquet", "t.bpftrace.json")
+	succeed(t, "ingest", "-q", "-o", "t.parquet", "t.bpftrace.json")
 	c := parseCounts(t, string(out))
 	expect(t, "t.parquet", c, c.hits)
+	if files := listing(t); strings.Contains(files, "ahead") {
+		t.Errorf("files are left:\n%s", files)
+	}
 }
 
 // TestCaptureOverflow records a hot loop into a buffer of one page.
@@ -455,6 +465,7 @@ func TestCaptureEnds(t *testing.T) {
 		{capture.Perf, "t.perf.data", syscall.SIGTERM, exitOK},
 		{capture.Perf, "t.perf.data", syscall.SIGKILL, -1},
 		{capture.BPFtrace, "t.bpftrace.json", syscall.SIGINT, exitOK},
+		{capture.BPFtrace, "t.bpftrace.json", syscall.SIGTERM, exitOK},
 		{capture.BPFtrace, "t.bpftrace.json", syscall.SIGKILL, -1},
 	} {
 		t.Run(string(test.tool)+" "+test.signal.String(), func(t *testing.T) {
@@ -469,6 +480,14 @@ func TestCaptureEnds(t *testing.T) {
 			if code := cmd.ProcessState.ExitCode(); code != test.code {
 				t.Errorf("exit %d: %s", code, stderr)
 			}
+			if test.code != exitOK && test.tool == capture.BPFtrace {
+				// The program is nobody's then, and runs on.
+				for pid, cmdline := range processes() {
+					if strings.HasPrefix(cmdline, "./counts ") {
+						syscall.Kill(pid, syscall.SIGKILL)
+					}
+				}
+			}
 			noProcesses(t)
 			noProbes(t, cmd.Process.Pid)
 			if test.code != exitOK {
@@ -476,6 +495,43 @@ func TestCaptureEnds(t *testing.T) {
 			}
 			if events, _ := readEvents(t, "t.parquet"); len(events) < 1000 {
 				t.Errorf("%d events", len(events))
+			}
+		})
+	}
+}
+
+// A recorder whose output fails ends with the cause, and leaves nothing but the
+// program, which runs on.
+func TestCaptureOutputFails(t *testing.T) {
+	for _, tool := range []capture.Tool{capture.Perf, capture.BPFtrace} {
+		t.Run(string(tool), func(t *testing.T) {
+			needLive(t, tool)
+			inCountsFolder(t)
+			before := listing(t)
+			limited, stderr := program(t, "capture", "--tool", string(tool), "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "0")
+			cmd := exec.Command("sh", append([]string{"-c", `ulimit -f 400; exec "$0" "$@"`, limited.Path}, limited.Args[1:]...)...)
+			cmd.Env, cmd.Stderr, cmd.WaitDelay = limited.Env, limited.Stderr, time.Second // the program keeps it open
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			cmd.Wait()
+			if code := cmd.ProcessState.ExitCode(); code != exitUsage || !strings.Contains(stderr.String(), "nothing was recorded") || !strings.Contains(strings.ToLower(stderr.String()), "file") {
+				t.Errorf("exit %d: %s", code, stderr)
+			}
+			runs := false
+			for pid, cmdline := range processes() {
+				if strings.HasPrefix(cmdline, "./counts ") {
+					runs = true
+					syscall.Kill(pid, syscall.SIGKILL)
+				}
+			}
+			if !runs {
+				t.Error("the program was ended")
+			}
+			noProcesses(t)
+			noProbes(t, cmd.Process.Pid)
+			if after := listing(t); after != before {
+				t.Errorf("files before:\n%s\nand after:\n%s", before, after)
 			}
 		})
 	}

@@ -18,7 +18,8 @@ func main() {
 	startHeap()
 	// A reader that has seen enough, such as head, is an error of the write, so
 	// that temporary files go away. Notify, unlike Ignore, is not inherited.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	// So is a file that would grow over the limit (ulimit -f).
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGXFSZ)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()

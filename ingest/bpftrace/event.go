@@ -16,8 +16,12 @@ const (
 	machineLine  = "machine"  // machine cpus=N arch=NAME kernel=RELEASE
 	clockLine    = "clock"    // clock boottime=NS monotonic=NS
 	mapsLine     = "maps"     // maps PID LINE, of /proc/PID/maps
-	killedLine   = "killed"   // the recorder was killed before it had printed all
+	killedLine   = "killed"   // KilledLine
 )
+
+// KilledLine stands behind what a script printed whose bpftrace was killed before it
+// had printed all.
+const KilledLine = Prefix + " " + killedLine
 
 // mappedLine is maps with a time: mapped TIME PID LINE.
 const mappedLine = "mapped"

@@ -14,28 +14,35 @@ import (
 // first hit of a process since it mapped a file as code it puts the mappings with
 // code, so that the frames of stacks can be named when the process has ended: no
 // event tells which file it mapped. A process that has ended by then is left out.
-func Follow(w io.Writer, r io.Reader) error {
-	f := follower{out: bufio.NewWriter(w), stale: map[int]uint64{}, mapping: map[int]bool{}}
+//
+// It calls begun at the script's first line. bpftrace attaches all probes before it
+// empties its buffers, so that they are all there then. Whatever becomes of w, it
+// reads on until r ends, so that bpftrace does not wait for a reader; it calls failed
+// when w does, so that somebody can end bpftrace.
+func Follow(w io.Writer, r io.Reader, begun func(), failed func(error)) error {
+	f := follower{out: bufio.NewWriter(w), begun: begun, stale: map[int]uint64{}, mapping: map[int]bool{}}
 	in := bufio.NewReaderSize(r, 1<<16)
+	var failure error
 	for {
 		// A longer line goes on in pieces, of which the first has what is looked for.
 		line, err := in.ReadSlice('\n')
-		if text, ok := bytes.CutPrefix(line, followed); ok {
+		if text, ok := bytes.CutPrefix(line, followed); ok && failure == nil {
 			f.look(text)
 		}
-		if _, werr := f.out.Write(line); werr != nil {
-			return werr
-		}
-		if in.Buffered() == 0 || err != nil {
-			if werr := f.out.Flush(); werr != nil {
-				return werr
+		if failure == nil {
+			_, failure = f.out.Write(line)
+			if failure == nil && (in.Buffered() == 0 || err != nil) {
+				failure = f.out.Flush()
+			}
+			if failure != nil {
+				failed(failure)
 			}
 		}
 		switch {
 		case errors.Is(err, io.EOF):
-			return nil
+			return failure
 		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
-			return err
+			return errors.Join(failure, err)
 		}
 	}
 }
@@ -46,6 +53,7 @@ var followed = append(bytes.Clone(printfBegin), Prefix+" "...)
 // follower knows which processes mapped code since their mappings were written.
 type follower struct {
 	out     *bufio.Writer
+	begun   func()
 	stale   map[int]uint64 // processes, and when they mapped it
 	mapping map[int]bool   // threads in an mmap of code
 }
@@ -54,6 +62,9 @@ type follower struct {
 func (f *follower) look(line []byte) {
 	name, rest, _ := bytes.Cut(line, []byte{' '})
 	switch string(name) {
+	case scriptLine:
+		f.begun()
+		return
 	case "hit":
 		if len(f.stale) == 0 {
 			return

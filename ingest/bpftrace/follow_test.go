@@ -1,10 +1,15 @@
 package bpftrace
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // follow returns what Follow made of a text, and how many mappings it put before
@@ -12,7 +17,7 @@ import (
 func follow(t *testing.T, text string) (kept string, mappings []int) {
 	t.Helper()
 	var out strings.Builder
-	if err := Follow(&out, strings.NewReader(text)); err != nil {
+	if err := Follow(&out, strings.NewReader(text), func() {}, func(error) {}); err != nil {
 		t.Fatal(err)
 	}
 	var rest strings.Builder
@@ -89,6 +94,40 @@ func TestFollow(t *testing.T) {
 		if got := mappings[i] > 0; got != step.want {
 			t.Errorf("line %d, %s%d mappings stand before it", i, step.line, mappings[i])
 		}
+	}
+}
+
+// full is a disk with room for so many bytes.
+type full int
+
+func (f *full) Write(p []byte) (int, error) {
+	if len(p) > int(*f) {
+		return 0, unix.ENOSPC
+	}
+	*f -= full(len(p))
+	return len(p), nil
+}
+
+// A disk that is full is told at once, and what is printed is read to its end.
+func TestFollowFullDisk(t *testing.T) {
+	room, told, begun := full(1<<16), 0, 0
+	r, w := io.Pipe()
+	go func() {
+		defer w.Close()
+		fmt.Fprint(w, asJSON("replay1 script clock=boottime comm=15\n"))
+		for range 1000 {
+			if _, err := w.Write(bytes.Repeat([]byte("x"), 1<<10)); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	err := Follow(&room, r, func() { begun++ }, func(err error) {
+		if told++; !errors.Is(err, unix.ENOSPC) {
+			t.Error(err)
+		}
+	})
+	if !errors.Is(err, unix.ENOSPC) || told != 1 || begun != 1 {
+		t.Errorf("%v, told %d times, begun %d times", err, told, begun)
 	}
 }
 

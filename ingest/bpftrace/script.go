@@ -18,9 +18,9 @@ import (
 // Options say what a script records.
 type Options struct {
 	Probes []Probe
-	// Command records the program that bpftrace -c starts, PID a process that runs
-	// already, both with the processes that they start. With neither, everything
-	// is recorded.
+	// Command records the process of the script's first parameter from its next exec
+	// on, PID a process that runs already, both with the processes that they start.
+	// With neither, everything is recorded.
 	Command bool
 	PID     int
 	Locks   bool // mmap_lock events, with the kernel's stack where it is asked for
@@ -146,9 +146,9 @@ func Script(o Options) (string, error) {
 	if o.Unsafe() {
 		s.Run += " --unsafe"
 	}
-	s.Run += " -o OUTPUT [-f json]"
+	s.Run += " -o OUTPUT [-f json] THIS"
 	if o.Command {
-		s.Run += " -c COMMAND"
+		s.Run += " PROCESS"
 	}
 	if o.Monotonic {
 		s.Clock, s.Head = "monotonic", "nsecs(monotonic), cpu, pid, tid"

@@ -3,7 +3,6 @@ package capture
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -46,16 +45,6 @@ func bpftracePlan(o *Options, defs []Definition) (*Plan, error) {
 	if s.Unsafe() {
 		p.args = append(p.args, "--unsafe")
 	}
-	switch {
-	case len(o.Command) > 0:
-		command, err := oneWord(o.Command)
-		if err != nil {
-			return nil, err
-		}
-		p.args = append(p.args, "-c", command)
-	case o.PID != 0:
-		p.args = append(p.args, "-p", strconv.Itoa(o.PID))
-	}
 	return p, nil
 }
 
@@ -93,28 +82,6 @@ func pages(buffer string) uint64 {
 		power *= 2
 	}
 	return power
-}
-
-// oneWord writes a command for bpftrace -c, which wants the file of the program and
-// splits the rest at blanks without looking at quotes. Arguments with blanks go
-// through env -S, which has an escape for them.
-func oneWord(command []string) (string, error) {
-	file, err := exec.LookPath(command[0])
-	if err == nil {
-		file, err = filepath.Abs(file)
-	}
-	if err != nil {
-		return "", err
-	}
-	words := append([]string{file}, command[1:]...)
-	if !slices.ContainsFunc(words, func(s string) bool { return s == "" || Quote(s) != s }) {
-		return strings.Join(words, " "), nil
-	}
-	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`, ` `, `\_`, "\n", `\n`, "\t", `\t`, "\v", `\v`, "\f", `\f`, "\r", `\r`)
-	for i, s := range words {
-		words[i] = `"` + escape.Replace(s) + `"`
-	}
-	return "/usr/bin/env -S" + strings.Join(words, `\_`), nil
 }
 
 // processes are those whose mappings no event will tell.

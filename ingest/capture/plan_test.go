@@ -55,24 +55,6 @@ func TestScripts(t *testing.T) {
 	}
 }
 
-// bpftrace -c takes no blanks but those between arguments.
-func TestOneWord(t *testing.T) {
-	if _, err := os.Stat("/bin/sh"); err != nil {
-		t.Skip("no /bin/sh")
-	}
-	for want, command := range map[string][]string{
-		"/bin/sh -c exit": {"/bin/sh", "-c", "exit"},
-		`/usr/bin/env -S"/bin/sh"\_"-c"\_"echo\_\$0"\_""`: {"/bin/sh", "-c", "echo $0", ""},
-	} {
-		if got, err := oneWord(command); err != nil || got != want {
-			t.Errorf("%q: %s, %v; want %s", command, got, err, want)
-		}
-	}
-	if _, err := oneWord([]string{"/nowhere/app"}); err == nil {
-		t.Error("a program that is not there")
-	}
-}
-
 // With kprobes, a plan has one that tells of each hit's arrival.
 func TestArrive(t *testing.T) {
 	o := Options{Tool: Perf, Group: "replay_1", Arrive: true, Command: []string{"app"}}

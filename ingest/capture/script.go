@@ -53,9 +53,40 @@ func (p *Plan) bpftraceScript(b *strings.Builder, trace string) {
 		fmt.Fprintf(b, "{ %s; } > maps.txt # the mappings that are there already\n", bpftrace.SnapshotCommand(p.options.PID))
 		inputs = "maps.txt " + output
 	}
-	fmt.Fprintln(b, quoteAll(p.env), quoteAll(p.args), "-o", output, "record.bt")
+	run := quoteAll(p.env) + " " + quoteAll(p.args) + " -o " + output + " record.bt"
+	switch c := p.options.Command; {
+	case len(c) > 0:
+		fmt.Fprintf(b, holdScript, run, output, bpftrace.Prefix, quoteAll(c))
+	case p.options.PID != 0:
+		fmt.Fprintf(b, watchScript, run, p.options.PID)
+	default:
+		fmt.Fprintln(b, run)
+	}
 	fmt.Fprintf(b, "cat %s | replay ingest --format bpftrace-json -o %s -\n", inputs, Quote(trace))
 }
+
+// holdScript runs a program in a process that waits until all probes are there. What
+// that does before it becomes the program is not recorded.
+const holdScript = `mkfifo id ahead
+{ read program < id; exec env %[1]s $program; } & recorder=$!
+{ while kill -0 $recorder && ! grep -q '%[3]s script' %[2]s; do sleep 0.1; done 2> /dev/null
+  kill -0 $recorder && echo > ahead || : > ahead; } &
+sh -c 'echo $$ > id; read go < ahead && exec "$@"' sh %[4]s
+sleep 2 # bpftrace drops what is in its buffers when it is interrupted
+kill -INT $recorder
+wait $recorder
+rm id ahead
+`
+
+// watchScript records until a process ends.
+const watchScript = `stop=
+trap 'stop=1' INT
+env %[1]s & recorder=$!
+while [ -z "$stop" ] && kill -0 %[2]d && kill -0 $recorder; do sleep 0.1; done 2> /dev/null
+sleep 2 # bpftrace drops what is in its buffers when it is interrupted
+kill -INT $recorder
+wait $recorder
+`
 
 func quoteAll(args []string) string {
 	quoted := make([]string, len(args))

@@ -1,12 +1,11 @@
 # As root, where the probed files are the same as here.
 trap : INT # Ctrl-C ends the recording; what follows it is done all the same
 cat > record.bt <<'END'
-// Recorded with: bpftrace -o OUTPUT [-f json] -c COMMAND
+// Recorded with: bpftrace -o OUTPUT [-f json] THIS PROCESS
 // A line per event: replay1 EVENT TIME CPU PID TID NAME=VALUE... comm=THREAD
 BEGIN {
 	printf("replay1 script clock=boottime comm=15\n");
 	printf("replay1 recorded hit ret mmap munmap mprotect mremap brk madvise fork exec exit lock_start lock_acquired lock_released\n");
-	@in[(uint64)cpid] = 1;
 }
 
 uprobe:/bin/app:f /@in[(uint64)pid]/ {
@@ -77,7 +76,9 @@ tracepoint:task:task_newtask /@in[(uint64)pid]/ {
 	printf("replay1 sched:sched_process_fork %llu %d %d %d child_pid=%d flags=0x%llx comm=%-15s\n", nsecs, cpu, pid, tid, args->pid, args->clone_flags, comm);
 }
 
-tracepoint:sched:sched_process_exec /@in[(uint64)pid]/ {
+// The process becomes the program.
+tracepoint:sched:sched_process_exec /pid == (uint64)$1 || @in[(uint64)pid]/ {
+	@in[(uint64)pid] = 1;
 	printf("replay1 sched:sched_process_exec %llu %d %d %d path=%s comm=%-15s\n", nsecs, cpu, pid, tid, str(args->filename), comm);
 }
 
@@ -106,5 +107,12 @@ tracepoint:mmap_lock:mmap_lock_released /@in[(uint64)pid]/ {
 	printf("replay1 mmap_lock:mmap_lock_released %llu %d %d %d mm=0x%llx write=%d comm=%-15s\n", nsecs, cpu, pid, tid, (uint64)args->mm, args->write ? 1 : 0, comm);
 }
 END
-BPFTRACE_PERF_RB_PAGES=8192 bpftrace -f json -c '/bin/sh -c exit' -o app.bpftrace.json record.bt
+mkfifo id ahead
+{ read program < id; exec env BPFTRACE_PERF_RB_PAGES=8192 bpftrace -f json -o app.bpftrace.json record.bt $program; } & recorder=$!
+{ while kill -0 $recorder && ! grep -q 'replay1 script' app.bpftrace.json; do sleep 0.1; done 2> /dev/null
+  kill -0 $recorder && echo > ahead || : > ahead; } &
+sh -c 'echo $$ > id; read go < ahead && exec "$@"' sh /bin/sh -c exit
+kill -INT $recorder
+wait $recorder
+rm id ahead
 cat app.bpftrace.json | replay ingest --format bpftrace-json -o app.parquet -

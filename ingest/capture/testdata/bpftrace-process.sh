@@ -1,7 +1,7 @@
 # As root, where the probed files are the same as here.
 trap : INT # Ctrl-C ends the recording; what follows it is done all the same
 cat > record.bt <<'END'
-// Recorded with: bpftrace -o OUTPUT [-f json]
+// Recorded with: bpftrace -o OUTPUT [-f json] THIS
 // A line per event: replay1 EVENT TIME CPU PID TID NAME=VALUE... comm=THREAD
 BEGIN {
 	printf("replay1 script clock=boottime comm=15\n");
@@ -88,6 +88,9 @@ tracepoint:sched:sched_process_exit /@in[(uint64)pid]/ {
 // When nothing of a process is left, its id may come again.
 tracepoint:sched:sched_process_free /@in[(uint64)args->pid]/ {
 	delete(@in[(uint64)args->pid]);
+	if (args->pid == 1234) {
+		exit();
+	}
 }
 
 END {
@@ -95,5 +98,5 @@ END {
 }
 END
 { sed 's/^/replay1 maps 1234 /' /proc/1234/maps; } > maps.txt # the mappings that are there already
-BPFTRACE_PERF_RB_PAGES=8192 bpftrace -f json -p 1234 -o app.bpftrace.json record.bt
+BPFTRACE_PERF_RB_PAGES=8192 bpftrace -f json -o app.bpftrace.json record.bt
 cat maps.txt app.bpftrace.json | replay ingest --format bpftrace-json -o app.parquet -
