@@ -78,7 +78,8 @@ tracepoint:task:task_newtask /@in[(uint64)pid]/ {
 
 // The process becomes the program.
 tracepoint:sched:sched_process_exec /pid == (uint64)$1 || @in[(uint64)pid]/ {
-	@in[(uint64)pid] = 1;
+	// A thread that is not the first takes the id of that one, which goes (de_thread).
+	@in[(uint64)pid] = args->old_pid == args->pid ? 1 : 2;
 	printf("replay1 sched:sched_process_exec %llu %d %d %d path=%s comm=%-15s\n", nsecs, cpu, pid, tid, str(args->filename), comm);
 }
 
@@ -88,7 +89,11 @@ tracepoint:sched:sched_process_exit /@in[(uint64)pid]/ {
 
 // When nothing of a process is left, its id may come again.
 tracepoint:sched:sched_process_free /@in[(uint64)args->pid]/ {
-	delete(@in[(uint64)args->pid]);
+	if (@in[(uint64)args->pid] == 2) {
+		@in[(uint64)args->pid] = 1;
+	} else {
+		delete(@in[(uint64)args->pid]);
+	}
 }
 
 END {
@@ -112,6 +117,7 @@ mkfifo id ahead
 { while kill -0 $recorder && ! grep -q 'replay1 script' app.bpftrace.json; do sleep 0.1; done 2> /dev/null
   kill -0 $recorder && echo > ahead || : > ahead; } &
 sh -c 'echo $$ > id; read go < ahead && exec "$@"' sh /bin/sh -c exit
+sleep 2 # bpftrace drops what is in its buffers when it is interrupted
 kill -INT $recorder
 wait $recorder
 rm id ahead

@@ -78,6 +78,8 @@ tracepoint:task:task_newtask /@in[(uint64)pid]/ {
 }
 
 tracepoint:sched:sched_process_exec /@in[(uint64)pid]/ {
+	// A thread that is not the first takes the id of that one, which goes (de_thread).
+	@in[(uint64)pid] = args->old_pid == args->pid ? 1 : 2;
 	printf("replay1 sched:sched_process_exec %llu %d %d %d path=%s comm=%-15s\n", nsecs, cpu, pid, tid, str(args->filename), comm);
 }
 
@@ -87,9 +89,10 @@ tracepoint:sched:sched_process_exit /@in[(uint64)pid]/ {
 
 // When nothing of a process is left, its id may come again.
 tracepoint:sched:sched_process_free /@in[(uint64)args->pid]/ {
-	delete(@in[(uint64)args->pid]);
-	if (args->pid == 1234) {
-		exit();
+	if (@in[(uint64)args->pid] == 2) {
+		@in[(uint64)args->pid] = 1;
+	} else {
+		delete(@in[(uint64)args->pid]);
 	}
 }
 
@@ -98,5 +101,11 @@ END {
 }
 END
 { sed 's/^/replay1 maps 1234 /' /proc/1234/maps; } > maps.txt # the mappings that are there already
-BPFTRACE_PERF_RB_PAGES=8192 bpftrace -f json -o app.bpftrace.json record.bt
+stop=
+trap 'stop=1' INT
+env BPFTRACE_PERF_RB_PAGES=8192 bpftrace -f json -o app.bpftrace.json record.bt & recorder=$!
+while [ -z "$stop" ] && kill -0 1234 && kill -0 $recorder; do sleep 0.1; done 2> /dev/null
+sleep 2 # bpftrace drops what is in its buffers when it is interrupted
+kill -INT $recorder
+wait $recorder
 cat maps.txt app.bpftrace.json | replay ingest --format bpftrace-json -o app.parquet -
