@@ -54,6 +54,9 @@ func openPerfScript(ctx context.Context, in *input) (Stream, error) {
 		}
 	}
 	s.options = assemble.Options{Fork: true, Exec: true, Relay: in.shared, Processes: s.processes}
+	if s.processes == nil {
+		s.options.Processes = firstExec(in)
+	}
 	s.asm = assemble.New(s.options)
 	s.ahead = newLineReader(perfscript.New(in.reader, in.path), s.asm)
 	return s, nil

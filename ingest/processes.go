@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -64,6 +65,19 @@ func findShared(inputs []recordStream) error {
 		return nil
 	}
 	return findProcesses(texts[0].ctx, texts)
+}
+
+// firstExec finds when the exec that a recording begins with replaced the address space,
+// in what decided on the format. Its own line comes at its end.
+func firstExec(in *input) *assemble.Processes {
+	p, asm := assemble.NewProcesses(), assemble.New(assemble.Options{})
+	parser := perfscript.New(bufio.NewReaderSize(bytes.NewReader(in.prefix), sniffed), in.path)
+	for r := nextUsed(parser, asm); r != nil; r = nextUsed(parser, asm) {
+		p.Note(r)
+		asm.Release(r)
+	}
+	p.Settle()
+	return p.ExecsAlone()
 }
 
 // nextUsed is the next record that makes a row, nil at the end. Whoever reads the text

@@ -48,6 +48,7 @@ type life struct {
 	call    traces.Kind // a syscall that it is in, or 0
 	waiting []*vote     // of locks taken in there
 	held    uint64      // mm that it has write-locked, or 0
+	execed  bool        // a task record told of an exec, whose tracepoint is to come
 	runMm   uint64      // mm of its latest locks
 	runAt   int64       // ns: and when they begin
 }
@@ -114,7 +115,12 @@ func (p *Processes) Note(r *Record) {
 		if l.pid == 0 {
 			l.pid = l.tid
 		}
-		l.spaces = append(l.spaces, &space{of: l, first: r.Time, last: r.Time, early: l.runMm, earlyAt: l.runAt})
+		s := &space{of: l, first: r.Time, last: r.Time}
+		if !r.Task && !l.execed {
+			s.early, s.earlyAt = l.runMm, l.runAt
+		}
+		l.execed = r.Task
+		l.spaces = append(l.spaces, s)
 	case r.Kind == traces.Exit:
 		l.leave()
 		l.exited = true
@@ -479,6 +485,10 @@ func (p *Processes) Of(tid int32, at int64) (pid int32, ok bool) {
 	}
 	return 0, false
 }
+
+// ExecsAlone leaves of what is known when execs replaced address spaces, for a source
+// that tells processes itself.
+func (p *Processes) ExecsAlone() *Processes { return &Processes{execs: p.execs} }
 
 // tell gives a record its process, and says of a fork what it made.
 func (p *Processes) tell(r *Record) {
