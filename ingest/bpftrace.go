@@ -281,7 +281,7 @@ func (s *bpftraceStream) Meta() traces.Meta {
 	}
 	if s.p.Killed {
 		m.Unknown = append(m.Unknown, traces.Unknown{
-			What: traces.UnknownLosses, Why: "bpftrace was killed before it had printed what was in its buffers",
+			What: traces.UnknownLosses, Why: "bpftrace was ended before it had printed what was in its buffers",
 			Remedy: "record with smaller buffers (replay capture -m) or a program that ends by itself",
 		})
 	}

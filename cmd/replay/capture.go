@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -120,7 +121,7 @@ func (r *recording) choose() error {
 	}
 	if c.Bool("print") {
 		// For any machine: what a process id and this kernel add is left out.
-		r.options.Group, r.options.Arrive = "replay", false
+		r.options.Group, r.options.Arrive, r.options.Print = "replay", false, true
 	}
 	for _, s := range c.StringSlice("probe") {
 		p, err := capture.Parse(s, r.eventExists, capture.IsFile)
@@ -162,6 +163,10 @@ func (r *recording) print() error {
 	if err != nil {
 		return err
 	}
+	defer plan.Close()
+	for _, remark := range plan.Remarks {
+		r.remark(r.c, "%s", remark)
+	}
 	script := plan.Script(r.trace)
 	if r.c.Bool("json") {
 		return writeJSON(r.env, printedPlan{"replay.capture/1", r.options.Tool, r.trace, script})
@@ -194,6 +199,10 @@ func (r *recording) record() (err error) {
 	plan, err := capture.NewPlan(r.options)
 	if err != nil {
 		return err
+	}
+	defer func() { err = errors.Join(err, plan.Close()) }()
+	for _, remark := range plan.Remarks {
+		r.remark(r.c, "%s", remark)
 	}
 	if err := os.Remove(r.options.Output); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err // perf would keep what is there under another name
@@ -258,12 +267,17 @@ func holdCommand() *cli.Command {
 	}
 }
 
+// again is how long after an interrupt another one counts: timeout(1) sends each to
+// the process and to its group.
+const again = time.Second
+
 // stop asks for the end of the recording when the command is interrupted, and again
 // when that happens again.
 func (r *recording) stop() <-chan os.Signal {
 	stop := make(chan os.Signal, 2)
 	context.AfterFunc(r.c.Context, func() {
 		stop <- os.Interrupt
+		time.Sleep(again)
 		signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
 	})
 	return stop

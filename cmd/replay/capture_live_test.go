@@ -158,7 +158,7 @@ func TestCaptureCounts(t *testing.T) {
 		{"function", "--probe ./counts:probed", nil, func(r recorded) bool { return r.locks > 0 && r.stacks == 0 }},
 		{"no locks", "--probe ./counts:probed --no-locks", nil, func(r recorded) bool { return r.locks == 0 }},
 		{"stacks", "--probe ./counts:probed --stacks", nil, func(r recorded) bool { return r.stacks == r.hits }},
-		{"return", "--probe ./counts:probed%return", nil, func(r recorded) bool { return r.hits == 0 }},
+		{"return", "--probe ./counts:probed%return", func(c counted) int { return 2 * c.hits }, func(r recorded) bool { return r.hits == r.rets }},
 		{"offset", "--probe ./counts:" + probedOffset(t), nil, nil},
 		{"twice", "--probe ./counts:probed --probe ./counts:probed%return", func(c counted) int { return 2 * c.hits }, nil},
 		{"all", "-a --probe ./counts:probed", nil, nil},
@@ -318,19 +318,59 @@ func TestCaptureBpftrace(t *testing.T) {
 		{"function", "--probe ./counts:probed", "200", func(r recorded) bool { return r.locks > 0 && r.stacks == 0 }},
 		// Long enough for a look at its mappings while it lives.
 		{"stacks", "--probe ./counts:probed --stacks --no-locks", "4000", func(r recorded) bool { return r.locks == 0 && r.stacks == r.hits }},
-		{"return", "--probe ./counts:probed%return", "200", func(r recorded) bool { return r.hits == 0 }},
+		{"return", "--probe ./counts:probed%return", "200", func(r recorded) bool { return r.hits == r.rets }},
 		{"offset", "--probe ./counts:" + probedOffset(t), "200", nil},
 		{"all", "-a --probe ./counts:probed", "200", nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			args := strings.Fields("capture --tool bpftrace -f -o t.parquet " + test.flags + " -- ./counts " + test.args)
 			c := parseCounts(t, succeed(t, args...))
-			if r := expect(t, "t.parquet", c, c.hits); test.check != nil && !test.check(r) {
+			hits := c.hits
+			if test.name == "return" {
+				hits *= 2 // its entries, too
+			}
+			if r := expect(t, "t.parquet", c, hits); test.check != nil && !test.check(r) {
 				t.Errorf("%+v", r)
 			}
 		})
 	}
 	noProcesses(t)
+}
+
+// The file that is probed is the one that the process has mapped.
+func TestCaptureMappedFile(t *testing.T) {
+	for _, tool := range []capture.Tool{capture.Perf, capture.BPFtrace} {
+		for name, start := range map[string]string{
+			"replaced":  "cp counts new; mkdir -p a; cp counts a/app; exec_app() { ./a/app 0 & }; exec_app; sleep 0.2; mv new a/app; echo $!",
+			"namespace": "mkdir -p a; cp counts a/app; unshare -m sh -c 'mount -t tmpfs tmpfs a && cp counts a/app && exec ./a/app 0' >/dev/null 2>&1 & sleep 0.5; echo $!",
+		} {
+			t.Run(string(tool)+" "+name, func(t *testing.T) {
+				needLive(t, tool)
+				inCountsFolder(t)
+				out, err := exec.Command("sh", "-c", "exec 2>/dev/null; "+strings.Replace(start, "./a/app 0 &", "./a/app 0 >/dev/null &", 1)).Output()
+				pid, _ := strconv.Atoi(strings.TrimSpace(string(out)))
+				if err != nil || pid == 0 {
+					t.Fatalf("%s: %v", out, err)
+				}
+				defer syscall.Kill(pid, syscall.SIGKILL)
+				if _, err := os.Stat(fmt.Sprintf("/proc/%d/root/", pid)); err != nil {
+					t.Skip("no mount namespaces here")
+				}
+				cmd, stderr := program(t, "capture", "--tool", string(tool), "--probe", "./a/app:probed", "-p", strconv.Itoa(pid), "-o", "t.parquet")
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				waitFor(t, "a recording", func() bool {
+					return size("t.perf.data") > 1<<18 || size("t.bpftrace.json") > 1<<18
+				})
+				cmd.Process.Signal(os.Interrupt)
+				cmd.Wait()
+				if r := inTrace(t, "t.parquet", pid); r.hits == 0 || !strings.Contains(stderr.String(), "that is probed") {
+					t.Errorf("%+v: %s", r, stderr)
+				}
+			})
+		}
+	}
 }
 
 // Arguments with blanks reach the program that bpftrace starts.

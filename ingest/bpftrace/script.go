@@ -189,7 +189,7 @@ func (p *Probe) point() (point, error) {
 	if file == "" {
 		file = p.Path
 	}
-	for _, part := range []string{p.Name, p.Path, file, p.Function, p.Provider, p.Marker} {
+	for _, part := range []string{p.Name, file, p.Function, p.Provider, p.Marker} {
 		if strings.ContainsAny(part, unquotable) {
 			return point{}, fmt.Errorf("probe %q: %w: it takes no quote, backslash or new line in %q", p.Name, ErrProbe, part)
 		}
@@ -197,7 +197,7 @@ func (p *Probe) point() (point, error) {
 	if p.Name == "" || strings.ContainsAny(p.Name, " %") {
 		return point{}, fmt.Errorf("probe %q: %w: want a name without blanks", p.Name, ErrProbe)
 	}
-	out := point{Kind: "hit", Name: p.Name, Path: strings.ReplaceAll(p.Path, "%", "%%")}
+	out := point{Kind: "hit", Name: p.Name, Path: printable.Replace(p.Path)}
 	kind := "uprobe"
 	if p.Return {
 		out.Kind, kind = "ret", "uretprobe"
@@ -213,6 +213,9 @@ func (p *Probe) point() (point, error) {
 	}
 	return out, nil
 }
+
+// printable makes a format of printf of a path.
+var printable = strings.NewReplacer("%", "%%", `\`, `\\`, `"`, `\"`, "\n", `\n`, "\r", `\r`)
 
 // quote makes one part of a probe of s; within quotes nothing is a wildcard.
 func quote(s string) string {

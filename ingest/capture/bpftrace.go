@@ -11,20 +11,20 @@ import (
 	"github.com/replay/replay/ingest/bpftrace"
 )
 
-// bpftracePlan makes the plan of a recording with bpftrace, which adds its probes
+// planBPFtrace makes the plan of a recording with bpftrace, which adds its probes
 // itself and takes them along when it ends, however that is.
-func bpftracePlan(o *Options, defs []Definition) (*Plan, error) {
-	p := &Plan{options: o}
+func (p *Plan) planBPFtrace(defs []Definition) error {
+	o := p.options
 	s := bpftrace.Options{PID: o.PID, Locks: !o.NoLocks, Stacks: o.Stacks, Command: o.PID == 0 && !o.All}
 	for i := range o.Probes {
 		if e := o.Probes[i].Event; e != "" {
-			return nil, fmt.Errorf("%w: bpftrace records no probe of perf's such as %s; give path:function", ErrOptions, e)
+			return fmt.Errorf("%w: bpftrace records no probe of perf's such as %s; give path:function", ErrOptions, e)
 		}
 	}
 	for i := range defs {
 		probe, err := defs[i].bpftrace()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		// One probe of bpftrace's stands for all places of a marker.
 		if !slices.Contains(s.Probes, probe) {
@@ -33,7 +33,7 @@ func bpftracePlan(o *Options, defs []Definition) (*Plan, error) {
 	}
 	var err error
 	if p.program, err = bpftrace.Script(s); err != nil {
-		return nil, err
+		return err
 	}
 	p.env = []string{"BPFTRACE_PERF_RB_PAGES=" + strconv.FormatUint(pages(o.Buffer), 10)}
 	if o.Stacks {
@@ -45,13 +45,13 @@ func bpftracePlan(o *Options, defs []Definition) (*Plan, error) {
 	if s.Unsafe() {
 		p.args = append(p.args, "--unsafe")
 	}
-	return p, nil
+	return nil
 }
 
 // bpftrace is the definition as bpftrace takes it: by its name where that is all
 // there is to say, for then it needs no --unsafe.
 func (d *Definition) bpftrace() (bpftrace.Probe, error) {
-	p := bpftrace.Probe{Name: probeGroup + d.Name, Path: d.File, Return: d.Return}
+	p := bpftrace.Probe{Name: probeGroup + d.Name, Path: d.Path, File: d.File, Return: d.Return}
 	var err error
 	switch {
 	case d.probe.Provider != "":

@@ -11,7 +11,9 @@ import (
 type Definition struct {
 	Group, Name string
 	Return      bool
-	File        string // empty: a kprobe at the function Name
+	File        string // what to open the file by; empty: a kprobe at the function Name
+	Path        string // the file as the probed process names it
+	Remark      string // what a user would not expect of the file
 	Site        Site
 	probe       *Probe // what it was made of
 }

@@ -19,9 +19,10 @@ var (
 	}
 )
 
-// perfPlan makes the plan of a recording with perf.
-func perfPlan(o *Options, defs []Definition) *Plan {
-	p := &Plan{Definitions: defs, options: o}
+// planPerf makes the plan of a recording with perf.
+func (p *Plan) planPerf(defs []Definition) {
+	o := p.options
+	p.Definitions = defs
 	if o.Arrive {
 		p.Definitions = append(p.Definitions, o.arrive())
 	}
@@ -35,7 +36,6 @@ func perfPlan(o *Options, defs []Definition) *Plan {
 		hits = append(hits, p.Definitions[i].Event())
 	}
 	p.args = perfArgs(o, hits)
-	return p
 }
 
 // arrive is the kprobe that tells of each hit's arrival.

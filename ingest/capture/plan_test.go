@@ -21,6 +21,9 @@ func definitions(group string) []Definition {
 		{Name: "python_gc__start", File: "/bin/it's", Site: Site{Offset: 0x2000, Semaphore: 0x5000}, probe: gc},
 		{Name: "python_gc__start", File: "/bin/it's", Site: Site{Offset: 0x2100, Semaphore: 0x5000}, probe: gc},
 	}
+	for i := range defs {
+		defs[i].Path = defs[i].File
+	}
 	nameApart(defs, group)
 	return defs
 }
@@ -28,11 +31,10 @@ func definitions(group string) []Definition {
 // script is what --print shows for the definitions.
 func script(t *testing.T, o Options) string {
 	t.Helper()
-	plan, err := perfPlan(&o, definitions(o.Group)), error(nil)
-	if o.Tool == BPFtrace {
-		plan, err = bpftracePlan(&o, definitions(o.Group))
-	}
-	if err != nil {
+	plan := &Plan{options: &o}
+	if o.Tool != BPFtrace {
+		plan.planPerf(definitions(o.Group))
+	} else if err := plan.planBPFtrace(definitions(o.Group)); err != nil {
 		t.Fatal(err)
 	}
 	return plan.Script("app.parquet")
@@ -58,7 +60,8 @@ func TestScripts(t *testing.T) {
 // With kprobes, a plan has one that tells of each hit's arrival.
 func TestArrive(t *testing.T) {
 	o := Options{Tool: Perf, Group: "replay_1", Arrive: true, Command: []string{"app"}}
-	p := perfPlan(&o, definitions(o.Group)[:1])
+	p := &Plan{options: &o}
+	p.planPerf(definitions(o.Group)[:1])
 	last := p.Definitions[len(p.Definitions)-1]
 	if last.String() != "p:replay_1/uprobe_notify_resume uprobe_notify_resume" || last.file() != kprobeEvents {
 		t.Errorf("%q in %s", last.String(), last.file())
@@ -104,7 +107,9 @@ func TestReadmeRecipe(t *testing.T) {
 		return found
 	}
 	o := Options{Tool: Perf, Command: []string{"app"}, Probes: []Probe{{Event: "probe_libc:malloc"}}}
-	want := events(strings.Join(perfPlan(&o, nil).args, " "))
+	p := &Plan{options: &o}
+	p.planPerf(nil)
+	want := events(strings.Join(p.args, " "))
 	if got := events(recipe); !slices.Equal(got, want) {
 		t.Errorf("the README records\n%q, want\n%q", got, want)
 	}

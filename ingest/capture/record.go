@@ -171,6 +171,7 @@ func (p *Plan) superviseBPFtrace(r *recorder, program *held, out *os.File, stop 
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	draining := false
+	whole := int64(-1) // where the recording was when nothing was left to print
 	var deadline <-chan time.Time
 	for r.running {
 		select {
@@ -197,6 +198,7 @@ func (p *Plan) superviseBPFtrace(r *recorder, program *held, out *os.File, stop 
 		case <-look.C:
 			if draining && (r.waits() || !recording) {
 				draining = false
+				whole = size(out)
 				r.ask()
 			}
 		case <-deadline:
@@ -224,8 +226,12 @@ func (p *Plan) superviseBPFtrace(r *recorder, program *held, out *os.File, stop 
 		cause = r.err
 	case cause == nil && (!recording || !r.killed && !r.cmd.ProcessState.Success()):
 		cause = r.failed()
+	case cause == nil && r.killed && whole >= 0:
+		cause = truncate(out, whole)
 	case cause == nil && (cut || r.killed):
-		cause = markKilled(out)
+		if cause = truncate(out, size(out)); cause == nil {
+			_, cause = out.WriteAt([]byte(bpftrace.KilledLine+"\n"), size(out))
+		}
 	}
 	if cause != nil && !errors.Is(cause, ErrRecorder) {
 		cause = fmt.Errorf("%w: %w", ErrRecorder, cause)
@@ -294,23 +300,22 @@ func (h *held) after(state *os.ProcessState, cause error, asked bool) (*os.Proce
 	return nil, cause
 }
 
-// markKilled ends a recording whose recorder was killed: behind its last whole line
-// it says so.
-func markKilled(f *os.File) error {
-	end, err := f.Seek(0, io.SeekEnd)
+// size is how long a file is, 0 if that cannot be told.
+func size(f *os.File) int64 {
+	info, err := f.Stat()
 	if err != nil {
-		return err
+		return 0
 	}
+	return info.Size()
+}
+
+// truncate ends a recording behind the last whole line before end.
+func truncate(f *os.File, end int64) error {
 	tail := make([]byte, min(end, lineMax))
 	if _, err := f.ReadAt(tail, end-int64(len(tail))); err != nil {
 		return err
 	}
-	end -= int64(len(tail) - (bytes.LastIndexByte(tail, '\n') + 1))
-	if err := f.Truncate(end); err != nil {
-		return err
-	}
-	_, err = f.WriteAt([]byte(bpftrace.KilledLine+"\n"), end)
-	return err
+	return f.Truncate(end - int64(len(tail)-(bytes.LastIndexByte(tail, '\n')+1)))
 }
 
 // lineMax is longer than what bpftrace prints for one event.
