@@ -36,7 +36,7 @@ type waiter struct {
 	granted bool // by the waker, on behalf of a reader
 	queued  bool
 	trying  bool // a spinner's atomic is on its way
-	since   Time // start of the wait, for the handoff
+	since   Time // when it queued: the 4 ms to a handoff do not include spinning
 	gen     uint32
 	spinEnd Time
 	then    resume // after the lock is got
@@ -129,7 +129,7 @@ func readDone(s *System, t *Task) {
 
 // downWrite takes m's lock for write and continues with then (down_write).
 func (s *System) downWrite(t *Task, m *MM, then resume) {
-	t.wait = waiter{mm: m, write: true, then: then, since: s.now, gen: t.wait.gen + 1}
+	t.wait = waiter{mm: m, write: true, then: then, gen: t.wait.gen + 1}
 	s.touch(t, &m.count, rmw, writeTry)
 }
 
@@ -261,10 +261,7 @@ func (s *System) endSpin(t *Task) {
 // sleep. It may be granted the lock before it is off its CPU.
 func (s *System) sleepOn(t *Task, write bool) {
 	w := &t.wait
-	w.write, w.queued, w.granted = write, true, false
-	if w.since == 0 || !write {
-		w.since = s.now
-	}
+	w.write, w.queued, w.granted, w.since = write, true, false, s.now
 	r := &w.mm.sem
 	r.waiters = append(r.waiters, t)
 	t.next = fallAsleep
@@ -307,6 +304,7 @@ func woken(s *System, t *Task) {
 	case s.mayTake(t):
 		t.wait.queued = false
 		r.remove(t)
+		r.handoff = false // also while others wait: rwsem_try_write_lock
 		s.writeGot(t)
 	default:
 		s.missed(t)

@@ -96,10 +96,7 @@ func (w *lockWatch) queue(fail func(string, ...any), s *System, a, b *lockState)
 		fail("the queue was reordered")
 	}
 	for _, t := range b.waiters[len(left):] {
-		w.since[t] = t.wait.since
-		if t.wait.since > s.now {
-			fail("a waiter waits since %v", t.wait.since)
-		}
+		w.since[t] = s.now // waiter.timeout is set when it queues, after all spinning
 	}
 	if len(gone) == 0 {
 		return
@@ -126,6 +123,9 @@ func (w *lockWatch) queue(fail func(string, ...any), s *System, a, b *lockState)
 		fail("%d of %d queued readers were woken", len(gone), len(readers))
 	default:
 		w.seen.batches++
+		if b.handoff {
+			fail("readers were woken, and nobody may steal from those that still wait") // rwsem_mark_wake
+		}
 	}
 	if a.waiters[0].wait.write {
 		fail("readers passed the writer at the head of the queue")
@@ -140,6 +140,9 @@ func (w *lockWatch) gotWrite(fail func(string, ...any), s *System, a, b *lockSta
 	waited := slices.Contains(a.waiters, b.writer)
 	if a.handoff && (!waited || a.waiters[0] != b.writer) {
 		fail("a writer stole the lock that is to be handed over")
+	}
+	if waited && b.handoff {
+		fail("the lock was handed over, and is to be again") // rwsem_try_write_lock
 	}
 	if !waited && len(a.waiters) > 0 {
 		w.seen.steals++
