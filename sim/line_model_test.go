@@ -199,6 +199,8 @@ func TestQueueOfALine(t *testing.T) {
 		{"the own core first", []int{4, 8}, 0, []int{0, 8, 4}, ns(17, 17+17+7, 17+17+7+121.1+17+7)},
 		// but once only: then the snoop of the next core is there
 		{"the own core once", []int{8, 4, 8}, 0, []int{0, 8, 4, 8}, ns(17, 41, 41+121.1+2+17+7, 41+121.1+2+17+7+121.1+17+7)},
+		{"nobody of the own socket", []int{4, 5}, 1000, []int{0, 4, 5}, ns(17, 17+121.1+2+17+7, 17+121.1+2+17+7+20.3+17+7)},
+		{"the first of the own socket", []int{1, 2, 3}, 1000, []int{0, 1, 2, 3}, ns(17, 17+20.3+4+17+7, 17+20.3+4+24+49.7+2+24, 17+20.3+4+24+49.7+2+24+20.3+24)},
 		{"the own socket first", []int{4, 1}, 1000, []int{0, 1, 4}, ns(17, 17+20.3+2+17+7, 17+20.3+2+17+7+121.1+17+7)},
 		// Five cores wait behind the one that is served: three count.
 		{"many wait", []int{2, 4, 5, 6, 7, 3}, 0, []int{0, 2, 4, 5, 6, 7, 3}, nil},
@@ -249,6 +251,65 @@ func TestSharedLineIsReadAtOnce(t *testing.T) {
 	want := []Time{29*Nanosecond + 4*Nanosecond, 71*Nanosecond + 4*Nanosecond, 173*Nanosecond + 4*Nanosecond}
 	if !slices.Equal(at, want) {
 		t.Errorf("read at %v, want %v", at, want)
+	}
+}
+
+// TestOwnedLineIsReadOneAtATime lets two cores read a line that one core has written,
+// whichever: the second waits for the first.
+func TestOwnedLineIsReadOneAtATime(t *testing.T) {
+	m := oddMachine()
+	topo, err := NewTopology(m, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for owner := range int32(2) {
+		s := NewSystem(Config{Topology: topo, Resolver: &resolvers[0], Observer: &recorder{}})
+		s.source, s.due = &list{}, Never
+		l := newLine(TreeRoot)
+		s.own(&l, owner, store)
+		var at []Time
+		for _, cpu := range []int32{2, 3} {
+			task := s.NewTask(cpu, cpu)
+			task.state = running
+			s.touch(task, &l, load, func(s *System, t *Task) { at = append(at, s.now) })
+		}
+		for !s.events.empty() || s.direct != nil {
+			stepOnce(s)
+		}
+		// 71 ns from the other L3; then it is shared, and near: 29 ns, of which a request that queued has 0.7.
+		if want := []Time{75 * Nanosecond, 75*Nanosecond + 20_300 + 4*Nanosecond}; !slices.Equal(at, want) {
+			t.Errorf("written by CPU %d: read at %v, want %v", owner, at, want)
+		}
+	}
+}
+
+// TestFarthestOfManySharers has a line shared by cores of which one is far, in the
+// first and the second 64 cores: to write it takes as long as that one is away.
+func TestFarthestOfManySharers(t *testing.T) {
+	m := oddMachine()
+	m.CoresPerSocket, m.CoresPerL3, m.SMT = 80, 40, 1
+	m.Turbo = []TurboStep{{80, 1_000_000}}
+	topo, err := NewTopology(m, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewSystem(Config{Topology: topo, Resolver: &resolvers[0], Observer: &recorder{}})
+	for _, c := range []struct {
+		writer  int32
+		readers []int32
+		want    Distance
+	}{
+		{0, []int32{0}, Own}, {0, []int32{0, 39}, Cluster}, {0, []int32{0, 40, 1}, Socket}, {0, []int32{0, 79}, Socket},
+		{0, []int32{1, 80}, Remote}, {70, []int32{70, 79}, Cluster}, {70, []int32{70, 6}, Socket}, {100, []int32{100, 159}, Socket},
+		{100, []int32{100, 101, 36}, Remote}, {159, []int32{158, 128}, Cluster},
+	} {
+		l := newLine(TreeRoot)
+		for _, cpu := range c.readers {
+			s.own(&l, cpu, load)
+		}
+		if got := s.farthest(&l, c.writer); got != c.want {
+			t.Errorf("from %d to the farthest of %v: %d, want %d", c.writer, c.readers, got, c.want)
+		}
 	}
 }
 
