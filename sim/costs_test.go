@@ -52,11 +52,11 @@ func TestUncontendedHitsByHand(t *testing.T) {
 		if h.Parts.Stall != 0 || h.Parts.LockWait != 0 || h.Parts.Wasted != 0 || h.Transfers != 0 {
 			t.Errorf("%s: %+v, %d transfers, alone on the machine", name, h.Parts, h.Transfers)
 		}
-		if h.Trap != 10*Microsecond || h.Start != h.Trap+300*Nanosecond || h.Answered != h.Start+h.Parts.Lookup || h.End-h.Trap != h.Parts.Lookup+h.Parts.Handler {
-			t.Errorf("%s: trap %v, start %v, answered %v, end %v", name, h.Trap, h.Start, h.Answered, h.End)
+		if h.Trap != 10*Microsecond || h.Lookup.Start != h.Trap+300*Nanosecond || h.Lookup.Answered != h.Lookup.Start+h.Parts.Lookup || h.End-h.Trap != h.Parts.Lookup+h.Parts.Handler {
+			t.Errorf("%s: trap %v, start %v, answered %v, end %v", name, h.Trap, h.Lookup.Start, h.Lookup.Answered, h.End)
 		}
 		// mmap_lock is held from the store of the owner to the atomic of up_read.
-		if hold := h.Parts.LockHold; want.lookup >= locked && hold != want.lookup*Nanosecond-h.Acquired+h.Start-20*Nanosecond {
+		if hold := h.Parts.LockHold; want.lookup >= locked && hold != want.lookup*Nanosecond-h.Lookup.Acquired+h.Lookup.Start-20*Nanosecond {
 			t.Errorf("%s: the lock is held for %v of %v", name, hold, h.Parts.Lookup)
 		}
 	}
@@ -107,8 +107,8 @@ func TestTrafficByHand(t *testing.T) {
 		if name != "refcount" && h.Parts.Stall != stalled {
 			t.Errorf("%s: the hit was stalled for %v, the lines %v", name, h.Parts.Stall, stalled)
 		}
-		if h.Parts.Resolve() != h.Answered-h.Start {
-			t.Errorf("%s: the parts of %v add up to %v", name, h.Answered-h.Start, h.Parts.Resolve())
+		if h.Parts.Resolve() != h.Lookup.Answered-h.Lookup.Start {
+			t.Errorf("%s: the parts of %v add up to %v", name, h.Lookup.Answered-h.Lookup.Start, h.Parts.Resolve())
 		}
 	}
 }
@@ -290,14 +290,14 @@ func TestFallbacks(t *testing.T) {
 			r.last().LockDelay = delay
 			r.run(t)
 			h := r.rec.hits[1]
-			if h.Outcome != c.want || h.Found || h.Blame != nil || h.Inferred {
-				t.Errorf("%s: %v, found %v, blame %v, inferred %v; want %v", c.name, h.Outcome, h.Found, h.Blame, h.Inferred, c.want)
+			if h.Outcome != c.want || h.Found || h.Lookup.Blame != nil || h.Inferred {
+				t.Errorf("%s: %v, found %v, blame %v, inferred %v; want %v", c.name, h.Outcome, h.Found, h.Lookup.Blame, h.Inferred, c.want)
 			}
-			if h.Parts.Wasted != h.LockAt-h.Start || h.LockAt <= h.Start {
-				t.Errorf("%s: %v wasted from %v to %v", c.name, h.Parts.Wasted, h.Start, h.LockAt)
+			if h.Parts.Wasted != h.Lookup.LockAt-h.Lookup.Start || h.Lookup.LockAt <= h.Lookup.Start {
+				t.Errorf("%s: %v wasted from %v to %v", c.name, h.Parts.Wasted, h.Lookup.Start, h.Lookup.LockAt)
 			}
-			if h.Parts.Resolve() != h.Answered-h.Start {
-				t.Errorf("%s: the parts of %v add up to %v", c.name, h.Answered-h.Start, h.Parts.Resolve())
+			if h.Parts.Resolve() != h.Lookup.Answered-h.Lookup.Start {
+				t.Errorf("%s: the parts of %v add up to %v", c.name, h.Lookup.Answered-h.Lookup.Start, h.Parts.Resolve())
 			}
 			if want := (c.wasted + 3*150) * Nanosecond; h.Parts.Wasted != want {
 				t.Errorf("%s: %v wasted, want %v", c.name, h.Parts.Wasted, want)

@@ -59,14 +59,14 @@ func TestWaitOfAHitByHand(t *testing.T) {
 	r.add(r.NewTask(1, 1), OpHit, 9_700*Nanosecond, 0, 0)
 	r.run(t)
 	h := r.rec.hits[0]
-	r.expect(t, "start", h.Start, 10_000)
-	r.expect(t, "woken", h.Woken, 101_074+500)
-	r.expect(t, "lock", h.Acquired, 101_074+500+4000+1)
-	r.expect(t, "locked path", h.LockAt, 10_000)
+	r.expect(t, "start", h.Lookup.Start, 10_000)
+	r.expect(t, "woken", h.Lookup.Woken, 101_074+500)
+	r.expect(t, "lock", h.Lookup.Acquired, 101_074+500+4000+1)
+	r.expect(t, "locked path", h.Lookup.LockAt, 10_000)
 	// From when it queued, after its atomic on the count.
 	r.expect(t, "the wait", h.Parts.LockWait, 101_074+500+4000-10_052)
-	if h.Blame != 0 {
-		t.Errorf("blames %v, want the section", h.Blame)
+	if h.Lookup.Blame != 0 {
+		t.Errorf("blames %v, want the section", h.Lookup.Blame)
 	}
 }
 
@@ -80,8 +80,8 @@ func TestBlame(t *testing.T) {
 	r.last().LockDelay = 5 * Microsecond
 	r.run(t)
 	h := r.rec.hits[0]
-	if h.Outcome != WriterActive || h.Blame != 0 || h.Parts.LockWait < 40*Microsecond {
-		t.Errorf("%v, waited %v, blames %v; want the first section", h.Outcome, h.Parts.LockWait, h.Blame)
+	if h.Outcome != WriterActive || h.Lookup.Blame != 0 || h.Parts.LockWait < 40*Microsecond {
+		t.Errorf("%v, waited %v, blames %v; want the first section", h.Outcome, h.Parts.LockWait, h.Lookup.Blame)
 	}
 }
 

@@ -488,10 +488,10 @@ func TestJitter(t *testing.T) {
 		}
 		entries, exits := map[Time]int{}, map[Time]int{}
 		for _, h := range r.rec.hits {
-			entries[h.Start-h.Trap]++
-			exits[h.End-h.Answered]++
-			if h.Answered-h.Start != 88*Nanosecond {
-				t.Fatalf("a walk of %v", h.Answered-h.Start)
+			entries[h.Lookup.Start-h.Trap]++
+			exits[h.End-h.Lookup.Answered]++
+			if h.Lookup.Answered-h.Lookup.Start != 88*Nanosecond {
+				t.Fatalf("a walk of %v", h.Lookup.Answered-h.Lookup.Start)
 			}
 		}
 		for what, c := range map[string]struct {

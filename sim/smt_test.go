@@ -167,8 +167,8 @@ func TestSiblingsThatAreNotInUse(t *testing.T) {
 	}
 	r.run(t)
 	for _, h := range rec.hits {
-		if h.Start != 1300*Nanosecond {
-			t.Errorf("CPU %d: the entry took until %v, want 300 ns", h.CPU, h.Start)
+		if h.Lookup.Start != 1300*Nanosecond {
+			t.Errorf("CPU %d: the entry took until %v, want 300 ns", h.CPU, h.Lookup.Start)
 		}
 	}
 }
@@ -191,7 +191,7 @@ func TestDigestIsFNVOfDecisions(t *testing.T) {
 			}
 		}
 	}
-	answer := func(h HitRecord) { fold(uint64(h.Answered), uint64(h.Op.Task.ID), uint64(h.Outcome)) }
+	answer := func(h HitRecord) { fold(uint64(h.Lookup.Answered), uint64(h.Op.Task.ID), uint64(h.Outcome)) }
 	answer(r.rec.hits[0])
 	fold(uint64(r.rec.sections[0].Acquired), uint64(r.mm.ID), 1)
 	fold(uint64(r.rec.sections[0].Even), uint64(r.mm.ID), 2)
@@ -287,21 +287,21 @@ func TestPartsAddUp(t *testing.T) {
 		stalled, waited, wasted := 0, 0, 0
 		for i := range r.rec.hits {
 			h := &r.rec.hits[i]
-			if h.Parts.Resolve() != h.Answered-h.Start || h.Parts.Resolve()+h.Parts.Handler != h.End-h.Trap {
+			if h.Parts.Resolve() != h.Lookup.Answered-h.Lookup.Start || h.Parts.Resolve()+h.Parts.Handler != h.End-h.Trap {
 				t.Fatalf("%s: %+v from %v to %v", resolver, h.Parts, h.Trap, h.End)
 			}
 			p := &h.Parts
 			if p.Lookup < 88*Nanosecond || p.Stall < 0 || p.LockWait < 0 || p.LockHold < 0 || p.Wasted < 0 || p.Handler < 700*Nanosecond {
 				t.Fatalf("%s: %+v", resolver, h.Parts)
 			}
-			if (h.LockAt > 0) != (h.Outcome != Lockless) || (h.Acquired > 0) != (h.Outcome != Lockless) {
-				t.Fatalf("%s: %v, locked path at %v, lock at %v", resolver, h.Outcome, h.LockAt, h.Acquired)
+			if (h.Lookup.LockAt > 0) != (h.Outcome != Lockless) || (h.Lookup.Acquired > 0) != (h.Outcome != Lockless) {
+				t.Fatalf("%s: %v, locked path at %v, lock at %v", resolver, h.Outcome, h.Lookup.LockAt, h.Lookup.Acquired)
 			}
-			if (p.LockWait > 0) != (h.Blame != nil) && h.Outcome == Unconfigured {
-				t.Fatalf("%s: waited %v, blamed %v", resolver, p.LockWait, h.Blame)
+			if (p.LockWait > 0) != (h.Lookup.Blame != nil) && h.Outcome == Unconfigured {
+				t.Fatalf("%s: waited %v, blamed %v", resolver, p.LockWait, h.Lookup.Blame)
 			}
-			if p.Wasted > 0 && p.Wasted != h.LockAt-h.Start {
-				t.Fatalf("%s: %v wasted, the locked path began at %v after %v", resolver, p.Wasted, h.LockAt, h.LockAt-h.Start)
+			if p.Wasted > 0 && p.Wasted != h.Lookup.LockAt-h.Lookup.Start {
+				t.Fatalf("%s: %v wasted, the locked path began at %v after %v", resolver, p.Wasted, h.Lookup.LockAt, h.Lookup.LockAt-h.Lookup.Start)
 			}
 			if p.Stall > 0 {
 				stalled++
