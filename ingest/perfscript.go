@@ -36,12 +36,13 @@ type scriptStream struct {
 	processes *assemble.Processes
 	silent    bool
 	seen      [256]bool // kinds of rows that came
+	again     *again
 }
 
 func isPerfScript(prefix []byte) bool { return perfscript.Is(prefix) }
 
 func openPerfScript(ctx context.Context, in *input) (Stream, error) {
-	s := &scriptStream{in: in, ctx: ctx}
+	s := &scriptStream{in: in, ctx: ctx, again: lookAgain(in)}
 	if perfscript.NamesThreadsAlone(in.prefix) {
 		if err := in.spool(ctx); err != nil {
 			return nil, err
@@ -114,6 +115,7 @@ func (s *scriptStream) take(r *assemble.Record, used bool) {
 	if used {
 		s.newest = max(s.newest, r.Time)
 		s.seen[r.Kind] = true
+		r.Again = s.again.second(r)
 		s.asm.Add(r)
 	} else {
 		s.asm.Release(r)
@@ -145,6 +147,7 @@ func (s *scriptStream) Meta() traces.Meta {
 	m.Warnings = append(m.Warnings, s.skipped.warnings("lines")...)
 	if s.ended {
 		m.Warnings = append(m.Warnings, scriptWarnings(s.ahead.parser)...)
+		m.Warnings = append(m.Warnings, s.again.warnings()...)
 		m.Recorded = scriptRecorded(s.ahead.parser, &s.seen)
 		m.Unknown = append(scriptSampled(s.ahead.parser), scriptUnknown(s.ahead.parser)...)
 		if s.processes != nil && !s.silent {

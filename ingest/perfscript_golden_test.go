@@ -14,7 +14,7 @@ import (
 )
 
 // What becomes of texts as people print them: their rows, what is said of them, or why
-// they are refused. Which hits are of one trap is tested elsewhere.
+// they are refused.
 func TestScriptTexts(t *testing.T) {
 	files, _ := filepath.Glob("testdata/script/*.txt")
 	if len(files) == 0 {
@@ -33,9 +33,7 @@ func TestScriptTexts(t *testing.T) {
 			fmt.Fprintf(&b, "recorded: %s\n", strings.Join(meta.Recorded, " "))
 		}
 		for _, w := range meta.Warnings {
-			if !strings.Contains(w, "trap") {
-				fmt.Fprintf(&b, "warning: %s\n", w)
-			}
+			fmt.Fprintf(&b, "warning: %s\n", w)
 		}
 		for _, u := range meta.Unknown {
 			fmt.Fprintf(&b, "unknown: %s: %s: %s\n", u.What, u.Why, u.Remedy)
@@ -49,7 +47,7 @@ func describe(b *strings.Builder, events []traces.Event) {
 	if len(events) <= 12 {
 		for i := range events {
 			ev := events[i]
-			ev.Has &^= traces.ColSrc | traces.ColTrap
+			ev.Has &^= traces.ColSrc
 			fmt.Fprintln(b, traces.FormatText(&ev))
 		}
 		return

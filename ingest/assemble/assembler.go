@@ -2,7 +2,6 @@ package assemble
 
 import (
 	"hash/maphash"
-	"math"
 	"slices"
 
 	"github.com/replay/replay/traces"
@@ -39,7 +38,6 @@ type Assembler struct {
 
 	lookups []maybeLookup // whose lock is released, in order of that
 	births  []birth       // forks that wait for the child, in order
-	agains  []maybeAgain  // hits that may be of the trap before, in order
 
 	free     []*Record
 	input    uint64
@@ -188,12 +186,6 @@ func (a *Assembler) place(r *Record) {
 		}
 		a.lookups = a.lookups[1:]
 	}
-	for len(a.agains) > 0 && a.agains[0].time < a.past-lookupWait {
-		if m := &a.agains[0]; m.thread.hits.again == m.row && m.row.Time == m.time {
-			a.decideAgain(m.thread, math.MaxInt64)
-		}
-		a.agains = a.agains[1:]
-	}
 	if len(a.births) > 0 {
 		a.unborn(a.past - birthWait)
 	}
@@ -201,7 +193,6 @@ func (a *Assembler) place(r *Record) {
 	a.name(r, t)
 	if t != nil {
 		settle(r, t)
-		a.repeat(r, t)
 	}
 	switch {
 	case r.Phase == Naming:
@@ -269,8 +260,6 @@ func (a *Assembler) giveUp(r *Record) {
 			a.counts.UnpairedEnters++
 		case t.lookup:
 			a.notLookup(t)
-		case t.hits.again:
-			a.decideAgain(t, math.MaxInt64)
 		case t.exec:
 			t.exec = nil
 		case t.fork:
@@ -340,7 +329,7 @@ func (a *Assembler) Next(ev *traces.Event) bool {
 	*ev = r.Event
 	ev.Seq = a.seq
 	a.seq++
-	a.traps.Join(ev, a.emitter(r), r.again)
+	a.traps.Join(ev, a.emitter(r), r.Again)
 	a.recycle(r)
 	return true
 }

@@ -18,7 +18,6 @@ func (c *Counts) Warnings() []string {
 	add(c.UnpairedExits, "%d syscalls have no entry: their arguments are unknown")
 	add(c.Late, "%d records came too late to be put in order, by up to %v", time.Duration(c.LatestNs))
 	add(c.ForcedOut, "%d rows were given out before they were complete, to bound memory")
-	add(c.Again, "%d hits came at once after one of the same name at the same place, and no other so near: that event seems to have been recorded twice, and two hits are taken for one trap; perf.data itself tells, text does not")
 	add(c.NotUnwound, "%d callchains lack the user's part: the kernel put it off and the recording does not have it")
 	return w
 }
@@ -32,7 +31,6 @@ type Counts struct {
 	Unordered      int64 // records that came after later ones
 	DisorderNs     int64 // by how much, at most, ns
 	ForcedOut      int64 // rows given out incomplete because of MaxHeld
-	Again          int64 // hits taken to be of the trap before them, for their times alone
 	NotUnwound     int64 // callchains whose user part was promised and never told
 	Lost           int64 // events that the recorder dropped
 }

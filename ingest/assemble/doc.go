@@ -13,9 +13,7 @@
 //     uprobe lookup took the lock. Threads get their names, hits their files,
 //     callchains their modules, from the mappings known so far.
 //  5. [Assembler.Next] yields rows as soon as none before can change any more, and
-//     joins the hits that one trap made (traces.Traps). Where an event is there twice
-//     under one name, only times tell, and a hit waits for the thread's next
-//     (again.go).
+//     joins the hits that one trap made (traces.Traps).
 //
 // Nothing is dropped silently: what does not fit is counted, and becomes a
 // warning of the trace.

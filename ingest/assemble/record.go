@@ -27,6 +27,9 @@ type Record struct {
 	// not tell; then Event.Probe is all there is to go by.
 	// The number is in the lowest EmitterBits; above may be that of an input.
 	Emitter int32
+	// Again says that the record is a hit of the trap before it, of the same event, where
+	// the source has one name and no number for both.
+	Again bool
 
 	// Chain is the callchain as addresses, leaf first, to be named from the
 	// mappings: the kernel's part, then the user's. Sources that name frames
@@ -51,7 +54,6 @@ type Record struct {
 	pending bool   // the row is not complete yet
 	awaits  bool   // the user's part of its callchain
 	dropped bool   // there is no row: another record makes it
-	again   bool   // a hit of the trap before it, of the same event
 }
 
 // Truth is what a source may leave untold.

@@ -16,7 +16,6 @@ type thread struct {
 	birth      *Record   // the row of its creation, of which it is not known what it is
 	awaiting   []*Record // whose callchains wait for the user's part
 	lookup     *Record   // a lock_start of which it is not known what for
-	hits       repeats
 }
 
 // kinship says what a child is to its parent.
