@@ -26,7 +26,8 @@ func captureCommand(e *env) *cli.Command {
 		Name: "capture", Usage: "record a program's hits with perf or bpftrace, and make a trace of them", ArgsUsage: "[-- PROGRAM ARGUMENT...]",
 		Description: "A PROBE is path:function, path:function%return, path:0xoffset (in the file),\n" +
 			"sdt:provider:name (a marker of the program or its libraries; path:sdt:provider:name\n" +
-			"for that of a file), or the group:event of a probe that exists.\n\n" +
+			"for that of a file), or the group:event of a probe that exists. A function of C++ or\n" +
+			"Rust may have its name in the source, such as ns::A::f. %return records the entry, too.\n\n" +
 			"It needs root. Probes that it adds are removed at the end, also after Ctrl-C,\n" +
 			"which ends the recording and keeps what it has.\n\n" +
 			"Examples:\n\n   replay capture --probe libc.so.6:malloc -- ./app\n   replay capture --probe /usr/bin/python3:sdt:python:gc__start -p 1234 -o gc.parquet",

@@ -9,8 +9,10 @@
 //  4. [Guard.Add] defines the probes. The guard is a process that removes them when
 //     this one is done with them, or was killed; [Tracefs.Clean] removes those of
 //     captures that were killed together with their guard.
-//  5. [Plan.Record] runs the recorder until it ends or is asked to.
+//  5. [Plan.Record] runs the recorder until it ends or is asked to. For bpftrace it
+//     has the program in a process that calls [Become]: nothing of that is recorded
+//     before it is the program.
 //
-// Nothing is mounted, installed or downloaded, and of a probed file only its
+// To find a program's libraries, its dynamic linker is asked. Nothing is mounted, installed or downloaded, and of a probed file only its
 // symbols and notes are read.
 package capture

@@ -153,10 +153,11 @@ type followed struct {
 const lookEvery = 20 * time.Millisecond
 
 // stopping is how long bpftrace has to print what is in its buffers when it was asked
-// to end while events still come, ending how long to end then.
+// to end while events still come, ending how long to end then. With what the kernel
+// takes to remove its probes, that is within 5 s.
 const (
-	stopping = 3 * time.Second
-	ending   = 1500 * time.Millisecond
+	stopping = 2 * time.Second
+	ending   = time.Second
 )
 
 // superviseBPFtrace starts the program when all probes are there, and ends bpftrace
