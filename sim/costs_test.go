@@ -365,3 +365,32 @@ func TestUpperBoundLooksAtNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckOfATrampolineThatIsGone: that nothing is mapped there is an answer as well,
+// for less, since there is no mapping to read.
+func TestCheckOfATrampolineThatIsGone(t *testing.T) {
+	const trampoline = 0x10000
+	for _, mapped := range []bool{true, false} {
+		m := testMachine()
+		m.Hit.SyscallPermille = 500
+		r := newRig(t, m, "speculative")
+		if mapped {
+			if _, err := r.mm.Space.Map(mm.VMA{Start: trampoline, End: trampoline + mm.PageSize, Prot: mm.Read | mm.Exec}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		task := r.NewTask(1, 0)
+		for i := range Time(2) {
+			r.add(task, OpHit, Microsecond+i*10*Microsecond, 0, 0)
+			r.last().Trampoline = trampoline
+		}
+		r.run(t)
+		want := Time(4+4+4+30+4) * Nanosecond // sequence, root, leaf, walk, sequence
+		if mapped {
+			want += 4 * Nanosecond
+		}
+		if h := r.rec.hits[1]; h.Outcome != Lockless || h.Check.Parts.Lookup != want || h.Lookup.Start != h.Check.Answered {
+			t.Errorf("mapped %v: %v, a check of %v, want %v", mapped, h.Outcome, h.Check.Parts.Lookup, want)
+		}
+	}
+}

@@ -57,6 +57,9 @@
 //     an upper bound.
 //   - Cold misses: a line that no core has used costs nothing the first time.
 //     Capacity misses do not exist.
+//   - How long a VMA is write-locked. A change, and with it vma_start_write, is of the
+//     last instant of its section, so that pervma never finds a VMA locked: where a
+//     kernel's lookups would fall back during the section, here they succeed.
 //   - Interrupts and preemption inside an operation. A recorded write section
 //     keeps its recorded length, and with it whatever interrupted it then.
 //   - The home socket of a line: a transfer across sockets costs the mean of both

@@ -324,12 +324,64 @@ func TestBrk(t *testing.T) {
 	if child := s.Clone(); child.brk != s.brk {
 		t.Error("a child loses its break")
 	}
+	if _, err := s.Map(anon(0xb000, 0xc000)); err != nil {
+		t.Fatal(err)
+	}
 	brk(0x6000)
-	wantEnd(0x6000)
+	if v := s.VMAs(); len(v) != 2 || v[0].End != 0x6000 || v[1].Start != 0xb000 {
+		t.Fatalf("a heap that shrinks takes others along: %+v", v)
+	}
+	if e, err := s.Brk(0x6000); err != nil || !e.None() {
+		t.Errorf("a break that stays does %+v, %v", e, err)
+	}
 	s.Reset()
 	brk(0x20000)
 	if s.Len() != 0 {
 		t.Error("the break outlives exec")
+	}
+}
+
+// TestPathAgainstDivision computes the depth level by level: 16 slots to a leaf, 10
+// children to a node above, and a slot for each gap as for each mapping.
+func TestPathAgainstDivision(t *testing.T) {
+	for _, gap := range []uint64{0, 1} {
+		s := new(AddressSpace)
+		for i := range uint64(1700) {
+			v := rx(i*(1+gap)*PageSize, (i*(1+gap)+1)*PageSize, i*100*PageSize) // which does not merge
+			if _, err := s.Map(v); err != nil {
+				t.Fatal(err)
+			}
+			slots := int(i+1) + int(i*gap)
+			depth, nodes := 1, 0
+			for ; nodes*16 < slots; nodes++ {
+			}
+			if leaves := s.Leaves(); leaves != nodes {
+				t.Fatalf("%d slots in %d leaves, want %d", slots, leaves, nodes)
+			}
+			for nodes > 1 {
+				parents := 0
+				for ; parents*10 < nodes; parents++ {
+				}
+				depth, nodes = depth+1, parents
+			}
+			if got, _ := s.Path(0); got != depth {
+				t.Fatalf("%d slots: depth %d, want %d", slots, got, depth)
+			}
+		}
+	}
+}
+
+// TestGrowsToWhereItEnds: a part of a mapping is resized to what is mapped there already.
+func TestGrowsToWhereItEnds(t *testing.T) {
+	s := space(t, rx(0x1000, 0x5000, 0))
+	for _, end := range []uint64{0x3000, 0x5000} {
+		e, err := s.Remap(0x1000, 0x1000, 0x1000, end-0x1000, 0)
+		if err != nil || !e.None() || s.Len() != 1 || s.VMAs()[0] != id(rx(0x1000, 0x5000, 0), 1) {
+			t.Errorf("to %#x: %+v, %v: %+v", end, e, err, s.VMAs())
+		}
+	}
+	if v := s.VMAs()[0]; v.Contains(0xfff) || !v.Contains(0x1000) || !v.Contains(0x4fff) || v.Contains(0x5000) {
+		t.Errorf("%+v contains its end, or not its start", v)
 	}
 }
 

@@ -61,7 +61,7 @@ func checkUprobes(t *rapid.T, u *Uprobes, consumers map[place]int, ids map[place
 			if known, is := ids[at]; is && u.Consumers(known) != consumers[at] {
 				t.Fatalf("%d consumers at %+v, want %d", u.Consumers(known), at, consumers[at])
 			}
-			if depth := u.Depth(f, offset); depth > bits.Len(uint(u.Len())) || ok && depth == 0 {
+			if depth := u.Depth(f, offset); depth > bits.Len(uint(u.Len())) || depth < bits.Len(uint(u.Len()))-1 && !ok || ok && depth < 1 {
 				t.Fatalf("depth %d of %d uprobes", depth, u.Len())
 			}
 			if n := u.Within(f, 0, offset+1); n != within {
@@ -128,6 +128,19 @@ func TestWrongID(t *testing.T) {
 	for name, do := range map[string]func(){
 		"file":  func() { new(Files).File(1) },
 		"probe": func() { new(Uprobes).Place(0) },
+		"no probe": func() {
+			var u Uprobes
+			u.Register(1, 0)
+			u.Place(NoProbe)
+		},
+		"next file": func() {
+			var f Files
+			f.File(f.ID(File{Path: "/a"}) + 1)
+		},
+		"next probe": func() {
+			var u Uprobes
+			u.Place(u.Register(1, 0) + 1)
+		},
 	} {
 		func() {
 			defer func() {
