@@ -118,7 +118,7 @@ func newPlayer(trace Trace, profile *Profile, topo *sim.Topology, options *Optio
 		return nil, err
 	}
 	g := newGatherer(resolver)
-	sys := sim.NewSystem(sim.Config{Topology: topo, Resolver: r, Seed: options.Seed, Probes: &mm.Uprobes{}, Observer: g, AsRecorded: asRecorded(options, topo, s)})
+	sys := sim.NewSystem(sim.Config{Topology: topo, Resolver: r, Seed: options.Seed, Probes: &mm.Uprobes{}, Observer: g, AsRecorded: asRecorded(options, topo, s), Stepwise: options.stepwise})
 	rec := newReconstructor(stream, using, profile, s, in)
 	return &player{
 		rec: rec, src: newSource(rec, sys, topo, options, s), sys: sys, gather: g,

@@ -146,7 +146,7 @@ func (r *reconstructor) takeFork(t *thread, ev *traces.Event) {
 	child := r.process(int32(ev.Ret), ev.Comm)
 	child.trampolines = slices.Clone(parent.trampolines)
 	c := r.newChange(func(s *mm.AddressSpace) (mm.Effect, error) {
-		*child.space = *s.Clone()
+		child.space.Inherit(s)
 		return mm.Effect{}, nil
 	})
 	if o := t.section; o != nil && o.Kind == "other" {

@@ -17,9 +17,12 @@ type source struct {
 
 	tasks  map[taskKey]*simThread
 	placed int
-	queue  []sim.Op // of the action handed out last: one for each clone
-	due    sim.Time
-	passed int64 // ns: the time of the action before, which the simulation has reached
+	queue  []sim.Op // read ahead, in order of Due from head on
+	head   int
+	bound  sim.Time // operations that are not read yet are not due before
+	ended  bool     // there are none
+	lead   sim.Time // by how much a trap may lie before its lookup, at most
+	passed int64    // ns: the time of the action before, which the simulation has reached
 	// lockDelay is what the recorder spent on each lock_start of a lookup.
 	lockDelay sim.Time
 	stamped   *stampedLookups // where lookups lie as recorded, not as they are simulated
@@ -43,18 +46,25 @@ type simThread struct {
 }
 
 func newSource(rec *reconstructor, sys *sim.System, topo *sim.Topology, o *Options, s *survey) *source {
-	return &source{
+	src := &source{
 		rec: rec, sys: sys, topo: topo, options: o, survey: s, cpus: topo.CPUs(),
 		order: topo.Order(o.Placement == Spread), tasks: map[taskKey]*simThread{},
 	}
+	hit := &topo.Machine.Hit
+	for cpu := range topo.CPUs() {
+		src.lead = max(src.lead, topo.Cycles(int32(cpu), max(hit.Entry(false), hit.Entry(true))))
+	}
+	return src
 }
 
-// Next is part of sim.Source.
+// Next is part of sim.Source. Operations come in order of their begin: a trap is
+// before the lookup, by which actions are ordered.
 func (s *source) Next() (sim.Op, bool) {
-	if len(s.queue) == 0 {
+	for !s.ended && (s.head == len(s.queue) || s.queue[s.head].Due > s.bound) {
 		a, ok := s.rec.next()
 		if !ok {
-			return sim.Op{}, false
+			s.ended = true
+			break
 		}
 		if o := s.rec.occupancy; o != nil {
 			o.forget(s.passed)
@@ -62,8 +72,15 @@ func (s *source) Next() (sim.Op, bool) {
 		}
 		s.expand(&a)
 	}
-	op := s.queue[0]
-	s.queue = s.queue[1:]
+	if s.head == len(s.queue) {
+		return sim.Op{}, false
+	}
+	op := s.queue[s.head]
+	if s.head++; s.head*2 >= len(s.queue) {
+		n := copy(s.queue, s.queue[s.head:])
+		clear(s.queue[n:])
+		s.queue, s.head = s.queue[:n], 0
+	}
 	return op, true
 }
 
@@ -73,25 +90,26 @@ func (s *source) Err() error { return s.rec.err }
 // expand makes the operations of an action: the recorded thread's and its
 // clones'. A clone changes nothing of the address space, it is there already.
 func (s *source) expand(a *action) {
-	s.queue = s.queue[:0]
 	at := s.scale(a.at - s.survey.start)
+	s.bound = max(s.bound, at-s.lead)
 	for clone := range max(s.options.Clone, 1) {
 		if clone > 0 && a.kind == sim.OpApply {
 			break
 		}
-		s.queue = append(s.queue, s.operation(a, at, clone))
-	}
-	if len(s.queue) > 1 {
-		s.sortQueue()
+		s.insert(s.operation(a, at, clone))
 	}
 }
 
-// sortQueue keeps due times in order: clones are behind the recorded thread.
-func (s *source) sortQueue() {
-	for i := range s.queue {
-		s.due = max(s.due, s.queue[0].Due)
-		s.queue[i].Due = s.due
+// insert puts an operation where its time is; those that are due together stay in the
+// order of their actions.
+func (s *source) insert(op sim.Op) {
+	s.queue = append(s.queue, op)
+	i := len(s.queue) - 1
+	for i > s.head && s.queue[i-1].Due > op.Due {
+		s.queue[i] = s.queue[i-1]
+		i--
 	}
+	s.queue[i] = op
 }
 
 func (s *source) operation(a *action, at sim.Time, clone int) sim.Op {
@@ -101,13 +119,12 @@ func (s *source) operation(a *action, at sim.Time, clone int) sim.Op {
 		copied := *origin // a section is told by it
 		origin = &copied
 	}
-	s.due = max(s.due, at)
 	if a.kind == sim.OpHit {
 		// The trap is before the lookup, which is what was reconstructed.
 		at = max(at-s.topo.Cycles(t.cpu, s.topo.Machine.Hit.Entry(a.trampoline != 0)), 0)
 	}
 	op := sim.Op{
-		Task: t.task, Kind: a.kind, CPU: t.cpu, Due: s.due, At: at + t.phase, Tag: origin, MM: s.space(a.proc),
+		Task: t.task, Kind: a.kind, CPU: t.cpu, Due: max(at, s.bound), At: at + t.phase, Tag: origin, MM: s.space(a.proc),
 		Until: s.until(a), Addr: a.addr, File: a.file, Offset: a.offset, Trampoline: a.trampoline,
 		LockDelay: s.lockDelay,
 		Hold:      sim.Time(a.hold) * sim.Nanosecond, ReadHold: sim.Time(a.readHold) * sim.Nanosecond,
@@ -127,15 +144,12 @@ func (s *source) pace(op *sim.Op, t *simThread, a *action) {
 	gap := a.at - t.last
 	first := !t.begun
 	t.last, t.begun = a.at+a.hold+a.readHold, true
-	if s.options.Timing == Original {
+	if s.options.Timing == Original || first { // a thread begins when it did
 		return
 	}
-	if s.options.Timing == ASAP {
-		op.At = 0
-		return
-	}
-	if !first {
-		op.At, op.Gap = 0, s.scale(max(gap, 0))
+	op.At = 0
+	if s.options.Timing == Think {
+		op.Gap = s.scale(max(gap, 0))
 	}
 }
 
@@ -155,7 +169,7 @@ func (s *source) until(a *action) sim.Time {
 	if t := s.survey.threads[a.origin.TID]; t != nil {
 		return s.scale(t.end - s.survey.start)
 	}
-	return s.due
+	return s.bound
 }
 
 // scale converts ns of the recording to virtual time at the speed asked for.

@@ -21,6 +21,11 @@ type MM struct {
 	root   line
 	leaves []*line
 	vmas   []*vmaLines // by VMA.ID, which is small and reused
+
+	applied Time // of the latest change outside any section: a snapshot, or one whose section is not known
+	flights []*Task
+	courses []*course
+	epoch   uint64 // of the lines that speculations read: another one when any is taken
 }
 
 // vmaLines are the lines of one vm_area_struct, and of its own lock.
@@ -33,10 +38,14 @@ type vmaLines struct {
 // NewMM returns an address space with the sequence at 0, as mmap_init_lock
 // leaves it, also for a forked one.
 func (s *System) NewMM(id int32, space *mm.AddressSpace) *MM {
-	return &MM{
-		ID: id, Space: space, layout: s.machine.Layout,
+	m := &MM{
+		ID: id, Space: space, layout: s.machine.Layout, applied: -1,
 		count: newLine(CountLine), owner: newLine(OwnerLine), seqOwn: newLine(SeqLine), root: newLine(TreeRoot),
 	}
+	m.seqLine().path = true
+	m.seqLine().mm, m.root.mm = m, m
+	s.mms = append(s.mms, m)
+	return m
 }
 
 // ownerLine is where a new owner is stored.
@@ -55,14 +64,15 @@ func (m *MM) seqLine() *line {
 	return &m.owner
 }
 
-func (m *MM) leaf(i int) *line { return lineAt(&m.leaves, i, TreeLeaf) }
+func (m *MM) leaf(i int) *line { return lineAt(&m.leaves, i, TreeLeaf, m) }
 
-// lineAt returns line i, making it if need be.
-func lineAt(lines *[]*line, i int, role Role) *line {
+// lineAt returns line i of m, or of all, making it if need be.
+func lineAt(lines *[]*line, i int, role Role, m *MM) *line {
 	l := at(lines, i)
 	if *l == nil {
 		*l = new(line)
 		**l = newLine(role)
+		(*l).mm = m
 	}
 	return *l
 }
@@ -79,6 +89,7 @@ func (m *MM) vma(id uint32) *vmaLines {
 	v := at(&m.vmas, int(id))
 	if *v == nil {
 		*v = &vmaLines{head: newLine(VMAHead), tail: newLine(VMATail), lockSeq: ^uint64(0)}
+		(*v).head.mm, (*v).tail.mm = m, m
 	}
 	return *v
 }
@@ -95,8 +106,8 @@ func (g *globalLines) init() {
 	g.tree, g.hits = newLine(UprobeTree), newLine(HitCounter)
 }
 
-func (g *globalLines) file(id mm.FileID) *line { return lineAt(&g.files, int(id), FileLine) }
+func (g *globalLines) file(id mm.FileID) *line { return lineAt(&g.files, int(id), FileLine, nil) }
 
 func (g *globalLines) probe(id mm.ProbeID) *line {
-	return lineAt(&g.nodes, int(id-mm.NoProbe), UprobeNode)
+	return lineAt(&g.nodes, int(id-mm.NoProbe), UprobeNode, nil)
 }

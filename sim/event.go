@@ -12,8 +12,7 @@ const (
 	evResched                  // task's time slice ends while it spins and others want its CPU
 )
 
-// event is one entry of the queue. Ties in time are broken by CPU and then by
-// the order of insertion, so that runs are reproducible.
+// event is one entry of the queue.
 type event struct {
 	when
 	task *Task
@@ -22,19 +21,31 @@ type event struct {
 	kind eventKind
 }
 
-// when is the place of an event in the total order: its time, then its CPU above the
-// bits of its number, which are enough for 2.8e14 events.
+// when is the place of an event in the total order: by time, then CPU, thread, kind, and
+// last its number. That what happens at one instant on one CPU is ordered by what it is,
+// before it is ordered by when it was decided on, makes the order the same whether a
+// lookup is one event or many.
 type when struct {
 	at    Time
 	order uint64
 }
 
-const cpuShift = 48
+// Bits of when.order, from the highest: CPU, thread, kind, number. The number goes round;
+// of what it has to tell apart there are few at a time.
+const (
+	numberBits  = 25
+	kindShift   = numberBits
+	threadShift = kindShift + 3
+	cpuShift    = threadShift + 26
+)
 
-// place is where the next event at a time on a CPU goes.
-func (s *System) place(at Time, cpu int32) when {
+// maxThreads is how many threads a machine may have.
+const maxThreads = 1 << (cpuShift - threadShift)
+
+// place is where an event of t at a time on a CPU belongs.
+func (s *System) place(at Time, cpu int32, t *Task, kind eventKind) when {
 	s.seq++
-	return when{at, uint64(cpu)<<cpuShift | s.seq}
+	return when{at, uint64(cpu)<<cpuShift | uint64(t.ID)<<threadShift | uint64(kind)<<kindShift | s.seq&(1<<numberBits-1)}
 }
 
 func (a when) before(b when) bool {

@@ -13,9 +13,11 @@ import (
 // which came first.
 func TestQueueAgainstSorting(t *testing.T) {
 	type entry struct {
-		at  Time
-		cpu int32
-		nth int
+		at     Time
+		cpu    int32
+		thread int32
+		kind   eventKind
+		nth    int
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		s := &System{}
@@ -25,7 +27,7 @@ func TestQueueAgainstSorting(t *testing.T) {
 		in := rapid.IntRange(1, 3).Draw(t, "pushes out of four")
 		take := func() {
 			slices.SortFunc(model, func(a, b entry) int {
-				return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.cpu, b.cpu), cmp.Compare(a.nth, b.nth))
+				return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.cpu, b.cpu), cmp.Compare(a.thread, b.thread), cmp.Compare(a.kind, b.kind), cmp.Compare(a.nth, b.nth))
 			})
 			if first := s.events.first(); first.at != model[0].at {
 				t.Fatalf("the first is at %d, want %d", first.at, model[0].at)
@@ -39,8 +41,11 @@ func TestQueueAgainstSorting(t *testing.T) {
 		}
 		for range n {
 			if rapid.IntRange(0, 3).Draw(t, "what") < in {
-				e := entry{Time(rapid.IntRange(0, 12).Draw(t, "at")), rapid.Int32Range(0, MaxCPUs-1).Draw(t, "cpu") % 3, pushed}
-				s.push(e.at, e.cpu, event{gen: uint32(e.nth)})
+				e := entry{
+					Time(rapid.IntRange(0, 12).Draw(t, "at")), rapid.Int32Range(0, MaxCPUs-1).Draw(t, "cpu") % 3,
+					rapid.SampledFrom([]int32{0, 1, maxThreads - 1}).Draw(t, "thread"), rapid.SampledFrom([]eventKind{evRun, evStore}).Draw(t, "kind"), pushed,
+				}
+				s.push(e.at, e.cpu, event{task: &Task{ID: e.thread}, kind: e.kind, gen: uint32(e.nth)})
 				model = append(model, e)
 				pushed++
 			} else if len(model) > 0 {

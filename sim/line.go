@@ -72,12 +72,16 @@ type line struct {
 	holder  int32 // CPU that wrote or fetched it last; -1: only memory has it
 	writer  int32 // CPU whose store is the newest; -1: none
 	sharers coreSet
+	mm      *MM  // whose it is; nil: all address spaces share it
+	path    bool // speculations read it
 	queue   []request
 	waiters []uint16 // requests in queue by core; nil before the first
 	waiting int64    // cores that have one
 }
 
-func newLine(role Role) line { return line{role: role, holder: -1, writer: -1} }
+func newLine(role Role) line {
+	return line{role: role, holder: -1, writer: -1, path: role >= TreeRoot && role <= UprobeNode}
+}
 
 // cached reports whether cpu can do kind without a transfer.
 func (s *System) cached(l *line, cpu int32, kind access) bool {
@@ -175,6 +179,9 @@ func (s *System) touch(t *Task, l *line, kind access, next resume) {
 	}
 	if !l.busy && s.cached(l, t.cpu, kind) {
 		cost := s.localCost(l, t.cpu, kind)
+		if kind != load {
+			s.taken(l)
+		}
 		s.own(l, t.cpu, kind)
 		s.runAt(t, s.now+cost)
 		return
@@ -227,9 +234,11 @@ func (s *System) serve(l *line, r request) {
 		}
 		cost += transfer
 		if !parallel {
+			s.taken(l)
 			l.busy = true
 		}
 	} else {
+		s.taken(l)
 		l.busy = true
 	}
 	done := s.now + cost

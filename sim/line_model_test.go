@@ -130,7 +130,7 @@ func TestLineAgainstMESI(t *testing.T) {
 // stepOnce is one turn of System.run, for tests that look in between.
 func stepOnce(s *System) {
 	if t := s.direct; t != nil {
-		s.direct, s.now = nil, s.directAt
+		s.direct, s.now, s.turn = nil, s.directAt.at, s.directAt
 		s.step(t)
 		return
 	}
@@ -141,7 +141,7 @@ func stepOnce(s *System) {
 		return
 	}
 	e := s.events.pop()
-	s.now = e.at
+	s.now, s.turn = e.at, e.when
 	s.handle(&e)
 }
 

@@ -71,7 +71,10 @@ func beginHit(s *System, t *Task) {
 	t.hit = HitRecord{Op: t.op, CPU: t.cpu, Trap: s.now}
 	t.transfers = 0
 	s.ensureProbe(t)
-	s.work(t, s.jitter(t, s.machine.Hit.Entry(t.hit.Optimised())), beginCheck)
+	entry := s.jitter(t, s.machine.Hit.Entry(t.hit.Optimised()))
+	if !s.fly(t, s.firstLookup(t), entry) {
+		s.work(t, entry, beginCheck)
+	}
 }
 
 // ensureProbe makes the model agree with the trap: since the kernel reported a
@@ -80,6 +83,7 @@ func (s *System) ensureProbe(t *Task) {
 	op := &t.op
 	v, ok := op.MM.Space.Find(op.Addr)
 	if !ok || !v.FileBacked() {
+		s.disturb(op.MM)
 		t.hit.Inferred = true
 		if ok {
 			op.MM.Space.Unmap(op.Addr, 1) // the trace does not know what came there
@@ -91,24 +95,36 @@ func (s *System) ensureProbe(t *Task) {
 	}
 }
 
-// beginCheck is the first lookup of an optimised hit; others have none.
-func beginCheck(s *System, t *Task) {
+// beginCheck is the first lookup of a hit.
+func beginCheck(s *System, t *Task) { s.lookUp(t, s.firstLookup(t)) }
+
+// firstLookup is that of the trampoline for an optimised hit; others have none.
+func (s *System) firstLookup(t *Task) walk {
 	if !t.hit.Optimised() {
-		beginLookup(s, t)
-		return
+		return s.uprobeLookup(t)
 	}
 	t.lookup = &t.hit.Check
 	half := s.machine.Hit.LookupCycles / 2
 	if t.op.CheckCycles > 0 {
 		half = t.op.CheckCycles
 	}
-	s.lookUp(t, walk{resolver: &trampolineCheck, addr: t.op.Trampoline, half: half, after: checked})
+	return walk{resolver: &trampolineCheck, steps: trampolineCheck.Speculate, spec: true, addr: t.op.Trampoline, half: half, after: checked}
+}
+
+// uprobeLookup is the lookup of the uprobe.
+func (s *System) uprobeLookup(t *Task) walk {
+	t.lookup = &t.hit.Lookup
+	cycles := s.machine.Hit.LookupCycles
+	if t.op.LookupCycles > 0 {
+		cycles = t.op.LookupCycles
+	}
+	return walk{resolver: s.resolver, steps: s.resolver.Speculate, spec: true, addr: t.op.Addr, half: cycles / 2, after: answered}
 }
 
 // checked is the end of the first lookup; that of the uprobe follows.
 func checked(s *System, t *Task) {
 	s.endLookup(t)
-	if t.hit.Check.Outcome == Lockless {
+	if t.hit.Check.Outcome == Lockless && s.comparable(t, &t.hit.Check) {
 		s.oracle++
 		if v, ok := t.op.MM.Space.Find(t.op.Trampoline); ok != t.walk.found || ok && v.ID != t.walk.vma.ID {
 			panic("sim: a lockless check of the trampoline found what a locked one would not")
@@ -118,26 +134,23 @@ func checked(s *System, t *Task) {
 }
 
 func beginLookup(s *System, t *Task) {
-	t.lookup = &t.hit.Lookup
-	cycles := s.machine.Hit.LookupCycles
-	if t.op.LookupCycles > 0 {
-		cycles = t.op.LookupCycles
+	w := s.uprobeLookup(t)
+	if !s.fly(t, w, 0) {
+		s.lookUp(t, w)
 	}
-	s.lookUp(t, walk{resolver: s.resolver, addr: t.op.Addr, half: cycles / 2, after: answered})
 }
 
-// lookUp begins t.lookup.
+// lookUp begins t.lookup, step by step.
 func (s *System) lookUp(t *Task, w walk) {
 	t.lookup.Start = s.now
 	t.account = true
 	t.walk = w
-	if len(w.resolver.Speculate) == 0 {
+	if len(w.steps) == 0 {
 		t.lookup.Outcome = Unconfigured
 		s.beginLocked(t)
 		return
 	}
-	t.walk.spec = true
-	s.perform(t, w.resolver.Speculate, w.after)
+	nextTouch(s, t)
 }
 
 // endLookup counts what t.lookup took.
@@ -242,6 +255,25 @@ func (s *System) lineOf(t *Task, role Role) *line {
 		return &s.global.hits
 	}
 	return s.global.probe(w.probe)
+}
+
+// touched reports whether the line of a role that t's lookup touches next was ever
+// touched before: lines are made when they are.
+func (s *System) touched(t *Task, role Role) bool {
+	m, w := t.op.MM, &t.walk
+	switch role {
+	case TreeLeaf:
+		_, leaf := m.Space.Path(w.addr)
+		return leaf < len(m.leaves) && m.leaves[leaf] != nil
+	case VMAHead, VMATail:
+		return int(w.vma.ID) < len(m.vmas) && m.vmas[w.vma.ID] != nil
+	case FileLine:
+		return int(w.vma.File) < len(s.global.files) && s.global.files[w.vma.File] != nil
+	case UprobeNode:
+		i := int(w.probe - mm.NoProbe)
+		return i < len(s.global.nodes) && s.global.nodes[i] != nil
+	}
+	return true
 }
 
 func pass(*System, *Task) Outcome { return Lockless }
@@ -378,7 +410,7 @@ func endHit(s *System, t *Task) {
 // sequence says that no writer section overlapped, so this instant will do.
 func (s *System) checkAnswer(t *Task) {
 	w := &t.walk
-	if t.hit.Lookup.Outcome != Lockless {
+	if t.hit.Lookup.Outcome != Lockless || !s.comparable(t, &t.hit.Lookup) {
 		return
 	}
 	s.oracle++
@@ -390,4 +422,11 @@ func (s *System) checkAnswer(t *Task) {
 	if s.resolver.SeqBits > 0 && (!ok || probe != w.probe) {
 		panic("sim: a lockless lookup returned what a locked one would not")
 	}
+}
+
+// comparable reports whether a locked lookup at the end of l has to find the same: not
+// where the mappings changed meanwhile without a section, by an operation of which only
+// the outcome is known. Then what was there before is as right.
+func (s *System) comparable(t *Task, l *Lookup) bool {
+	return t.op.MM.applied < l.Start
 }

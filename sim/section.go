@@ -120,6 +120,8 @@ func (s *System) begin(t *Task) {
 		s.downRead(t, t.op.MM, beginRead)
 	case OpApply:
 		if t.op.Change != nil {
+			s.disturb(t.op.MM)
+			t.op.MM.applied = s.now
 			t.op.Change(t.op.MM.Space)
 		}
 		s.finish(t)
@@ -144,6 +146,7 @@ func holdWrite(s *System, t *Task) {
 }
 
 func (s *System) bump(t *Task, m *MM) {
+	s.disturb(m)
 	m.seq++
 	s.fold(uint64(s.now), uint64(m.ID), m.seq)
 }
@@ -153,6 +156,7 @@ func (s *System) bump(t *Task, m *MM) {
 func endWrite(s *System, t *Task) {
 	m := t.op.MM
 	if t.op.Change != nil {
+		s.disturb(m)
 		s.dirty(t, m, t.op.Change(m.Space))
 	}
 	s.bump(t, m)
@@ -183,6 +187,7 @@ func (s *System) dirty(t *Task, m *MM, e mm.Effect) {
 // section's recorded length, so they take no further time.
 func (s *System) invalidate(t *Task, l *line) {
 	if !l.busy {
+		s.taken(l)
 		s.own(l, t.cpu, store)
 	}
 }

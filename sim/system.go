@@ -27,6 +27,9 @@ type Config struct {
 	// thread really ran: the recorded scheduler has shared the CPUs already, and
 	// two threads that overlap on one had their turns within what was recorded.
 	AsRecorded bool
+	// Stepwise executes each step of each lookup by itself, which takes longer and comes
+	// to the same: for tests.
+	Stepwise bool
 }
 
 // Source yields operations. Due times do not decrease.
@@ -61,8 +64,9 @@ type System struct {
 	coreCPU    []int32
 	siblingCPU []int32
 
+	turn     when  // the event that is handled
 	direct   *Task // continues at directAt, before anything in events
-	directAt Time
+	directAt when
 
 	source  Source
 	pending Op // next of source
@@ -78,13 +82,19 @@ type System struct {
 	oracle     int64 // answers checked
 	asRecorded bool
 	handled    uint64
+
+	stepwise bool
+	mms      []*MM
+	flights  int    // under way
+	flown    int    // that began
+	epoch    uint64 // of the lines that speculations read and all address spaces share
 }
 
 // NewSystem returns a machine at time 0, with nothing to do.
 func NewSystem(c Config) *System {
 	s := &System{
 		topo: c.Topology, machine: c.Topology.Machine, resolver: c.Resolver, probes: c.Probes, observer: c.Observer,
-		rand: NewPRNG(c.Seed), cpus: make([]cpu, c.Topology.CPUs()), digest: fnvOffset, due: Never, asRecorded: c.AsRecorded,
+		rand: NewPRNG(c.Seed), cpus: make([]cpu, c.Topology.CPUs()), digest: fnvOffset, due: Never, asRecorded: c.AsRecorded, stepwise: c.Stepwise,
 	}
 	s.coreCPU = make([]int32, s.machine.Sockets*s.machine.CoresPerSocket)
 	s.siblingCPU = make([]int32, len(s.cpus))
@@ -103,7 +113,14 @@ func NewSystem(c Config) *System {
 }
 
 // NewTask adds a thread on the CPU.
-func (s *System) NewTask(id, cpu int32) *Task { return &Task{ID: id, cpu: cpu, next: start} }
+// No two have the same id, which is below 1<<26: what they do at one instant on one CPU
+// is ordered by it.
+func (s *System) NewTask(id, cpu int32) *Task {
+	if id < 0 || id >= maxThreads {
+		panic(fmt.Sprintf("sim: thread %d: at most %d have a place in the order of events", id, maxThreads))
+	}
+	return &Task{ID: id, cpu: cpu, next: start}
+}
 
 // Now is the current virtual time.
 func (s *System) Now() Time { return s.now }
@@ -145,7 +162,7 @@ func (s *System) run(ctx context.Context, src Source, closed bool, until Time) e
 			return context.Cause(ctx)
 		}
 		if t := s.direct; t != nil {
-			s.direct, s.now = nil, s.directAt
+			s.direct, s.now, s.turn = nil, s.directAt.at, s.directAt
 			s.step(t)
 			continue
 		}
@@ -157,7 +174,7 @@ func (s *System) run(ctx context.Context, src Source, closed bool, until Time) e
 			return nil
 		}
 		e := s.events.pop()
-		s.now = e.at
+		s.now, s.turn = e.at, e.when
 		s.handle(&e)
 	}
 	return nil

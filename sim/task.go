@@ -51,6 +51,7 @@ type Task struct {
 	transfers int64
 	lookup    *Lookup // of hit, the one that runs
 	account   bool    // stalls count for lookup.Parts
+	flight    flight
 }
 
 // waiting is how many operations are issued and have not started.
@@ -70,7 +71,8 @@ type cpu struct {
 
 // push queues an event for a time and a CPU.
 func (s *System) push(at Time, cpu int32, e event) {
-	e.when = s.place(at, cpu)
+	s.settle() // the event may come before
+	e.when = s.place(at, cpu, e.task, e.kind)
 	s.events.push(e)
 }
 
@@ -78,9 +80,9 @@ func (s *System) push(at Time, cpu int32, e event) {
 // not go through the queue: see Run.
 func (s *System) runAt(t *Task, at Time) {
 	t.gen++
-	e := event{when: s.place(at, t.cpu), task: t, gen: t.gen, kind: evRun}
+	e := event{when: s.place(at, t.cpu, t, evRun), task: t, gen: t.gen, kind: evRun}
 	if s.direct == nil && s.mayPass(at) && (s.events.empty() || e.before(s.events.first())) {
-		s.direct, s.directAt = t, at
+		s.direct, s.directAt = t, e.when
 		return
 	}
 	s.settle()
@@ -97,7 +99,7 @@ func (s *System) mayPass(at Time) bool {
 func (s *System) settle() {
 	if t := s.direct; t != nil {
 		s.direct = nil
-		s.push(s.directAt, t.cpu, event{task: t, gen: t.gen, kind: evRun})
+		s.events.push(event{when: s.directAt, task: t, gen: t.gen, kind: evRun})
 	}
 }
 
@@ -115,6 +117,11 @@ func (s *System) work(t *Task, n int64, next resume) {
 	if s.machine.SMT == 1 {
 		s.runAt(t, s.now+full)
 		return
+	}
+	if other := s.siblingCPU[t.cpu]; other >= 0 {
+		if o := s.cpus[other].current; o != nil && o.flight.on {
+			s.interrupt(o) // it is slower from now on
+		}
 	}
 	t.computing, t.remaining, t.rate, t.rateSince = true, full, 1000, s.now
 	if sibling := s.sibling(t); sibling != nil {

@@ -34,6 +34,7 @@ type AddressSpace struct {
 
 	lastID  uint32
 	freeIDs []uint32
+	version uint64
 
 	effect  Effect // of the operation that runs
 	written []uint32
@@ -46,6 +47,17 @@ func (s *AddressSpace) Len() int { return len(s.vmas) }
 // VMAs returns all mappings in order of address. The slice is the address space's
 // own: it must not be written to, and is valid until the next operation.
 func (s *AddressSpace) VMAs() []VMA { return s.vmas }
+
+// Version is another number after each operation that may have changed a mapping.
+func (s *AddressSpace) Version() uint64 { return s.version }
+
+// Inherit makes s what a fork makes of its parent: a Clone of it in place of all that
+// s had.
+func (s *AddressSpace) Inherit(parent *AddressSpace) {
+	version := s.version
+	*s = *parent.Clone()
+	s.version = version + 1
+}
 
 // Find returns the mapping at addr (vma_lookup).
 func (s *AddressSpace) Find(addr uint64) (VMA, bool) {
@@ -203,6 +215,7 @@ func (s *AddressSpace) begin(addr, length uint64) (start, end uint64, err error)
 	if len(s.vmas) > MaxMapCount-2 { // a range can split two
 		return 0, 0, fmt.Errorf("%w: %d of %d", ErrMapCount, len(s.vmas), MaxMapCount)
 	}
+	s.version++
 	s.effect = Effect{Written: s.written[:0]}
 	return start, end, nil
 }
