@@ -55,11 +55,11 @@ const (
 )
 
 // Become is what a held process does: it waits for the go-ahead and becomes the
-// program. It returns only if it does not.
+// program. It returns only if it does not, with no error if it was not to.
 func Become(command []string) error {
 	ahead, failure := os.NewFile(aheadFD, "go-ahead"), os.NewFile(failureFD, "failure")
-	if n, err := ahead.Read(make([]byte, 1)); n == 0 {
-		return fmt.Errorf("the program is not to start: %w", err)
+	if n, _ := ahead.Read(make([]byte, 1)); n == 0 {
+		return nil
 	}
 	syscall.CloseOnExec(aheadFD)
 	syscall.CloseOnExec(failureFD)
