@@ -98,8 +98,12 @@ func sparseRows(n int) []Event {
 // TestTheLibraryReadsTheStore reads what the encoder wrote with the library's own
 // reader: schema, values and page indexes.
 func TestTheLibraryReadsTheStore(t *testing.T) {
+	large := sparseRows(RowGroupRows + 40_000)
+	if testing.Short() {
+		large = sparseRows(3 * batchRows) // one row group
+	}
 	path := filepath.Join(t.TempDir(), "t.parquet")
-	for _, events := range [][]Event{nil, everything(), sparseRows(RowGroupRows + 40_000)} {
+	for _, events := range [][]Event{nil, everything(), large} {
 		store(t, path, events, someMeta)
 		data, err := os.ReadFile(path)
 		if err != nil {
@@ -200,6 +204,9 @@ func checkIndexes(t *testing.T, f *parquet.File) {
 // TestDictionaryThatIsFull goes on without a dictionary, in the middle of a page, and
 // begins a new one with the next row group.
 func TestDictionaryThatIsFull(t *testing.T) {
+	if testing.Short() {
+		t.Skip("writes a row group with 40 MB of names")
+	}
 	path := filepath.Join(t.TempDir(), "t.parquet")
 	long := strings.Repeat("x", 4000)
 	events := synthetic(RowGroupRows + 5000)

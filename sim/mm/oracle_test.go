@@ -372,7 +372,7 @@ func TestAgainstOracle(t *testing.T) {
 		"advice merges", "grow in place", "shrink", "move", "move and grow", "move and leave", "move over something",
 		"fork leaves out", "infer extends",
 	} {
-		if marks[name] == 0 {
+		if marks[name] == 0 && !testing.Short() { // which runs a fifth of the sequences
 			t.Errorf("never happened: %s", name)
 		}
 	}
