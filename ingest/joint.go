@@ -3,6 +3,7 @@ package ingest
 import (
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/replay/replay/ingest/assemble"
 	"github.com/replay/replay/traces"
@@ -108,7 +109,7 @@ func (j *joint) step() error {
 	r.Has |= traces.ColSrc
 	r.Emitter |= (r.Src + 1) << assemble.EmitterBits
 	j.follow(r)
-	if j.twins.second(r) {
+	if j.twins.second(r, func(input int32) bool { return j.heads[slices.Index(j.sources, input)] != nil }) {
 		j.asm.Release(r)
 	} else {
 		j.asm.Place(r)

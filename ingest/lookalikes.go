@@ -53,6 +53,8 @@ var lookalikes = []lookalike{
 	{"the text of ftrace", either(has("# tracer: "), line(`^ *\S.{0,15}-\d+ +(\([ \d-]+\) +)?\[\d{3,}\] +[.a-zA-Z0-9#]{4,6} +\d+\.\d+: `)), "its clock and its losses are not known; " + recordIt},
 	{"the text of trace-cmd report", either(line(`^(version = \d+\s+)?cpus=\d+\n`), line(`^ *\S.{0,15}-\d+ +\[\d{3,}\] +\d+\.\d+: `)), recordIt},
 	{"the text of perf trace", line(`^ *\d+\.\d+ \( *(\d+\.\d+ ms)? *\): `), "it has no addresses of mappings: " + recordIt},
+	{"the text of perf script without times", line(`(?m)^ *\S.{0,15} +(\d+/)?\d+ +(\[\d+\] +)?(\d+ +)?[\w-]+:[\w-]+: `), "print with perf script --ns -F +time"},
+	{"the text of perf script without the names of events", line(`(?m)^ *\S.{0,15} +(\d+/)?\d+ +(\[\d+\] +)?\d+\.\d+: +(\(|\w+[=:])`), "print with perf script --ns -F +event"},
 	{"the text of perf report", either(has("# To display the perf.data header info"), line(`^# Overhead`)), "give the perf.data that it was made of"},
 	{"a dump of perf (-D)", line(`^\s*(0x[0-9a-f]+@\S+|\d+ \d+ 0x[0-9a-f]+) \[0x[0-9a-f]+\]: `), "give the perf.data that it was made of"},
 	{"the text of perf stat", has("Performance counter stats for"), "it has sums and no times: " + recordIt},

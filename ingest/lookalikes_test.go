@@ -45,6 +45,8 @@ func TestLookalikes(t *testing.T) {
 		{"             app-4101  [000]    50.000000100: f: (0x401136)\n", "trace-cmd report"},
 		{"     0.000 ( 0.037 ms): app/4102 munmap(addr: 0x7f0000001000, len: 8192) = 0\n", "perf trace"},
 		{"     1.668 (         ): app/4101 probe_app:f(__probe_ip: 4198710)\n", "perf trace"},
+		{"             app  4101/4101  [000]          1 probe_app:f: (401136)\n", "without times; print with perf script --ns -F +time"},
+		{"             app  4101/4101  [000]    50.000000100: (401136)\n", "without the names of events; print with perf script --ns -F +event"},
 		{"# To display the perf.data header info, please use --header/--header-only options.\n#\n", "perf report"},
 		{"\n0x248@perf.data [0xd0]: event: 69\n.\n", "a dump of perf"},
 		{"# started on Sun\n\n\n Performance counter stats for 'true':\n", "perf stat"},

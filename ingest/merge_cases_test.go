@@ -42,6 +42,10 @@ func TestMergeKinds(t *testing.T) {
 		{"one hit each", []string{hitsText, moreText}, []string{hit, "50000009000 hit 4101/4101"}, ""},
 		{"a copy", []string{hitsText, hitsText}, []string{hit}, "has the same content as"},
 		{"two recorders at once", []string{hitsText + enterText + leaveText, strings.ReplaceAll(enterText+leaveText, "00: sys", "77: sys")}, []string{hit, munmap}, "2 records are in two inputs"},
+		// perf record --switch-output.
+		{"one after the other", []string{hitsText + enterText + leaveText, strings.ReplaceAll(enterText+leaveText, "50.000000", "50.000007")}, []string{hit, munmap, "50000007200 munmap 4101/4102 ret=0 dur=100"}, ""},
+		{"a file of what never came", []string{hitsText, "", enterText + leaveText}, []string{hit, munmap}, ""},
+		{"all but one are such", []string{"", hitsText}, []string{hit}, "is empty and left out"},
 		{"a lookup and its hit", []string{hitsText, lookupText}, []string{"50000000010 lock_start 4101/4101 in_uprobe=true", "50000000020 lock_acquired 4101/4101", "50000000030 lock_released 4101/4101", hit}, ""},
 		{"perf's and bpftrace's", []string{hitsBpftrace, enterText + leaveText}, []string{hit, munmap}, ""},
 	} {
@@ -97,6 +101,13 @@ func writeEach(t *testing.T, texts []string) (paths []string) {
 func TestMergeWithoutProbe(t *testing.T) {
 	paths := writeEach(t, []string{enterText, leaveText})
 	if _, _, err := readMerged(paths...); !errors.Is(err, ErrNoProbe) || !contains(err.Error(), "at least one of them") {
+		t.Error(err)
+	}
+}
+
+// Where all inputs are empty, something went wrong.
+func TestMergeOfNothing(t *testing.T) {
+	if _, _, err := readMerged(writeEach(t, []string{"", ""})...); !errors.Is(err, ErrFormat) || !contains(err.Error(), "the file is empty") {
 		t.Error(err)
 	}
 }

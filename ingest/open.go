@@ -23,6 +23,8 @@ var (
 	ErrNoProbe = errors.New("no uprobe event in it")
 	// ErrClock is returned for inputs whose clocks differ.
 	ErrClock = errors.New("the clocks differ")
+
+	errEmpty = fmt.Errorf("%w: the file is empty", ErrFormat)
 )
 
 // Options of Open. The zero value is usable.
@@ -93,27 +95,33 @@ func Open(ctx context.Context, paths []string, o Options) (Stream, error) {
 	if o.Stderr != "" && len(paths) > 1 {
 		return nil, fmt.Errorf("what bpftrace said on standard error is of one input, not of %d", len(paths))
 	}
-	paths, again := once(paths)
+	paths, left := once(paths)
+	shared := len(paths) > 1
 	var streams []Stream
+	var opened []string
 	for i, path := range paths {
-		s, err := openOne(ctx, &input{path: path, index: int32(i), shared: len(paths) > 1, opts: &o})
+		s, err := openOne(ctx, &input{path: path, index: int32(len(opened)), shared: shared, opts: &o})
+		if errors.Is(err, errEmpty) && (i+1 < len(paths) || len(opened) > 0) {
+			left = append(left, fmt.Sprintf("%s is empty and left out: perf script --per-event-dump leaves such a file for what never came", path))
+			continue
+		}
 		if err != nil {
 			for _, s := range streams {
 				s.Close()
 			}
 			return nil, err
 		}
-		streams = append(streams, s)
+		streams, opened = append(streams, s), append(opened, path)
 	}
 	s := streams[0]
-	if len(streams) > 1 {
+	if shared {
 		var err error
-		if s, err = merge(paths, streams); err != nil {
+		if s, err = merge(opened, streams); err != nil {
 			return nil, err
 		}
 	}
-	if len(again) > 0 {
-		s = &warned{s, again}
+	if len(left) > 0 {
+		s = &warned{s, left}
 	}
 	return s, nil
 }
@@ -189,7 +197,7 @@ func (in *input) format() (*format, error) {
 		return nil, fmt.Errorf("%w %q: want one of %s", ErrFormat, name, FormatList())
 	}
 	if len(in.prefix) == 0 {
-		return nil, fmt.Errorf("%s: %w: the file is empty; was the recording interrupted?", in.path, ErrFormat)
+		return nil, fmt.Errorf("%s: %w; was the recording interrupted?", in.path, errEmpty)
 	}
 	for i := range formats {
 		if formats[i].is(in.prefix) {

@@ -14,6 +14,7 @@ import (
 type twins struct {
 	fresh, stale map[twinKey][]*twin // of the present span of twinsMax, and of that before
 	since        int64               // ns, when the present one began
+	begun        map[int32]int64     // ns, when each input's first record was
 	n            int64
 }
 
@@ -38,8 +39,19 @@ type twin struct {
 	has  []int32
 }
 
-// second reports whether another input had the event before. Records come in order.
-func (t *twins) second(r *assemble.Record) bool {
+// second reports whether another input had the event before, of which goesOn says
+// whether it has more. Records come in order. Inputs that follow each other (perf record
+// --switch-output) have no event in common, however close the last of one and the first
+// of the next are.
+func (t *twins) second(r *assemble.Record, goesOn func(input int32) bool) bool {
+	begun, known := t.begun[r.Src]
+	if !known {
+		if t.begun == nil {
+			t.begun = map[int32]int64{}
+		}
+		begun = r.Time
+		t.begun[r.Src] = begun
+	}
 	switch {
 	case r.Kind == traces.Hit, r.Kind == traces.Ret, r.Kind == traces.Arrive, r.Kind == traces.Lost:
 		return false
@@ -52,7 +64,7 @@ func (t *twins) second(r *assemble.Record) bool {
 	k := twinKey{kind: r.Kind, phase: r.Phase, task: r.Task, tid: r.TID, addr: r.Addr, len: r.Len, ret: r.Ret, mm: r.Mm}
 	for _, list := range [][]*twin{t.stale[k], t.fresh[k]} {
 		for _, w := range list {
-			if r.Time-w.time <= twinsMax && !slices.Contains(w.has, r.Src) {
+			if r.Time-w.time <= twinsMax && !slices.Contains(w.has, r.Src) && (begun <= w.time || slices.ContainsFunc(w.has, goesOn)) {
 				w.has = append(w.has, r.Src)
 				t.n++
 				return true

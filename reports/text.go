@@ -183,7 +183,7 @@ func findings(res *replay.Result) []finding {
 	if r == nil && res.Recorded != nil {
 		return append([]finding{{caution, "Nothing: there is no hit to resolve."}}, unansweredFindings(res, nil)...)
 	}
-	if r == nil || r.Hits == 0 {
+	if r == nil || r.Hits == 0 && (res.Trace.Hits == 0 || answered(res)) {
 		return append([]finding{{caution, "There was no hit to resolve."}}, unansweredFindings(res, nil)...)
 	}
 	if !answered(res) {
@@ -219,7 +219,7 @@ func unansweredFindings(res *replay.Result, r *replay.Run) []finding {
 	if sampled || r != nil && len(list) > 0 {
 		subject := "How many hits there were, and how many resolve without mmap_lock,"
 		if !sampled {
-			subject = plural(r.Hits, "hit") + "; how many resolve without mmap_lock"
+			subject = plural(max(r.Hits, res.Trace.Hits), "hit") + "; how many resolve without mmap_lock"
 		} else {
 			list = append(replay.Unknowns(list, replay.UnknownHits), replay.Unknowns(list, replay.UnknownWriters, replay.UnknownProcesses)...)
 		}

@@ -12,6 +12,7 @@ import (
 type Coverage struct {
 	lookups, rets int64 // several events of one trap are one lookup
 	whole, cut    int64 // rows of calls that change address spaces: with a duration, without
+	stray         bool  // one of these, or of locks for write, does not say which thread it is of
 
 	locks, starts, writes int64          // lock events; lock_start; for write, from lock_acquired on
 	undecided             int64          // lookups right after a lock_start that may have been theirs
@@ -54,6 +55,9 @@ func (c *Coverage) Add(ev *Event) {
 		}
 	}
 	if actor {
+		if ev.Kind != Hit && !ev.Got(ColTID) {
+			c.stray = true
+		}
 		c.act(ev)
 	}
 	if ev.Got(ColTID) && (ev.Kind == LockStart || len(c.waiting) > 0) {
@@ -168,6 +172,8 @@ func (r recorded) has(kinds ...Kind) bool {
 func (c *Coverage) writersUnknown(r recorded) (why, remedy string) {
 	const both = "record the entries and exits of mmap, munmap and so on, or mmap_lock events, as replay capture does"
 	switch {
+	case c.stray && !c.named:
+		return "no change of address spaces says which thread it is of", "print it too: perf script -F comm,pid,tid,cpu,time,event,trace,ip,sym,symoff,dso"
 	case c.writes > 0 || r.has(LockAcquired, LockReleased):
 		return "", ""
 	case c.cut > 0 && c.cut >= c.whole:

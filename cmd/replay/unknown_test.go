@@ -40,6 +40,7 @@ func TestUnknown(t *testing.T) {
 		{"entries alone", unknownHits + strings.Replace(unknownWriter, "dur_ns=5000 ", "", 1), "writers outcomes", "writers lockless fallbacks", "unknown: 1 of 1 calls that change address spaces have only an entry"},
 		{"raw syscalls", raw + unknownHits, "writers outcomes", "writers lockless fallbacks", "unknown: raw_syscalls alone were recorded; record syscalls:*"},
 		{"no processes", nobody.Replace(unknownHits + unknownWriter), "outcomes processes", "mms lockless fallbacks", "2 hits; how many resolve without mmap_lock is unknown: 3 of 3 hits and changes"},
+		{"no threads", strings.NewReplacer("pid=10 ", "", "tid=10 ", "", "tid=11 ", "").Replace(recordedAll + unknownHits + unknownWriter), "writers processes", "writers mms lockless fallbacks", "2 hits; how many resolve without mmap_lock is unknown: no change of address spaces says which thread it is of"},
 		{"samples", sampled + recordedAll + unknownHits, "hits", "hits lockless fallbacks", "How many hits there were, and how many resolve without mmap_lock, is unknown: perf sampled a:f (-F 99); record with -c 1"},
 		{"returns alone", recordedAll + "100 ret cpu=0 pid=10 tid=10 comm=app addr=0x401136 probe=a:f__return\n", "hits", "hits lockless fallbacks", "How many hits there were, and how many resolve without mmap_lock, is unknown: only returns were recorded"},
 		{"losses", textual + recordedAll + unknownHits, "losses", "lost", "2 of 2 hits resolved without mmap_lock (100 %)"},

@@ -10,6 +10,7 @@ type header struct {
 	cpu      int64 // -1: not shown
 	time     int64 // ns
 	digits   int   // of its fraction
+	nameless bool  // all is there but the event
 	event    []byte
 	rest     []byte
 }
@@ -17,10 +18,14 @@ type header struct {
 // splitHeader takes a line apart around its time stamp, which is the first number
 // with a point that ends in a colon, stands behind the ids and before an event.
 func splitHeader(line []byte) (header, bool) {
-	if h, ok := splitAtTime(line, true); ok {
+	h, ok := splitAtTime(line, true)
+	if ok {
 		return h, true
 	}
-	return splitAtTime(line, false) // perf script -F without tid and pid
+	nameless := h.nameless
+	h, ok = splitAtTime(line, false) // perf script -F without tid and pid
+	h.nameless = nameless
+	return h, ok
 }
 
 func splitAtTime(line []byte, ids bool) (h header, ok bool) {
@@ -35,8 +40,11 @@ func splitAtTime(line []byte, ids bool) (h header, ok bool) {
 			continue
 		}
 		start, ok := h.timeBefore(line, end)
-		if ok && h.before(line[:skipBlanksBack(line, start)], ids) && h.eventOf(line[skipBlanks(line, at):]) {
-			return h, true
+		if ok && h.before(line[:skipBlanksBack(line, start)], ids) {
+			if h.eventOf(line[skipBlanks(line, at):]) {
+				return h, true
+			}
+			h.nameless = true
 		}
 	}
 }

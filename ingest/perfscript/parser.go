@@ -155,6 +155,9 @@ func (p *Parser) Next(r *assemble.Record) (bool, error) {
 
 // event makes a record of an event's line.
 func (p *Parser) event(r *assemble.Record, line []byte, h *header, ok bool) (bool, error) {
+	if !ok && h.nameless && !p.traced && !p.in.Cut() {
+		return false, p.printed("the names of events: print with perf script -F +event")
+	}
 	if !ok {
 		return false, p.in.Bad(line, "an event of perf script: name, ids, [cpu], time: event: fields (messages of perf itself go elsewhere: leave out 2>&1)")
 	}
