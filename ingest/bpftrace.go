@@ -228,7 +228,7 @@ func (s *bpftraceStream) lose(r *assemble.Record) {
 		return
 	}
 	r.Dur = s.losses.since() // until it is placed
-	if len(s.losses.lastOn) == 0 {
+	if s.losses.lastOn.Len() == 0 {
 		r.Dur = max(s.first, 0)
 	}
 	s.lost = r

@@ -5,8 +5,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"strings"
+
+	"github.com/replay/replay/ingest/lines"
 )
 
 // lookalike is something that is taken for an input, and is none.
@@ -80,10 +81,10 @@ func has(part string) func([]byte) bool {
 // line matches the beginning of text, with one line's break at its end even where the
 // file has none.
 func line(pattern string) func([]byte) bool {
-	re := regexp.MustCompile(pattern)
+	re := lines.Pattern(pattern)
 	return func(b []byte) bool {
 		b = bytes.TrimPrefix(b[:min(len(b), 4096)], []byte("\xef\xbb\xbf"))
-		return re.Match(b) || re.Match(append(bytes.Clone(b), '\n'))
+		return re().Match(b) || re().Match(append(bytes.Clone(b), '\n'))
 	}
 }
 

@@ -3,48 +3,33 @@ package ingest
 import (
 	"github.com/replay/replay/ingest/assemble"
 	"github.com/replay/replay/traces"
+	"github.com/replay/replay/traces/recent"
 )
 
 // losses places what a recorder lost in time. An event that is lost on a CPU is
 // lost after the record before of that CPU.
 type losses struct {
-	lastOn map[int32]*lastRecord // by CPU
-	recent [64]*lastRecord       // of lastOn, by the lowest bits of the CPU
-	newest int64                 // of all
-	seen   int64                 // events, by LOST records
-	total  int64                 // and by the totals at the end
-}
-
-// lastRecord is the time of a CPU's last record, ns.
-type lastRecord struct {
-	cpu  int32
-	time int64
+	lastOn recent.Map[int32, int64] // ns: the time of a CPU's last record
+	newest int64                    // of all
+	seen   int64                    // events, by LOST records
+	total  int64                    // and by the totals at the end
 }
 
 // heard notes a record of a CPU.
 func (l *losses) heard(cpu int32, time int64) {
 	l.newest = max(l.newest, time)
-	slot := &l.recent[uint32(cpu)%uint32(len(l.recent))]
-	if last := *slot; last != nil && last.cpu == cpu {
-		last.time = time
-		return
-	}
-	if l.lastOn == nil {
-		l.lastOn = map[int32]*lastRecord{}
-	}
-	last := l.lastOn[cpu]
+	last := l.lastOn.Get(cpu)
 	if last == nil {
-		last = &lastRecord{cpu: cpu}
-		l.lastOn[cpu] = last
+		last = new(int64)
+		l.lastOn.Set(cpu, last)
 	}
-	last.time = time
-	*slot = last
+	*last = time
 }
 
 // span lets a loss reach back to its CPU's record before.
 func (l *losses) span(r *assemble.Record) {
-	if last := l.lastOn[r.CPU]; r.Got(traces.ColCPU) && last != nil && last.time > 0 && r.Time >= last.time {
-		r.Dur = r.Time - last.time
+	if last := l.lastOn.Get(r.CPU); r.Got(traces.ColCPU) && last != nil && *last > 0 && r.Time >= *last {
+		r.Dur = r.Time - *last
 		r.Has |= traces.ColDur
 	}
 }
@@ -68,8 +53,8 @@ func (l *losses) rest(r *assemble.Record) bool {
 // not told may reach back to there.
 func (l *losses) since() int64 {
 	since := l.newest
-	for _, last := range l.lastOn {
-		since = min(since, last.time)
+	for _, last := range l.lastOn.All() {
+		since = min(since, *last)
 	}
 	return since
 }

@@ -46,8 +46,16 @@ const (
 	seqColumn  = 1
 )
 
-func newBatch() *batch {
+// newBatch makes a batch with room for what is in the one before, nil for the first.
+func newBatch(like *batch) *batch {
 	b := &batch{has: make([]Columns, 0, batchRows), kinds: make([]Kind, 0, batchRows)}
+	if like != nil {
+		for i := range b.values {
+			v, o := &b.values[i], &like.values[i]
+			v.i32, v.i64, v.flag = make([]int32, 0, len(o.i32)), make([]int64, 0, len(o.i64)), make([]bool, 0, len(o.flag))
+			v.text, v.stack = make([]string, 0, len(o.text)), make([][]string, 0, len(o.stack))
+		}
+	}
 	b.reset()
 	return b
 }

@@ -24,7 +24,10 @@ const (
 	parquetMagic    = "PAR1"
 	parquetVersion  = 2
 	fileBufferBytes = 64 << 10
-	encodeWorkers   = 2
+	// zstdWindow is more than most pages have; what is beyond finds no match in the
+	// page's first bytes, and the encoders take a tenth of the memory.
+	zstdWindow    = 512 << 10
+	encodeWorkers = 2
 )
 
 // encoder turns batches into a Parquet file. The library's writer takes optional
@@ -52,7 +55,8 @@ func newEncoder(out io.Writer) *encoder {
 	}
 	for i := range enc.zstd {
 		// An encoder without a stream has no error to report.
-		enc.zstd[i], _ = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithZeroFrames(true), zstd.WithEncoderCRC(false))
+		enc.zstd[i], _ = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithZeroFrames(true), zstd.WithEncoderCRC(false),
+			zstd.WithWindowSize(zstdWindow), zstd.WithLowerEncoderMem(true))
 	}
 	enc.emit([]byte(parquetMagic))
 	return enc

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"math"
+	"math/bits"
 	"slices"
 	"unsafe"
 
@@ -146,12 +147,10 @@ func (e *columnEncoder) addLevels(b *batch) {
 		e.same(1, b.rows())
 	default:
 		e.differ()
+		e.defs = slices.Grow(e.defs, b.rows())
+		shift := bits.TrailingZeros64(uint64(bit))
 		for _, has := range b.has {
-			level := byte(0)
-			if has&bit != 0 {
-				level = 1
-			}
-			e.defs = append(e.defs, level)
+			e.defs = append(e.defs, byte(has>>shift)&1)
 		}
 		e.levels += b.rows()
 	}
@@ -167,9 +166,7 @@ func (e *columnEncoder) same(level byte, n int) {
 		return
 	}
 	e.differ()
-	for range n {
-		e.defs = append(e.defs, level)
-	}
+	e.defs = appendSame(e.defs, level, n)
 	e.levels += n
 }
 
@@ -178,9 +175,16 @@ func (e *columnEncoder) differ() {
 	if len(e.defs) == e.levels {
 		return
 	}
-	for range e.levels {
-		e.defs = append(e.defs, e.level)
+	e.defs = appendSame(e.defs, e.level, e.levels)
+}
+
+// appendSame appends n equal levels.
+func appendSame(levels []byte, level byte, n int) []byte {
+	levels = slices.Grow(levels, n)
+	for range n {
+		levels = append(levels, level)
 	}
+	return levels
 }
 
 // addStacks adds the batch's stacks: definition level 0 is no stack, 1 an empty one,

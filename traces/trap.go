@@ -1,6 +1,10 @@
 package traces
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/replay/replay/traces/recent"
+)
 
 // Joined reports whether the event is a hit that shares its trap, and so the one
 // lookup of that, with an earlier one.
@@ -18,7 +22,7 @@ func (e *Event) Joined() bool { return e.Kind == Hit && e.Has&ColTrap != 0 }
 // Limits: where filters let events through by turns, so that no trap shows two, traps
 // that lie closer together than handlersMax count as one.
 type Traps struct {
-	threads map[int32]*openTrap
+	threads recent.Map[int32, openTrap]
 }
 
 // openTrap is the latest trap of a thread.
@@ -56,7 +60,7 @@ func (t *Traps) Join(ev *Event, number int32, again bool) {
 	if !ev.Got(ColTID) {
 		return
 	}
-	o := t.threads[ev.TID]
+	o := t.threads.Get(ev.TID)
 	if ev.Kind != Hit {
 		if o != nil && (!ev.Kind.IsLock() || ev.InUprobe) {
 			o.open = false
@@ -64,11 +68,8 @@ func (t *Traps) Join(ev *Event, number int32, again bool) {
 		return
 	}
 	if o == nil {
-		if t.threads == nil {
-			t.threads = map[int32]*openTrap{}
-		}
 		o = &openTrap{}
-		t.threads[ev.TID] = o
+		t.threads.Set(ev.TID, o)
 	}
 	e := emitter{number: number}
 	if number == 0 {
@@ -102,7 +103,7 @@ func (o *openTrap) begin(ev *Event, seq int64) {
 // Relink keeps Trap right where rows get other numbers, or the first of a trap is left
 // out: then the next takes its place.
 type Relink struct {
-	threads map[int32]link
+	threads recent.Map[int32, link]
 }
 
 // link is the latest trap of a thread: its number before, and now.
@@ -120,7 +121,7 @@ func (r *Relink) hit(ev *Event, seq int64) {
 	from := ev.Seq
 	if ev.Got(ColTrap) {
 		from = ev.Trap
-		if l, ok := r.threads[ev.TID]; ok && l.from == from {
+		if l := r.threads.Get(ev.TID); l != nil && l.from == from {
 			ev.Trap = l.to
 			return
 		}
@@ -133,8 +134,10 @@ func (r *Relink) hit(ev *Event, seq int64) {
 // Name says that the trap that began with row from of ev's thread now begins with row
 // to.
 func (r *Relink) Name(ev *Event, from, to int64) {
-	if r.threads == nil {
-		r.threads = map[int32]link{}
+	l := r.threads.Get(ev.TID)
+	if l == nil {
+		l = &link{}
+		r.threads.Set(ev.TID, l)
 	}
-	r.threads[ev.TID] = link{from, to}
+	*l = link{from, to}
 }

@@ -70,7 +70,7 @@ func Create(path string, opts WriterOptions) (*Writer, error) {
 		empty: make(chan *batch, batchesAhead+1),
 		done:  make(chan struct{}),
 	}
-	w.batch = w.newBatch()
+	w.batch = w.newBatch(nil)
 	go w.encode(w.full)
 	return w, nil
 }
@@ -155,18 +155,20 @@ func (w *Writer) finish(meta Meta) error {
 	return nil
 }
 
-func (w *Writer) newBatch() *batch {
+func (w *Writer) newBatch(like *batch) *batch {
 	w.batches++
-	return newBatch()
+	return newBatch(like)
 }
 
 // handOver gives the full batch to the encoder and takes an empty one.
 func (w *Writer) handOver() error {
-	w.full <- w.batch
 	if len(w.empty) == 0 && w.batches <= batchesAhead {
-		w.batch = w.newBatch()
+		next := w.newBatch(w.batch)
+		w.full <- w.batch
+		w.batch = next
 		return nil
 	}
+	w.full <- w.batch
 	select {
 	case w.batch = <-w.empty:
 		return nil

@@ -29,7 +29,9 @@ func startHeap() {
 	debug.SetGCPercent(-1)
 	heap := make([]byte, startHeapBytes)
 	unix.Madvise(heap, unix.MADV_HUGEPAGE) // no more than a hint
+	cpus := runtime.GOMAXPROCS(1)          // the collector wakes idle ones for each piece of memory
 	runtime.GC()                           // heap is free by now
+	runtime.GOMAXPROCS(cpus)
 	debug.SetGCPercent(startHeapBytes / heapMinimum * 100)
 	runtime.AddCleanup(new([64]byte), func(percent int) { debug.SetGCPercent(percent) }, gcPercent)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/replay/replay/traces"
+	"github.com/replay/replay/traces/recent"
 )
 
 // infoReport is the JSON document of info.
@@ -107,9 +108,8 @@ type counter struct {
 	kinds     [math.MaxUint8 + 1]int64 // by kind
 	traps     int64
 	probes    map[string]*infoProbe
-	processes map[int32]*infoProcess
-	probe     *infoProbe   // of probes and of processes, those of the
-	process   *infoProcess // event before: mostly the next is of the same
+	processes recent.Map[int32, infoProcess]
+	probe     *infoProbe // of the hit before: mostly the next is of the same
 	timed     bool
 	from, to  int64               // ns, once timed; mappings known beforehand have no time that counts
 	losses    map[int32]*infoLoss // -1 for an unknown CPU
@@ -118,7 +118,7 @@ type counter struct {
 }
 
 func newCounter() *counter {
-	return &counter{probes: map[string]*infoProbe{}, processes: map[int32]*infoProcess{}, losses: map[int32]*infoLoss{}}
+	return &counter{probes: map[string]*infoProbe{}, losses: map[int32]*infoLoss{}}
 }
 
 func (n *counter) add(ev *traces.Event) error {
@@ -180,13 +180,10 @@ func (n *counter) lose(ev *traces.Event) {
 // addTo counts the event to its process, which is called what its first thread
 // is; that one may be missing in a trace.
 func (n *counter) addTo(ev *traces.Event) {
-	p := n.process
-	if p == nil || p.PID != ev.PID {
-		if p = n.processes[ev.PID]; p == nil {
-			p = &infoProcess{PID: ev.PID}
-			n.processes[ev.PID] = p
-		}
-		n.process = p
+	p := n.processes.Get(ev.PID)
+	if p == nil {
+		p = &infoProcess{PID: ev.PID}
+		n.processes.Set(ev.PID, p)
 	}
 	p.Events++
 	main := ev.Got(traces.ColTID) && ev.TID == ev.PID
@@ -217,7 +214,7 @@ func (n *counter) report(meta traces.Meta) *infoReport {
 		r.Probes = append(r.Probes, *p)
 	}
 	slices.SortFunc(r.Probes, func(a, b infoProbe) int { return cmp.Or(-cmp.Compare(a.Hits, b.Hits), cmp.Compare(a.Probe, b.Probe)) })
-	for _, p := range n.processes {
+	for _, p := range n.processes.All() {
 		r.Processes = append(r.Processes, *p)
 	}
 	slices.SortFunc(r.Processes, func(a, b infoProcess) int {

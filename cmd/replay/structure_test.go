@@ -15,7 +15,7 @@ const module = "github.com/replay/replay/"
 
 // mayImport says which of our packages a folder may use. Nothing imports upwards.
 var mayImport = map[string][]string{
-	"traces":  {},
+	"traces":  {"traces"},
 	"ingest":  {"traces", "ingest"},
 	"sim":     {"sim"},
 	"replay":  {"traces", "sim", "replay"},

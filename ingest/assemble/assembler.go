@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/replay/replay/traces"
+	"github.com/replay/replay/traces/recent"
 )
 
 // Limits of an Assembler.
@@ -55,8 +56,8 @@ type Assembler struct {
 	past     int64             // time of the latest record that became a row
 	pastCPU  int32             // and its CPU
 
-	threads      map[int32]*thread
-	processes    map[int32]*process
+	threads      recent.Map[int32, thread]
+	processes    recent.Map[int32, process]
 	exited       []int32
 	kernelFrames map[uint64]string
 	stacks       map[uint64]namedChain
@@ -67,7 +68,7 @@ type Assembler struct {
 // New returns an empty Assembler.
 func New(o Options) *Assembler {
 	return &Assembler{
-		options: o, symbols: o.Symbols, threads: map[int32]*thread{}, processes: map[int32]*process{},
+		options: o, symbols: o.Symbols,
 		kernelFrames: map[uint64]string{}, stacks: map[uint64]namedChain{}, seed: maphash.MakeSeed(), past: minTime, latest: minTime,
 	}
 }
@@ -253,7 +254,7 @@ func (a *Assembler) giveUp(r *Record) {
 			break
 		}
 	}
-	if t := a.threads[r.TID]; t != nil {
+	if t := a.threads.Get(r.TID); t != nil {
 		switch r {
 		case t.call:
 			t.call = nil

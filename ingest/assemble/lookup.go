@@ -93,7 +93,7 @@ func (a *Assembler) hit(r *Record, t *thread) {
 	if t == nil || r.Got(traces.ColPath) {
 		return
 	}
-	if file := a.process(t.pid).file(r.Addr); file != nil {
+	if file := a.process(t.pid).file(r.Addr); file != noFile {
 		copyFile(&r.Event, file)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/replay/replay/traces"
+	"github.com/replay/replay/traces/recent"
 )
 
 // mapping is a piece of a process's memory and what it shows.
@@ -19,7 +20,7 @@ type process struct {
 	maps []mapping
 	// frames and files remember what addresses were found to be.
 	frames map[uint64]string
-	files  map[uint64]*traces.Event
+	files  *recent.Map[uint64, traces.Event] // nil before the first
 }
 
 // maxMappings bounds what is kept of a process. When it is reached, mappings that newer
@@ -32,7 +33,9 @@ func (p *process) add(m mapping) {
 	}
 	p.maps = append(p.maps, m)
 	clear(p.frames)
-	clear(p.files)
+	if p.files != nil {
+		p.files.Clear()
+	}
 }
 
 // forgetHidden drops the mappings of which no newer ones leave anything to be seen.
@@ -87,19 +90,22 @@ func (p *process) clone() *process {
 	return &process{maps: append([]mapping(nil), p.maps...)}
 }
 
-// file returns the event of the mapping at addr, or nil.
+// noFile is the event of a mapping that is not known.
+var noFile = &traces.Event{}
+
+// file returns the event of the mapping at addr, noFile where none is known.
 func (p *process) file(addr uint64) *traces.Event {
-	if ev, ok := p.files[addr]; ok {
+	if p.files == nil {
+		p.files = &recent.Map[uint64, traces.Event]{}
+	}
+	if ev := p.files.Get(addr); ev != nil {
 		return ev
 	}
-	var ev *traces.Event
+	ev := noFile
 	if m := p.find(addr); m != nil {
 		ev = m.ev
 	}
-	if p.files == nil {
-		p.files = map[uint64]*traces.Event{}
-	}
-	p.files[addr] = ev
+	p.files.Set(addr, ev)
 	return ev
 }
 

@@ -68,10 +68,10 @@ func (a *Assembler) thread(r *Record) *thread {
 	if !r.Got(traces.ColTID) {
 		return nil
 	}
-	t := a.threads[r.TID]
+	t := a.threads.Get(r.TID)
 	if t == nil {
 		t = &thread{pid: r.TID}
-		a.threads[r.TID] = t
+		a.threads.Set(r.TID, t)
 	}
 	if r.Got(traces.ColPID) {
 		t.pid = r.PID
@@ -95,10 +95,10 @@ func (a *Assembler) name(r *Record, t *thread) {
 }
 
 func (a *Assembler) process(pid int32) *process {
-	p := a.processes[pid]
+	p := a.processes.Get(pid)
 	if p == nil {
 		p = &process{}
-		a.processes[pid] = p
+		a.processes.Set(pid, p)
 	}
 	return p
 }
@@ -116,7 +116,7 @@ func (a *Assembler) follow(r *Record, t *thread) {
 			t.fork = r
 		}
 	case traces.Exec:
-		delete(a.processes, t.pid)
+		a.processes.Delete(t.pid)
 		if r.Task && a.options.Exec {
 			r.pending = true // sched_process_exec, at the end, has the path
 			t.exec = r
@@ -131,10 +131,10 @@ func (a *Assembler) follow(r *Record, t *thread) {
 // in kernel_clone).
 func (a *Assembler) fork(r *Record, t *thread) {
 	id := int32(r.Ret)
-	c := a.threads[id]
+	c := a.threads.Get(id)
 	if c == nil || c.ended || r.Task {
 		c = &thread{pid: id, comm: t.comm}
-		a.threads[id] = c
+		a.threads.Set(id, c)
 	}
 	switch {
 	case !r.Got(traces.ColFlags) && c.kin == isThread:
@@ -150,8 +150,8 @@ func (a *Assembler) fork(r *Record, t *thread) {
 		c.birth = r
 		a.births = append(a.births, birth{c, r, r.Time})
 	}
-	if p := a.processes[t.pid]; p != nil && c.kin != isThread && a.processes[id] == nil {
-		a.processes[id] = p.clone()
+	if p := a.processes.Get(t.pid); p != nil && c.kin != isThread && a.processes.Get(id) == nil {
+		a.processes.Set(id, p.clone())
 	}
 }
 
@@ -220,7 +220,7 @@ func (a *Assembler) exit(r *Record, t *thread) {
 	}
 	a.exited = append(a.exited, t.pid)
 	if len(a.exited) > maxExited {
-		delete(a.processes, a.exited[0])
+		a.processes.Delete(a.exited[0])
 		a.exited = a.exited[1:]
 	}
 }

@@ -1,7 +1,6 @@
 package assemble
 
 import (
-	"regexp"
 	"strings"
 
 	"github.com/replay/replay/traces"
@@ -138,10 +137,17 @@ func probePoint(name string) *Tracepoint {
 // KernelAddress reports whether addr is in the kernel's half, where kprobes are.
 func KernelAddress(addr uint64) bool { return addr>>63 != 0 }
 
-// captureGroup is the group of the probes that replay capture adds, and the id of
-// its process.
-var captureGroup = regexp.MustCompile(`^replay_[0-9]+:`)
+// captureGroup begins the group of the probes that replay capture adds; the id of its
+// process follows.
+const captureGroup = "replay_"
 
 // ProbeName leaves the process of a capture out of a probe's name, so that the same
 // probe has the same name in the next capture.
-func ProbeName(recorded string) string { return captureGroup.ReplaceAllString(recorded, "replay:") }
+func ProbeName(recorded string) string {
+	group, name, _ := strings.Cut(recorded, ":")
+	id, ours := strings.CutPrefix(group, captureGroup)
+	if !ours || id == "" || strings.Trim(id, "0123456789") != "" || len(group) == len(recorded) {
+		return recorded
+	}
+	return "replay:" + name
+}

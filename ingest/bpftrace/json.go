@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -113,7 +112,7 @@ func (d *documents) take(doc []byte) ([]byte, error) {
 			d.text = d.text[:before]
 		}
 	}
-	if m := countLine.FindSubmatch(doc); m != nil && d.hex {
+	if m := countLine().FindSubmatch(doc); m != nil && d.hex {
 		doc = fmt.Appendf(nil, `{"type": "%s", "count": "0x%s"}`, m[1], m[2])
 	}
 	var v document
@@ -169,7 +168,7 @@ func (d *documents) take(doc []byte) ([]byte, error) {
 }
 
 // countLine is a document with a count in place of data.
-var countLine = regexp.MustCompile(`^\{"type": ?"([a-z_]+)", ?"count": ?([0-9a-f]+)\}$`)
+var countLine = lines.Pattern(`^\{"type": ?"([a-z_]+)", ?"count": ?([0-9a-f]+)\}$`)
 
 // escape begins what makes the numbers hexadecimal, see count.
 var escape = []byte(`\u`)
@@ -220,14 +219,14 @@ func (d *documents) whole(before int) {
 }
 
 // frameBegin is the first frame of a stack, as stack reads it.
-var frameBegin = regexp.MustCompile(`^(\t[0-9a-f]+ |        \S.*\+[0-9]+(\n|$))`)
+var frameBegin = lines.Pattern(`^(\t[0-9a-f]+ |        \S.*\+[0-9]+(\n|$))`)
 
 // ends reports whether a line of Script ended before a text: with it, with frames,
 // or with another line. A name is at the end of the line and may look like nearly
 // anything.
 func ends(line, text []byte) bool {
 	switch {
-	case len(text) == 0 || frameBegin.Match(text):
+	case len(text) == 0 || frameBegin().Match(text):
 		return true
 	case text[0] == '\t' || bytes.HasPrefix(text, []byte("        ")):
 		return !bytes.Contains(line, []byte(commField))
@@ -260,11 +259,11 @@ func (d *documents) value(asJSON, text []byte) {
 
 // looseDocument is a document whose data is not quoted as JSON wants it, which
 // bpftrace prints for strings within other values (bpftrace issue 2920).
-var looseDocument = regexp.MustCompile(`^\{"type": ?"([a-z_]+)", ?"data": ?(.*)\}$`)
+var looseDocument = lines.Pattern(`^\{"type": ?"([a-z_]+)", ?"data": ?(.*)\}$`)
 
 // loose takes what is no JSON.
 func (d *documents) loose(doc []byte, cause error) error {
-	m := looseDocument.FindSubmatch(doc)
+	m := looseDocument().FindSubmatch(doc)
 	switch {
 	case m == nil:
 		return d.Bad(doc, fmt.Sprintf("a JSON document (%v)", cause))

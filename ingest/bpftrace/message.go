@@ -2,7 +2,6 @@ package bpftrace
 
 import (
 	"bytes"
-	"regexp"
 	"slices"
 	"strconv"
 
@@ -14,14 +13,14 @@ import (
 // Lines that bpftrace prints itself, by version on standard error or among the events
 // (src/output/text.cpp, src/log.cpp and, at the end, src/bpftrace.cpp).
 var (
-	lostLine     = regexp.MustCompile(`Lost ([0-9]{1,18}) events$`)
-	totalLine    = regexp.MustCompile(`^(WARNING: )?Total lost event count: ([0-9]{1,18})$`)
-	attachedLine = regexp.MustCompile(`^Attach(ed|ing) [0-9]+ probes?(\.\.\.)?$`)
+	lostLine     = lines.Pattern(`Lost ([0-9]{1,18}) events$`)
+	totalLine    = lines.Pattern(`^(WARNING: )?Total lost event count: ([0-9]{1,18})$`)
+	attachedLine = lines.Pattern(`^Attach(ed|ing) [0-9]+ probes?(\.\.\.)?$`)
 	// loggedLine may say where in the script it is, and quotes it then: FILE:LINE,
 	// LINE-LINE, LINE:COLUMN or LINE:COLUMN-COLUMN.
-	loggedLine = regexp.MustCompile(`^(.*:[0-9]+(-[0-9]+|:[0-9]+(-[0-9]+)?)?: )?(ERROR|WARNING|HINT|INFO|DEBUG|FATAL|BUG): |^libbpf: `)
-	moreLine   = regexp.MustCompile(`^Additional Info - helper: `)
-	markerLine = regexp.MustCompile(`^\s*[~^]+\s*$`)
+	loggedLine = lines.Pattern(`^(.*:[0-9]+(-[0-9]+|:[0-9]+(-[0-9]+)?)?: )?(ERROR|WARNING|HINT|INFO|DEBUG|FATAL|BUG): |^libbpf: `)
+	moreLine   = lines.Pattern(`^Additional Info - helper: `)
+	markerLine = lines.Pattern(`^\s*[~^]+\s*$`)
 )
 
 // quotedMax is how many lines of the script a message quotes at most.
@@ -38,12 +37,12 @@ const (
 func (p *Parser) message(l textLine) bool {
 	line := l.text
 	switch {
-	case attachedLine.Match(line):
+	case attachedLine().Match(line):
 		p.LossesHere = true
 	case string(line) == "^C": // which the terminal shows when bpftrace is ended
 	case p.total(line):
 	case line[0] == '{' && p.turnJSON(line):
-	case loggedLine.Match(line):
+	case loggedLine().Match(line):
 		p.say(line)
 		p.quoted()
 	case p.printedMap(line):
@@ -65,7 +64,7 @@ func (p *Parser) message(l textLine) bool {
 // front of them, such as mappings, may be longer than what is looked at for the format.
 func (p *Parser) turnJSON(line []byte) bool {
 	in, text := p.in.(*lines.Reader)
-	if !text || p.begun || len(p.ahead) > 0 || !documentBegin.Match(line) {
+	if !text || p.begun || len(p.ahead) > 0 || !documentBegin().Match(line) {
 		return false
 	}
 	d := &documents{lines: in, format: p.format, unused: p.Unused}
@@ -93,7 +92,7 @@ func (p *Parser) total(line []byte) bool {
 }
 
 func totalLost(line []byte) (int64, bool) {
-	m := totalLine.FindSubmatch(line)
+	m := totalLine().FindSubmatch(line)
 	if m == nil {
 		return 0, false
 	}
@@ -104,13 +103,13 @@ func totalLost(line []byte) (int64, bool) {
 // quoted reads what follows a message: more of it, and the lines of the script that it
 // is about, with a line that marks the place.
 func (p *Parser) quoted() {
-	if _, more := p.look(1, moreLine.Match); more {
+	if _, more := p.look(1, moreLine().Match); more {
 		p.drop(1)
 	}
 	foreign := false
 	seen, marked := p.look(quotedMax, func(line []byte) bool {
 		foreign = foreign || p.known(line)
-		return foreign || markerLine.Match(line)
+		return foreign || markerLine().Match(line)
 	})
 	if marked && !foreign {
 		p.drop(len(seen))
@@ -119,11 +118,11 @@ func (p *Parser) quoted() {
 
 // known reports whether a line says by itself what it is.
 func (p *Parser) known(line []byte) bool {
-	if len(bytes.TrimSpace(line)) == 0 || p.isEvent(line) || attachedLine.Match(line) || loggedLine.Match(line) || totalLine.Match(line) {
+	if len(bytes.TrimSpace(line)) == 0 || p.isEvent(line) || attachedLine().Match(line) || loggedLine().Match(line) || totalLine().Match(line) {
 		return true
 	}
-	m := lostLine.FindIndex(line)
-	return m != nil && m[0] == 0 || mapBegin.Match(line) || p.format != nil && p.format.skips(line)
+	m := lostLine().FindIndex(line)
+	return m != nil && m[0] == 0 || mapBegin().Match(line) || p.format != nil && p.format.skips(line)
 }
 
 var lossEnd = []byte(" events")
@@ -135,7 +134,7 @@ func (p *Parser) loss(line []byte) (lost int64, is bool) {
 	if !bytes.HasSuffix(line, lossEnd) {
 		return 0, false // a quick look before the regular expression's
 	}
-	m := lostLine.FindSubmatchIndex(line)
+	m := lostLine().FindSubmatchIndex(line)
 	if m == nil {
 		return 0, false
 	}
@@ -163,7 +162,7 @@ func (p *Parser) loss(line []byte) (lost int64, is bool) {
 // rest looks for what a line goes on with that messages were printed into.
 func (p *Parser) rest() (rest []byte, any bool) {
 	seen, any := p.look(quotedMax, func(line []byte) bool {
-		m := lostLine.FindIndex(line)
+		m := lostLine().FindIndex(line)
 		return m == nil || m[0] > 0
 	})
 	if !any {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strconv"
 
@@ -112,11 +111,11 @@ func Is(prefix []byte) bool {
 }
 
 // IsJSON reports whether a text that begins so is of bpftrace -f json.
-func IsJSON(prefix []byte) bool { return documentBegin.Match(bytes.TrimPrefix(prefix, lines.BOM)) }
+func IsJSON(prefix []byte) bool { return documentBegin().Match(bytes.TrimPrefix(prefix, lines.BOM)) }
 
 // documentBegin is the first document, after lines that a capture put in front, or
 // messages.
-var documentBegin = regexp.MustCompile(`^(\s*\n|[^{\n].*\n)*\{"type": ?"[a-z_]+", ?"(data|count|msg|helper)"`)
+var documentBegin = lines.Pattern(`^(\s*\n|[^{\n].*\n)*\{"type": ?"[a-z_]+", ?"(data|count|msg|helper)"`)
 
 // Clock names the clock of the events, "" as long as nothing told.
 func (p *Parser) Clock() string {
@@ -282,14 +281,14 @@ func (p *Parser) event(r *assemble.Record, line []byte) (used bool, want string,
 		return true, want, true
 	}
 	want = fmt.Sprintf("a line of one of the %d kinds of the format, or one that it skips", len(p.format.lines))
-	if !p.day.begun && clockBegin.Match(line) {
+	if !p.day.begun && clockBegin().Match(line) {
 		want += "; a time of day is the group time_hms"
 	}
 	return false, want, false
 }
 
 // clockBegin begins a line with a time of day, as tools of bpftrace print it of late.
-var clockBegin = regexp.MustCompile(`^\s*[0-9]{2}:[0-9]{2}:[0-9]{2}\b`)
+var clockBegin = lines.Pattern(`^\s*[0-9]{2}:[0-9]{2}:[0-9]{2}\b`)
 
 // shift puts a time on the clock that perf can be told to use as well.
 func (p *Parser) shift(r *assemble.Record) {

@@ -49,7 +49,7 @@ func (p *Parser) stack(r *assemble.Record) {
 }
 
 func (p *Parser) isFrame(line []byte) bool {
-	if bytes.HasSuffix(line, lossEnd) && lostLine.Match(line) {
+	if bytes.HasSuffix(line, lossEnd) && lostLine().Match(line) {
 		return false // printed into the stack
 	}
 	return (line[0] == '\t' || bytes.HasPrefix(line, []byte("        "))) && !p.isEvent(line)

@@ -34,14 +34,14 @@ func ReadStderr(in *bufio.Reader, name string) (*Stderr, error) {
 			s.Total = max(s.Total, n)
 			continue
 		}
-		if m := lostLine.FindSubmatch(line); m != nil {
+		if m := lostLine().FindSubmatch(line); m != nil {
 			n, _ := strconv.ParseInt(string(m[1]), 10, 64)
 			if s.Lost += n; s.Lost < 0 {
 				return nil, r.Bad(line, "losses that make a number of 64 bits")
 			}
 			continue
 		}
-		if len(line) > 0 && !attachedLine.Match(line) && len(s.Said) < saidMax {
+		if len(line) > 0 && !attachedLine().Match(line) && len(s.Said) < saidMax {
 			s.Said = append(s.Said, string(line[:min(len(line), saidBytes)]))
 		}
 	}

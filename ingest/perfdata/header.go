@@ -195,15 +195,14 @@ func (r *Reader) addEvent(a Attr, ids []byte, offset int64) error {
 	if len(r.events) == eventsMax {
 		return r.tooMany(offset, "events", eventsMax, "eventsMax")
 	}
-	if len(r.byID)+len(ids)/8 > idsMax {
+	if r.byID.Len()+len(ids)/8 > idsMax {
 		return r.tooMany(offset, "ids", idsMax, "idsMax")
 	}
 	ev := &Event{Index: len(r.events), Attr: a, layout: layoutOf(a.SampleType), userIP: -1}
 	for ; len(ids) >= 8; ids = ids[8:] {
 		id := binary.LittleEndian.Uint64(ids)
 		ev.IDs = append(ev.IDs, id)
-		r.byID[id] = ev
-		r.recent[id%uint64(len(r.recent))] = recentID{}
+		r.byID.Set(id, ev)
 	}
 	r.events = append(r.events, ev)
 	r.plan = nil
@@ -308,7 +307,7 @@ func (r *Reader) eventDesc(c *cursor) {
 			if c.short {
 				return
 			}
-			if ev := r.byID[id]; ev != nil {
+			if ev := r.byID.Get(id); ev != nil {
 				ev.Name = name
 			}
 		}

@@ -49,7 +49,7 @@ const eventUpdateName = 2
 func (r *Reader) pipeName(body []byte) {
 	c := cursor{b: body}
 	kind, id := c.u64(), c.u64()
-	if ev := r.byID[id]; ev != nil && kind == eventUpdateName {
+	if ev := r.byID.Get(id); ev != nil && kind == eventUpdateName {
 		ev.Name = string(untilNUL(c.b))
 	}
 }

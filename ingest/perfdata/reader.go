@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
+
+	"github.com/replay/replay/traces/recent"
 )
 
 // Reader reads one file.
@@ -16,8 +18,7 @@ type Reader struct {
 
 	info    Info
 	events  []*Event
-	byID    map[uint64]*Event
-	recent  [256]recentID // of byID
+	byID    *recent.Map[uint64, Event]
 	formats map[uint64]*Format
 	names   map[string]string
 	plan    *plan
@@ -32,7 +33,7 @@ type Reader struct {
 
 func newReader(name string) *Reader {
 	return &Reader{
-		name: name, byID: map[uint64]*Event{}, formats: map[uint64]*Format{}, names: map[string]string{},
+		name: name, byID: &recent.Map[uint64, Event]{}, formats: map[uint64]*Format{}, names: map[string]string{},
 		skipped: map[Type]int64{}, info: Info{BuildIDs: map[string]string{}},
 	}
 }

@@ -198,7 +198,7 @@ func (r *Reader) decodeTrailer(rec *Record, body []byte) {
 	}
 	ev := r.events[0]
 	if p.trailer > 0 && p.trailer <= len(body) {
-		if e := r.eventOf(binary.LittleEndian.Uint64(body[len(body)-p.trailer:])); e != nil {
+		if e := r.byID.Get(binary.LittleEndian.Uint64(body[len(body)-p.trailer:])); e != nil {
 			ev = e
 		}
 	}

@@ -27,23 +27,6 @@ func (r *Reader) makePlan() (*plan, error) {
 	return p, nil
 }
 
-// recentID remembers an id that was looked up.
-type recentID struct {
-	id    uint64
-	event *Event
-}
-
-// eventOf returns the event that an id belongs to, or nil.
-func (r *Reader) eventOf(id uint64) *Event {
-	slot := &r.recent[id%uint64(len(r.recent))]
-	if slot.id == id && slot.event != nil {
-		return slot.event
-	}
-	ev := r.byID[id]
-	*slot = recentID{id, ev}
-	return ev
-}
-
 // decodeSample follows evsel__parse_sample: first the fields of fixed size, whose
 // places are known, then the others in turn.
 func (r *Reader) decodeSample(rec *Record, body []byte) error {
@@ -107,7 +90,7 @@ func (r *Reader) sampleEvent(rec *Record, body []byte) (*Event, error) {
 		return nil, r.damaged(rec, "its id would be at byte %d of %d; the file is damaged", at, len(body))
 	}
 	id := binary.LittleEndian.Uint64(body[at:])
-	if ev := r.eventOf(id); ev != nil {
+	if ev := r.byID.Get(id); ev != nil {
 		return ev, nil
 	}
 	return nil, r.damaged(rec, "no event has its id %d; the file is damaged", id)
