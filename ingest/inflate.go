@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
+	"io"
 )
 
 // inflate reads on through gzip where the input is compressed with that.
@@ -17,8 +19,19 @@ func (in *input) inflate() error {
 		return fmt.Errorf("%s: it is compressed with gzip: %w", in.path, err)
 	}
 	in.inflated, in.size = true, 0
-	in.reader = bufio.NewReaderSize(z, sniffed)
+	in.reader = bufio.NewReaderSize(whole{z}, sniffed)
 	return in.peek()
+}
+
+// whole is what gzip compressed, with an error that says so where that is cut short.
+type whole struct{ *gzip.Reader }
+
+func (w whole) Read(b []byte) (int, error) {
+	n, err := w.Reader.Read(b)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = errors.New("what gzip compressed ends too early; was the copy cut short?")
+	}
+	return n, err
 }
 
 // seekable is an error for a file that has to be read in any order, and cannot be where

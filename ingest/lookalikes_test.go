@@ -108,15 +108,17 @@ func TestGzip(t *testing.T) {
 			t.Errorf("%s: %v, want %q", name, err, says)
 		}
 	}
-	path := squeeze([]byte(strings.Repeat(hitsText, 100)))
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, b[:len(b)-9], 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := tryRead(path, Options{}); err == nil || !strings.Contains(err.Error(), "input.gz") {
-		t.Errorf("cut: %v", err)
+	for _, hits := range []int{100, 10_000} { // where what decides on the format is cut, and behind it
+		path := squeeze([]byte(strings.Repeat(hitsText, hits)))
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, b[:len(b)-9], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := tryRead(path, Options{}); err == nil || !contains(err.Error(), "input.gz") || !contains(err.Error(), "was the copy cut short?") {
+			t.Errorf("cut: %v", err)
+		}
 	}
 }

@@ -66,10 +66,10 @@ func (r *Reader) Next() ([]byte, error) {
 	case errors.Is(err, bufio.ErrBufferFull):
 		bad := r.Bad(line[:maxShown], fmt.Sprintf("a line of at most %d bytes", r.in.Size()))
 		return nil, r.skip(bad)
-	case err != nil && len(line) == 0:
-		return nil, err
+	case errors.Is(err, io.EOF) && len(line) == 0:
+		return nil, io.EOF
 	case err != nil && !errors.Is(err, io.EOF):
-		return nil, err
+		return nil, r.failed(err)
 	}
 	r.cut = err != nil
 	if r.line == 1 {
@@ -97,9 +97,14 @@ func (r *Reader) skip(bad error) error {
 		case err == nil || errors.Is(err, io.EOF):
 			return bad
 		case !errors.Is(err, bufio.ErrBufferFull):
-			return err
+			return r.failed(err)
 		}
 	}
+}
+
+// failed is the error for a line that could not be read.
+func (r *Reader) failed(err error) error {
+	return fmt.Errorf("%s:%d: read: %w", r.name, r.line, err)
 }
 
 // Bad is the error for the line last read.
