@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/google/pprof/profile"
+	"github.com/klauspost/compress/gzip"
 
 	"github.com/replay/replay/replay"
 	"github.com/replay/replay/sim"
@@ -17,7 +18,11 @@ func WriteProfile(w io.Writer, p *profile.Profile) error {
 	if err := p.CheckValid(); err != nil {
 		return fmt.Errorf("profile: %w", err)
 	}
-	return p.Write(w)
+	z := gzip.NewWriter(w)
+	if err := p.WriteUncompressed(z); err != nil {
+		return err
+	}
+	return z.Close()
 }
 
 // profileBuilder numbers functions, locations and mappings by first appearance,

@@ -1,10 +1,12 @@
 package reports
 
 import (
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
+
+	"github.com/klauspost/compress/gzip"
 
 	"github.com/replay/replay/replay"
 	"github.com/replay/replay/sim"
@@ -17,100 +19,63 @@ import (
 // cannot tell which hits took the lock.
 func Timeline(w io.Writer, res *replay.Result) error {
 	z := gzip.NewWriter(w)
-	t := timeline{enc: json.NewEncoder(z), names: map[[2]int64]bool{}}
-	if _, err := io.WriteString(z, `{"displayTimeUnit":"ns","traceEvents":[`+"\n"); err != nil {
-		return err
-	}
+	t := timeline{events: eventWriter{w: z}, names: map[track]bool{}}
+	t.events.buf = append(t.events.buf, `{"displayTimeUnit":"ns","traceEvents":[`+"\n"...)
 	for i := range res.Runs {
 		if !answered(res) {
 			break
 		}
-		t.run(z, i, &res.Runs[i])
+		t.run(i, &res.Runs[i])
 	}
-	t.losses(z, int64(len(res.Runs))*runSpread, losses(res))
-	if t.err != nil {
-		return t.err
-	}
-	if _, err := io.WriteString(z, "]}\n"); err != nil {
+	t.losses(int64(len(res.Runs))*runSpread, losses(res))
+	t.events.buf = append(t.events.buf, "]}\n"...)
+	if err := t.events.flush(); err != nil {
 		return err
 	}
 	return z.Close()
 }
 
-// traceEvent is one event of the format (Trace Event Format, JSON object form).
-type traceEvent struct {
-	Name  string         `json:"name"`
-	Phase string         `json:"ph"`
-	PID   int64          `json:"pid"`
-	TID   int64          `json:"tid"`
-	TS    json.Number    `json:"ts"` // µs
-	Dur   json.Number    `json:"dur,omitempty"`
-	Cat   string         `json:"cat,omitempty"`
-	ID    int64          `json:"id,omitempty"`
-	BP    string         `json:"bp,omitempty"`
-	Args  map[string]any `json:"args,omitempty"`
-}
-
 type timeline struct {
-	enc   *json.Encoder
-	count int
-	arrow int64
-	names map[[2]int64]bool
-	err   error
+	events eventWriter
+	arrows int64
+	names  map[track]bool
 }
 
 // runSpread keeps the processes of different runs apart: recorded ids are below (PID_MAX_LIMIT).
 const runSpread = 1 << 23
 
-func (t *timeline) emit(w io.Writer, e traceEvent) {
-	if t.err != nil {
-		return
-	}
-	if t.count > 0 {
-		_, t.err = io.WriteString(w, ",")
-	}
-	t.count++
-	if t.err == nil {
-		t.err = t.enc.Encode(e)
-	}
-}
-
-func (t *timeline) run(w io.Writer, index int, r *replay.Run) {
+func (t *timeline) run(index int, r *replay.Run) {
 	base := int64(index) * runSpread
 	for i := range r.Spans {
 		s := &r.Spans[i]
-		t.name(w, base, r.Resolver, s)
-		e := traceEvent{
-			Name: s.Op, Phase: "X", PID: base + int64(s.PID), TID: int64(s.TID), TS: micros(s.Start), Dur: micros(s.End - s.Start),
-			Cat: "section", Args: map[string]any{"cpu": s.CPU},
-		}
+		on := track{base + int64(s.PID), int64(s.TID)}
+		t.name(on, r.Resolver, s)
+		e := traceEvent{name: s.Op, on: on, at: s.Start, dur: s.End - s.Start, cat: "section", cpu: s.CPU}
 		if s.Kind == replay.FallbackSpan {
-			e.Name, e.Cat = s.Probe, "fallback"
-			e.Args["reason"] = s.Outcome.String()
+			e.name, e.cat, e.reason = s.Probe, "fallback", s.Outcome.String()
 		}
-		t.emit(w, e)
+		t.events.bar(&e)
 		if wait := s.LockedAt - s.Start; wait > shownWait && s.LockedAt > 0 {
-			t.emit(w, traceEvent{Name: "waits for mmap_lock", Phase: "X", PID: e.PID, TID: e.TID, TS: e.TS, Dur: micros(wait), Cat: "wait"})
+			t.events.bar(&traceEvent{name: "waits for mmap_lock", on: on, at: s.Start, dur: wait, cat: "wait", cpu: noCPU})
 		}
 		if s.Kind == replay.FallbackSpan && s.Blame >= 0 {
-			t.blame(w, base, &r.Spans[s.Blame], s)
+			t.blame(base, &r.Spans[s.Blame], s)
 		}
 	}
 }
 
 // losses shows where events were lost, on a track for each CPU.
-func (t *timeline) losses(w io.Writer, pid int64, all []loss) {
+func (t *timeline) losses(pid int64, all []loss) {
 	for i, l := range all {
 		if i == 0 {
-			t.emit(w, traceEvent{Name: "process_name", Phase: "M", PID: pid, TS: "0", Args: map[string]any{"name": "lost events"}})
+			t.events.label("process_name", track{pid, 0}, "lost events")
 		}
-		if key := [2]int64{pid, int64(l.cpu)}; !t.names[key] {
-			t.names[key] = true
-			t.emit(w, traceEvent{Name: "thread_name", Phase: "M", PID: pid, TID: int64(l.cpu) + 1, TS: "0", Args: map[string]any{"name": cpuName(l.cpu)}})
+		on := track{pid, int64(l.cpu) + 1}
+		if !t.names[on] {
+			t.names[on] = true
+			t.events.label("thread_name", on, cpuName(l.cpu))
 		}
-		t.emit(w, traceEvent{
-			Name: plural(l.events, "event") + " lost", Phase: "X", PID: pid, TID: int64(l.cpu) + 1, TS: micros(l.from), Dur: micros(l.to - l.from), Cat: "lost",
-		})
+		t.events.bar(&traceEvent{name: plural(l.events, "event") + " lost", on: on, at: l.from, dur: l.to - l.from, cat: "lost", cpu: noCPU})
 	}
 }
 
@@ -122,31 +87,141 @@ func cpuName(cpu int) string {
 }
 
 // blame draws an arrow from a section to a hit.
-func (t *timeline) blame(w io.Writer, base int64, from, to *replay.Span) {
-	t.arrow++
-	e := traceEvent{Name: "spoiled", Cat: "blame", ID: t.arrow, PID: base + int64(from.PID), TID: int64(from.TID), Phase: "s", TS: micros(from.Start)}
-	t.emit(w, e)
-	e.PID, e.TID, e.Phase, e.TS, e.BP = base+int64(to.PID), int64(to.TID), "f", micros(to.Start), "e"
-	t.emit(w, e)
+func (t *timeline) blame(base int64, from, to *replay.Span) {
+	t.arrows++
+	t.events.arrow("s", track{base + int64(from.PID), int64(from.TID)}, from.Start, t.arrows)
+	t.events.arrow("f", track{base + int64(to.PID), int64(to.TID)}, to.Start, t.arrows)
 }
 
-// name names a thread and its process, once.
-func (t *timeline) name(w io.Writer, base int64, resolver string, s *replay.Span) {
-	pid := base + int64(s.PID)
-	if key := [2]int64{pid, -1}; !t.names[key] {
-		t.names[key] = true
-		t.emit(w, traceEvent{Name: "process_name", Phase: "M", PID: pid, TS: "0", Args: map[string]any{"name": fmt.Sprintf("%s: %d", resolver, s.PID)}})
+// name names a track and its process, once.
+func (t *timeline) name(on track, resolver string, s *replay.Span) {
+	if t.names[on] {
+		return
 	}
-	if key := [2]int64{pid, int64(s.TID)}; !t.names[key] {
-		t.names[key] = true
-		t.emit(w, traceEvent{Name: "thread_name", Phase: "M", PID: pid, TID: int64(s.TID), TS: "0", Args: map[string]any{"name": s.Comm}})
+	if process := (track{on.pid, -1}); !t.names[process] {
+		t.names[process] = true
+		t.events.label("process_name", track{on.pid, 0}, fmt.Sprintf("%s: %d", resolver, s.PID))
 	}
-}
-
-// micros is a time in µs, exact to the ns.
-func micros(t sim.Time) json.Number {
-	return json.Number(fmt.Sprintf("%d.%03d", t.Nanos()/1000, t.Nanos()%1000))
+	t.names[on] = true
+	t.events.label("thread_name", on, s.Comm)
 }
 
 // shownWait is the shortest wait that gets a bar of its own.
 const shownWait = 100 * sim.Nanosecond
+
+// track is what an event is drawn on: a thread.
+type track struct{ pid, tid int64 }
+
+// traceEvent is a bar.
+type traceEvent struct {
+	name   string
+	on     track
+	at     sim.Time
+	dur    sim.Time
+	cat    string
+	cpu    int // or noCPU
+	reason string
+}
+
+const noCPU = -1
+
+// eventWriter writes events of the Trace Event Format, one a line. It appends them to a
+// buffer: through encoding/json they cost more than all other reports together.
+type eventWriter struct {
+	w     io.Writer
+	buf   []byte
+	count int
+	err   error
+}
+
+// flushBytes is how full the buffer gets, a line aside.
+const flushBytes = 64 << 10
+
+func (w *eventWriter) flush() error {
+	if w.err == nil {
+		_, w.err = w.w.Write(w.buf)
+	}
+	w.buf = w.buf[:0]
+	return w.err
+}
+
+// bar writes a complete event.
+func (w *eventWriter) bar(e *traceEvent) {
+	w.begin(e.name, "X", e.on)
+	w.time(`,"ts":`, e.at)
+	w.time(`,"dur":`, e.dur)
+	w.text(`,"cat":`, e.cat)
+	if e.cpu != noCPU {
+		w.number(`,"args":{"cpu":`, int64(e.cpu))
+		if e.reason != "" {
+			w.text(`,"reason":`, e.reason)
+		}
+		w.buf = append(w.buf, '}')
+	}
+	w.end()
+}
+
+// arrow writes one end of a flow: its start is "s", its end "f", which binds to the bar
+// that it is in.
+func (w *eventWriter) arrow(phase string, on track, at sim.Time, id int64) {
+	w.begin("spoiled", phase, on)
+	w.time(`,"ts":`, at)
+	w.text(`,"cat":`, "blame")
+	w.number(`,"id":`, id)
+	if phase == "f" {
+		w.text(`,"bp":`, "e")
+	}
+	w.end()
+}
+
+// label writes a metadata event, which names a thread or its process.
+func (w *eventWriter) label(what string, on track, name string) {
+	w.begin(what, "M", on)
+	w.text(`,"ts":0,"args":{"name":`, name)
+	w.buf = append(w.buf, '}')
+	w.end()
+}
+
+func (w *eventWriter) begin(name, phase string, on track) {
+	if w.count > 0 {
+		w.buf = append(w.buf, ',')
+	}
+	w.count++
+	w.text(`{"name":`, name)
+	w.text(`,"ph":`, phase)
+	w.number(`,"pid":`, on.pid)
+	w.number(`,"tid":`, on.tid)
+}
+
+func (w *eventWriter) end() {
+	w.buf = append(w.buf, "}\n"...)
+	if len(w.buf) >= flushBytes {
+		w.flush() // which keeps the error
+	}
+}
+
+func (w *eventWriter) text(key, value string) {
+	w.buf = append(w.buf, key...)
+	for i := range len(value) {
+		if c := value[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			quoted, _ := json.Marshal(value) // of a string it does not fail
+			w.buf = append(w.buf, quoted...)
+			return
+		}
+	}
+	w.buf = append(w.buf, '"')
+	w.buf = append(w.buf, value...)
+	w.buf = append(w.buf, '"')
+}
+
+func (w *eventWriter) number(key string, value int64) {
+	w.buf = strconv.AppendInt(append(w.buf, key...), value, 10)
+}
+
+// time writes a time in µs, exact to the ns.
+func (w *eventWriter) time(key string, t sim.Time) {
+	ns := t.Nanos()
+	w.number(key, ns/1000)
+	ns %= 1000
+	w.buf = append(w.buf, '.', byte('0'+ns/100), byte('0'+ns/10%10), byte('0'+ns%10))
+}

@@ -4,15 +4,36 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
 	"github.com/replay/replay/replay"
+	"github.com/replay/replay/sim"
+	"github.com/replay/replay/traces/tracetest"
 )
 
-// The timeline is valid JSON with a bar for each span, and an arrow from each
-// section that is there to each hit that it spoiled.
-func TestTimeline(t *testing.T) {
-	res := fixture()
+// readEvent is an event of the format (Trace Event Format, JSON object form).
+type readEvent struct {
+	Name  string         `json:"name"`
+	Phase string         `json:"ph"`
+	PID   int64          `json:"pid"`
+	TID   int64          `json:"tid"`
+	TS    json.Number    `json:"ts"` // µs
+	Dur   json.Number    `json:"dur,omitempty"`
+	Cat   string         `json:"cat,omitempty"`
+	ID    int64          `json:"id,omitempty"`
+	BP    string         `json:"bp,omitempty"`
+	Args  map[string]any `json:"args,omitempty"`
+}
+
+// timelineOf is the JSON of a timeline.
+func timelineOf(t *testing.T, res *replay.Result) string {
+	t.Helper()
 	var out bytes.Buffer
 	if err := Timeline(&out, res); err != nil {
 		t.Fatal(err)
@@ -21,12 +42,29 @@ func TestTimeline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var doc struct{ TraceEvents []traceEvent }
-	if err := json.NewDecoder(z).Decode(&doc); err != nil {
+	text, err := io.ReadAll(z)
+	if err != nil {
 		t.Fatal(err)
 	}
+	return string(text)
+}
+
+func eventsOf(t *testing.T, res *replay.Result) []readEvent {
+	t.Helper()
+	var doc struct{ TraceEvents []readEvent }
+	if err := json.Unmarshal([]byte(timelineOf(t, res)), &doc); err != nil {
+		t.Fatal(err)
+	}
+	return doc.TraceEvents
+}
+
+// The timeline is valid JSON with a bar for each span, and an arrow from each
+// section that is there to each hit that it spoiled.
+func TestTimeline(t *testing.T) {
+	res := fixture()
+	tracetest.Golden(t, "timeline.json", timelineOf(t, res))
 	n := map[string]int{}
-	for _, e := range doc.TraceEvents {
+	for _, e := range eventsOf(t, res) {
 		n[e.Phase+e.Cat]++
 	}
 	sections, fallbacks, blamed := 0, 0, 0
@@ -46,4 +84,147 @@ func TestTimeline(t *testing.T) {
 	if sections == 0 || blamed == 0 || n["Xsection"] != sections || n["Xfallback"] != fallbacks || n["sblame"] != blamed || n["fblame"] != blamed {
 		t.Errorf("events %v of %d sections and %d fallbacks, %d with someone to blame", n, sections, fallbacks, blamed)
 	}
+}
+
+// Which hits took the lock is unknown: so are bars and arrows, but not the lost events.
+func TestTimelineUntold(t *testing.T) {
+	res := untoldResult()
+	res.Trace.Losses = []replay.Loss{{From: 1000, To: 2000, CPU: 0, Events: 1}}
+	for _, e := range eventsOf(t, res) {
+		if e.Phase != "M" && e.Cat != "lost" {
+			t.Errorf("an event of a trace that cannot tell: %+v", e)
+		}
+	}
+	if n := len(eventsOf(t, res)); n != 3 {
+		t.Errorf("%d events, want the names of process and CPU, and the loss", n)
+	}
+}
+
+// A wait gets a bar of its own when one can see it, and only where the lock was got.
+func TestTimelineWaits(t *testing.T) {
+	at := 5 * sim.Microsecond
+	for _, c := range []struct {
+		start, locked sim.Time
+		bars          int
+	}{
+		{at, at + shownWait, 0}, {at, at + shownWait + 1, 1}, {at, 0, 0}, {-at, 0, 0},
+	} {
+		res := fixture()
+		res.Runs = []replay.Run{{Resolver: "locked", Hits: 1, Spans: []replay.Span{
+			{Kind: replay.SectionSpan, Comm: "gc", Op: "mmap", Start: c.start, LockedAt: c.locked, End: at + sim.Millisecond, Blame: -1},
+		}}}
+		bars := 0
+		for _, e := range eventsOf(t, res) {
+			if e.Cat == "wait" {
+				bars++
+			}
+		}
+		if bars != c.bars {
+			t.Errorf("%d bars of the wait from %v to %v, want %d", bars, c.start, c.locked, c.bars)
+		}
+	}
+}
+
+// Runs of one process are told apart, and each thread is named once.
+func TestTimelineTracks(t *testing.T) {
+	res := fixture()
+	res.Runs[0].Spans = res.Runs[1].Spans
+	named := map[track]string{}
+	for _, e := range eventsOf(t, res) {
+		on := track{e.PID, e.TID}
+		if e.Phase == "M" && e.Name == "thread_name" {
+			if named[on] != "" {
+				t.Errorf("%v is named twice", on)
+			}
+			named[on] = e.Args["name"].(string)
+		} else if e.Phase != "M" && named[on] == "" {
+			t.Errorf("nobody named %v before %+v", on, e)
+		}
+	}
+	want := map[track]string{
+		{700, 701}: "worker/0", {700, 720}: "gc", {runSpread + 700, 701}: "worker/0", {runSpread + 700, 720}: "gc",
+		{2 * runSpread, 0}: "unknown CPU", {2 * runSpread, 2}: "CPU 1",
+	}
+	if diff := cmp.Diff(want, named); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Each line is what encoding/json makes of the event.
+func TestEventWriter(t *testing.T) {
+	micros := func(t sim.Time) json.Number {
+		return json.Number(fmt.Sprintf("%d.%03d", t.Nanos()/1000, t.Nanos()%1000))
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[ -~]{0,12}`), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }))
+		on := track{rapid.Int64().Draw(t, "pid"), rapid.Int64().Draw(t, "tid")}
+		at, dur := sim.Time(rapid.Int64Range(0, 1<<62).Draw(t, "at")), sim.Time(rapid.Int64Range(0, 1<<62).Draw(t, "dur"))
+		name := text.Draw(t, "name")
+		var want []readEvent
+		var got bytes.Buffer
+		w := eventWriter{w: &got}
+
+		bar := readEvent{Name: name, Phase: "X", PID: on.pid, TID: on.tid, TS: micros(at), Dur: micros(dur), Cat: "section"}
+		w.bar(&traceEvent{name: name, on: on, at: at, dur: dur, cat: "section", cpu: noCPU})
+		want = append(want, bar)
+		cpu := rapid.IntRange(0, 600).Draw(t, "cpu")
+		w.bar(&traceEvent{name: name, on: on, at: at, dur: dur, cat: "section", cpu: cpu})
+		bar.Args = map[string]any{"cpu": cpu}
+		want = append(want, bar)
+		w.bar(&traceEvent{name: name, on: on, at: at, dur: dur, cat: "section", cpu: cpu, reason: "seq_changed"})
+		bar.Args = map[string]any{"cpu": cpu, "reason": "seq_changed"}
+		want = append(want, bar)
+		w.label("thread_name", on, name)
+		want = append(want, readEvent{Name: "thread_name", Phase: "M", PID: on.pid, TID: on.tid, TS: "0", Args: map[string]any{"name": name}})
+		w.arrow("s", on, at, 1)
+		want = append(want, readEvent{Name: "spoiled", Phase: "s", PID: on.pid, TID: on.tid, TS: micros(at), Cat: "blame", ID: 1})
+		w.arrow("f", on, at, 1)
+		want = append(want, readEvent{Name: "spoiled", Phase: "f", PID: on.pid, TID: on.tid, TS: micros(at), Cat: "blame", ID: 1, BP: "e"})
+		if err := w.flush(); err != nil {
+			t.Fatal(err)
+		}
+		var expected bytes.Buffer
+		enc := json.NewEncoder(&expected)
+		for i := range want {
+			if i > 0 {
+				expected.WriteByte(',')
+			}
+			if err := enc.Encode(want[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if diff := cmp.Diff(expected.String(), got.String()); diff != "" {
+			t.Fatalf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A disk that is full is an error, however late.
+func TestTimelineFails(t *testing.T) {
+	res := fixture()
+	for len(res.Runs[1].Spans) < 50_000 {
+		res.Runs[1].Spans = append(res.Runs[1].Spans, res.Runs[1].Spans...)
+	}
+	full := errors.New("no space left on device")
+	for _, room := range []int{0, 1000, 100_000} {
+		if err := Timeline(&small{room, full}, res); !errors.Is(err, full) {
+			t.Errorf("after %d bytes: %v, want %v", room, err, full)
+		}
+	}
+	if err := Timeline(&small{100_000, full}, fixture()); err != nil {
+		t.Errorf("with room enough: %v", err)
+	}
+}
+
+// small takes only so many bytes.
+type small struct {
+	room int
+	err  error
+}
+
+func (s *small) Write(p []byte) (int, error) {
+	if s.room -= len(p); s.room < 0 {
+		return 0, s.err
+	}
+	return len(p), nil
 }
