@@ -17,11 +17,11 @@ func TestChronicle(t *testing.T) {
 		var held, at sim.Time
 		for range rapid.IntRange(1, 60).Draw(t, "operations") {
 			at += sim.Time(rapid.Int64Range(0, int64(3*sim.Millisecond)).Draw(t, "gap"))
-			o := &Origin{Kind: "munmap", TID: int32(at % 1000)}
+			o := &Origin{Class: &Class{Kind: "munmap", TID: int32(at % 1000)}}
 			length := sim.Time(rapid.Int64Range(0, int64(sim.Millisecond)).Draw(t, "hold"))
 			c.section(&sim.Section{Requested: at, Acquired: at, Even: at + length, Released: at + length}, o)
 			held += length
-			c.hit(&sim.HitRecord{Outcome: sim.WriterActive, Trap: at, Lookup: sim.Lookup{Outcome: sim.WriterActive, Start: at, Blame: o}}, &Origin{TID: -1})
+			c.hit(&sim.HitRecord{Outcome: sim.WriterActive, Trap: at, Lookup: sim.Lookup{Outcome: sim.WriterActive, Start: at, Blame: o}}, &Origin{Class: &Class{TID: -1}})
 			hits++
 		}
 		var r Run

@@ -2,24 +2,23 @@ package replay
 
 import (
 	"cmp"
+	"maps"
 	"slices"
-	"strings"
 
 	"github.com/replay/replay/sim"
 )
 
-// gatherer is the observer of a run: it adds up what reports show.
+// gatherer is the observer of a run: it adds up what reports show. Rows are found by
+// the dense ids of classes, CPUs and address spaces.
 type gatherer struct {
 	run        *Run
 	resolve    *sketch
 	lockWait   *sketch
 	writerWait *sketch
 
-	samples map[sampleKey]*Sample
-	blame   map[blameKey]*Blame
+	classes []classRows // by Class.id
 	probes  map[string]*ProbeRow
-	mms     map[int32]*MmRow
-	stacks  map[string]int
+	mms     []*MmRow // by MM.ID; nil for none
 	times   *chronicle
 	each    func(*sim.HitRecord) // told of every hit, where somebody wants to know
 	end     sim.Time
@@ -27,14 +26,18 @@ type gatherer struct {
 	inferred int64 // hits with no mapping known
 }
 
-type sampleKey struct {
-	stack    int
-	pid, tid int32
-	cpu      int32
-	outcome  sim.Outcome
-	twice    twice
-	probe    string
-	comm     string
+// classRows are the rows of one class.
+type classRows struct {
+	samples [][]sampleCell // by CPU; few each
+	probe   *ProbeRow
+	blame   *Blame
+}
+
+// sampleCell is a sample of a class on a CPU.
+type sampleCell struct {
+	outcome sim.Outcome
+	twice   twice
+	row     *Sample
 }
 
 // twice is how the two lookups of an optimised hit ended.
@@ -43,33 +46,11 @@ type twice struct {
 	check, lookup sim.Outcome
 }
 
-type blameKey struct {
-	pid, tid int32
-	comm     string
-	kind     string
-	stack    int
-}
-
 func newGatherer(resolver string) *gatherer {
 	return &gatherer{
 		run: &Run{Resolver: resolver}, resolve: newSketch(), lockWait: newSketch(), writerWait: newSketch(),
-		samples: map[sampleKey]*Sample{}, blame: map[blameKey]*Blame{}, probes: map[string]*ProbeRow{},
-		mms: map[int32]*MmRow{}, stacks: map[string]int{"": 0}, times: newChronicle(),
+		probes: map[string]*ProbeRow{}, times: newChronicle(),
 	}
-}
-
-// stack numbers a stack; equal stacks have equal numbers.
-func (g *gatherer) stack(frames []string) int {
-	if len(frames) == 0 {
-		return 0
-	}
-	key := strings.Join(frames, "\n")
-	n, ok := g.stacks[key]
-	if !ok {
-		n = len(g.stacks)
-		g.stacks[key] = n
-	}
-	return n
 }
 
 // Hit is part of sim.Observer.
@@ -99,8 +80,8 @@ func (g *gatherer) Hit(h *sim.HitRecord) {
 	if h.Check.Acquired != 0 || h.Lookup.Acquired != 0 {
 		g.lockWait.add(h.Parts.LockWait)
 	}
-	g.addSample(h, o)
-	g.addRows(h, o)
+	g.addSample(h, o.Class)
+	g.addRows(h, o.Class)
 	g.times.hit(h, o)
 	g.addLookup(h, &h.Check)
 	g.addLookup(h, &h.Lookup)
@@ -118,7 +99,7 @@ func (g *gatherer) addLookup(h *sim.HitRecord, l *sim.Lookup) {
 	if !ok {
 		return
 	}
-	b := g.blameOf(blamed)
+	b := g.blameOf(blamed.Class)
 	if l == h.Deciding() && l.Outcome != sim.Unconfigured {
 		b.Fallbacks++
 	}
@@ -126,16 +107,8 @@ func (g *gatherer) addLookup(h *sim.HitRecord, l *sim.Lookup) {
 	b.Wasted += l.Parts.Wasted
 }
 
-func (g *gatherer) addSample(h *sim.HitRecord, o *Origin) {
-	key := sampleKey{g.stack(o.Stack), o.PID, o.TID, h.CPU, h.Outcome, twice{h.Optimised(), h.Check.Outcome, h.Lookup.Outcome}, o.Probe, o.Comm}
-	s := g.samples[key]
-	if s == nil {
-		s = &Sample{Stack: o.Stack, Probe: o.Probe, Comm: o.Comm, PID: o.PID, TID: o.TID, CPU: int(h.CPU), Outcome: h.Outcome}
-		if h.Optimised() {
-			s.Check = &SampleCheck{Outcome: h.Check.Outcome, Lookup: h.Lookup.Outcome}
-		}
-		g.samples[key] = s
-	}
+func (g *gatherer) addSample(h *sim.HitRecord, c *Class) {
+	s := g.sample(h, c)
 	s.Hits++
 	s.Parts.Add(h.Parts)
 	if s.Check != nil {
@@ -144,28 +117,47 @@ func (g *gatherer) addSample(h *sim.HitRecord, o *Origin) {
 	s.LineTransfers += h.Transfers
 }
 
-func (g *gatherer) addRows(h *sim.HitRecord, o *Origin) {
-	p := g.probes[o.Probe]
-	if p == nil {
-		p = &ProbeRow{Probe: o.Probe}
-		g.probes[o.Probe] = p
+// sample is the row of a hit.
+func (g *gatherer) sample(h *sim.HitRecord, c *Class) *Sample {
+	cells := slot(&slot(&g.classes, c.id).samples, int(h.CPU))
+	how := twice{h.Optimised(), h.Check.Outcome, h.Lookup.Outcome}
+	for i := range *cells {
+		if cell := &(*cells)[i]; cell.outcome == h.Outcome && cell.twice == how {
+			return cell.row
+		}
 	}
+	s := &Sample{Stack: c.Stack, Probe: c.Probe, Comm: c.Comm, PID: c.PID, TID: c.TID, CPU: int(h.CPU), Outcome: h.Outcome}
+	if h.Optimised() {
+		s.Check = &SampleCheck{Outcome: h.Check.Outcome, Lookup: h.Lookup.Outcome}
+	}
+	*cells = append(*cells, sampleCell{h.Outcome, how, s})
+	return s
+}
+
+func (g *gatherer) addRows(h *sim.HitRecord, c *Class) {
+	rows := slot(&g.classes, c.id)
+	if rows.probe == nil {
+		if rows.probe = g.probes[c.Probe]; rows.probe == nil {
+			rows.probe = &ProbeRow{Probe: c.Probe}
+			g.probes[c.Probe] = rows.probe
+		}
+	}
+	p := rows.probe
 	p.Hits++
 	p.Outcomes[h.Outcome]++
 	p.Parts.Add(h.Parts)
-	m := g.mm(h.Op.MM.ID, o)
+	m := g.mm(h.Op.MM.ID, c)
 	m.Hits++
 	m.Outcomes[h.Outcome]++
 	m.Wait += h.Parts.LockWait
 }
 
-func (g *gatherer) mm(id int32, o *Origin) *MmRow {
-	m := g.mms[id]
-	if m == nil {
-		m = &MmRow{PID: o.PID, Comm: o.Comm}
-		g.mms[id] = m
+func (g *gatherer) mm(id int32, c *Class) *MmRow {
+	m := slot(&g.mms, int(id))
+	if *m == nil {
+		*m = &MmRow{PID: c.PID, Comm: c.Comm}
 	}
-	return m
+	return *m
 }
 
 // Section is part of sim.Observer.
@@ -176,21 +168,19 @@ func (g *gatherer) Section(s *sim.Section) {
 	}
 	o := s.Op.Tag.(*Origin)
 	g.writerWait.add(s.Acquired - s.Requested)
-	b := g.blameOf(o)
+	b := g.blameOf(o.Class)
 	b.Sections++
 	b.Hold += s.Even - s.Acquired
 	g.times.section(s, o)
-	g.mm(s.Op.MM.ID, o).Writers++
+	g.mm(s.Op.MM.ID, o.Class).Writers++
 }
 
-func (g *gatherer) blameOf(o *Origin) *Blame {
-	key := blameKey{o.PID, o.TID, o.Comm, o.Kind, g.stack(o.Stack)}
-	b := g.blame[key]
-	if b == nil {
-		b = &Blame{Comm: o.Comm, PID: o.PID, TID: o.TID, Kind: o.Kind, Stack: o.Stack}
-		g.blame[key] = b
+func (g *gatherer) blameOf(c *Class) *Blame {
+	b := &slot(&g.classes, c.id).blame
+	if *b == nil {
+		*b = &Blame{Comm: c.Comm, PID: c.PID, TID: c.TID, Kind: c.Kind, Stack: c.Stack}
 	}
-	return b
+	return *b
 }
 
 // finish returns the run, with every list in its canonical order.
@@ -201,10 +191,22 @@ func (g *gatherer) finish(sys *sim.System) Run {
 	r.Resolve, r.LockWait, r.WriterWait = g.resolve.dist(), g.lockWait.dist(), g.writerWait.dist()
 	r.ResolveHist = g.resolve.bins()
 	g.times.finish(r)
-	r.Samples = sorted(g.samples, compareSamples)
-	r.Blame = sorted(g.blame, compareBlame)
-	r.Probes = sorted(g.probes, func(a, b *ProbeRow) int { return cmp.Or(-cmp.Compare(a.Hits, b.Hits), cmp.Compare(a.Probe, b.Probe)) })
-	r.Mms = sorted(g.mms, func(a, b *MmRow) int {
+	var samples []*Sample
+	var blame []*Blame
+	for i := range g.classes {
+		for _, cells := range g.classes[i].samples {
+			for _, cell := range cells {
+				samples = append(samples, cell.row)
+			}
+		}
+		if b := g.classes[i].blame; b != nil {
+			blame = append(blame, b)
+		}
+	}
+	r.Samples = sorted(samples, compareSamples)
+	r.Blame = sorted(blame, compareBlame)
+	r.Probes = sorted(slices.Collect(maps.Values(g.probes)), func(a, b *ProbeRow) int { return cmp.Or(-cmp.Compare(a.Hits, b.Hits), cmp.Compare(a.Probe, b.Probe)) })
+	r.Mms = sorted(slices.DeleteFunc(g.mms, func(m *MmRow) bool { return m == nil }), func(a, b *MmRow) int {
 		return cmp.Or(
 			-cmp.Compare(a.Hits, b.Hits), -cmp.Compare(a.Writers, b.Writers), cmp.Compare(a.PID, b.PID), cmp.Compare(a.Comm, b.Comm),
 			cmp.Compare(a.Wait, b.Wait), slices.Compare(a.Outcomes[:], b.Outcomes[:]),
@@ -234,13 +236,8 @@ func compareBlame(a, b *Blame) int {
 	)
 }
 
-// sorted returns a map's values in a total order, so that the map's own order
-// never shows.
-func sorted[K comparable, V any](m map[K]*V, compare func(a, b *V) int) []V {
-	rows := make([]*V, 0, len(m))
-	for _, v := range m {
-		rows = append(rows, v)
-	}
+// sorted returns rows in a total order.
+func sorted[V any](rows []*V, compare func(a, b *V) int) []V {
 	slices.SortFunc(rows, compare)
 	values := make([]V, len(rows))
 	for i, v := range rows {

@@ -34,7 +34,7 @@ func TestWakeOnTakenCPU(t *testing.T) {
 		for i := range test.rows {
 			o.note(&test.rows[i], false)
 		}
-		if got := o.wake(&Origin{TID: woken, PID: 1}, 0, 0).Nanos(); got != test.want {
+		if got := o.wake(&Origin{Class: &Class{TID: woken, PID: 1}}, 0, 0).Nanos(); got != test.want {
 			t.Errorf("%s: %d ns, want %d", test.name, got, test.want)
 		}
 	}
@@ -49,7 +49,7 @@ func TestWakeOnTakenCPU(t *testing.T) {
 		for _, ev := range []traces.Event{row(1*us, 1, other, traces.Hit), row(at*us, 0, other, traces.Hit)} {
 			o.note(&ev, false)
 		}
-		if got := o.wake(&Origin{TID: woken, PID: 1}, 0, 0).Nanos(); got != taken*us {
+		if got := o.wake(&Origin{Class: &Class{TID: woken, PID: 1}}, 0, 0).Nanos(); got != taken*us {
 			t.Errorf("another thread's row after %d µs: %d ns, want %d µs", at, got, taken)
 		}
 	}

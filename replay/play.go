@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 
 	"github.com/replay/replay/sim"
 	"github.com/replay/replay/sim/mm"
-	"github.com/replay/replay/traces"
 )
 
 // ErrNoHits is returned for a trace without a single uprobe hit.
@@ -42,35 +40,34 @@ func Play(ctx context.Context, trace Trace, profile *Profile, options Options, p
 		s.locks.summarise(&res.Trace)
 		return res, nil
 	}
-	res.Runs = make([]Run, len(options.Resolvers))
 	in, err := inferenceFor(ctx, trace, profile, s, Everything)
 	if err != nil {
 		return nil, err
 	}
-	players := make([]*player, len(options.Resolvers))
-	errs := make([]error, len(options.Resolvers))
-	var wg sync.WaitGroup
-	for i, name := range options.Resolvers {
-		p, err := newPlayer(trace, profile, topo, &res.Options, s, name, Everything, in)
-		if err != nil {
-			return nil, err
-		}
-		players[i] = p
-		if i == 0 && progress != nil {
-			p.rec.progress = func(rows int64) { progress(rows, s.events) }
-		}
-		wg.Go(func() { res.Runs[i], errs[i] = p.play(ctx) })
-	}
-	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
+	rec, err := reconstruct(trace, Everything, profile, s, in)
+	if err != nil {
 		return nil, err
 	}
-	res.Trace = players[0].summary(trace)
+	defer closeStream(rec.stream)
+	if progress != nil {
+		rec.progress = func(rows int64) { progress(rows, s.events) }
+	}
+	players := make([]*player, len(options.Resolvers))
+	line := newTimeline(ctx, rec, len(players))
+	for i, name := range options.Resolvers {
+		if players[i], err = newPlayer(line.reader(i), topo, &res.Options, s, name, i); err != nil {
+			return nil, err
+		}
+	}
+	if res.Runs, err = line.play(players); err != nil {
+		return nil, err
+	}
+	res.Trace = players[0].summary(trace, &res.Runs[0], &rec.notes)
 	if recorded != nil {
 		recorded.Lookups = res.Runs[0].Lookups / int64(max(options.Clone, 1))
 	}
 	res.Warnings = append(append(res.Warnings, trace.Meta().Warnings...), s.warnings()...)
-	res.Warnings = append(res.Warnings, players[0].warnings()...)
+	res.Warnings = append(res.Warnings, players[0].warnings(&rec.notes)...)
 	if w := s.coverage.Partly(trace.Meta()); w != "" {
 		res.Warnings = append(res.Warnings, w)
 	}
@@ -99,30 +96,31 @@ func topology(profile *Profile, options *Options, s *survey) (*sim.Topology, err
 
 // player is one replay of a trace through one resolver.
 type player struct {
-	rec    *reconstructor
 	src    *source
 	sys    *sim.System
 	gather *gatherer
 	closed bool
-	stream traces.Stream
 	survey *survey
 }
 
-func newPlayer(trace Trace, profile *Profile, topo *sim.Topology, options *Options, s *survey, resolver string, using Using, in *inference) (*player, error) {
-	r, err := sim.FindResolver(resolver)
-	if err != nil {
-		return nil, err
+// maxReplays is how many replays one reconstruction serves: each has a bit in
+// change.made.
+const maxReplays = 32
+
+// newPlayer returns the nth replay of the actions.
+func newPlayer(from actions, topo *sim.Topology, options *Options, s *survey, resolver string, nth int) (*player, error) {
+	if nth >= maxReplays {
+		return nil, fmt.Errorf("more than %d resolvers in one run", maxReplays)
 	}
-	stream, err := trace.Stream(replayColumns)
+	r, err := sim.FindResolver(resolver)
 	if err != nil {
 		return nil, err
 	}
 	g := newGatherer(resolver)
 	sys := sim.NewSystem(sim.Config{Topology: topo, Resolver: r, Seed: options.Seed, Probes: &mm.Uprobes{}, Observer: g, AsRecorded: asRecorded(options, topo, s), Stepwise: options.stepwise})
-	rec := newReconstructor(stream, using, profile, s, in)
 	return &player{
-		rec: rec, src: newSource(rec, sys, topo, options, s), sys: sys, gather: g,
-		closed: options.Timing != Original, stream: stream, survey: s,
+		src: newSource(from, sys, topo, options, s, nth), sys: sys, gather: g,
+		closed: options.Timing != Original, survey: s,
 	}, nil
 }
 
@@ -132,7 +130,6 @@ func asRecorded(o *Options, topo *sim.Topology, s *survey) bool {
 }
 
 func (p *player) play(ctx context.Context) (Run, error) {
-	defer closeStream(p.stream)
 	if err := p.sys.Run(ctx, p.src, p.closed); err != nil {
 		return Run{}, fmt.Errorf("replay through %s: %w", p.gather.run.Resolver, err)
 	}
@@ -151,20 +148,19 @@ func (s *survey) summary(trace Trace) TraceSummary {
 }
 
 // summary says what was replayed. Clones are not counted.
-func (p *player) summary(trace Trace) TraceSummary {
-	n := &p.rec.notes
+func (p *player) summary(trace Trace, run *Run, n *notes) TraceSummary {
 	t := p.survey.summary(trace)
 	t.Writers, t.Undecided = n.observedSections+n.modelledSections, n.undecidedSections
 	t.Arrivals, t.Sections = Split{n.observedArrivals, n.inferredArrivals}, Split{n.observedSections, n.modelledSections}
-	for _, m := range p.gather.mms {
-		if m.Hits > 0 || m.Writers > 0 {
+	for i := range run.Mms {
+		if m := &run.Mms[i]; m.Hits > 0 || m.Writers > 0 {
 			t.Mms++
 		}
 	}
 	seen := map[int32]bool{}
-	for key := range p.src.tasks {
-		if key.tid != mapper && !seen[key.tid] {
-			seen[key.tid] = true
+	for _, clones := range p.src.threads {
+		if len(clones) > 0 && clones[0].tid != mapper && !seen[clones[0].tid] {
+			seen[clones[0].tid] = true
 			t.Threads++
 		}
 	}
@@ -195,16 +191,15 @@ func eventsOf(rows []ProbeRow, events map[string]int64, clones int64) []ProbeRow
 }
 
 // warnings are what bounds the conclusions.
-func (p *player) warnings() []string {
+func (p *player) warnings(n *notes) []string {
 	var w []string
-	n := &p.rec.notes
 	add := func(count int64, format string, args ...any) {
 		if count > 0 {
 			w = append(w, fmt.Sprintf(format, append([]any{count}, args...)...))
 		}
 	}
 	add(p.gather.inferred, "%d hits lay outside every known mapping: one was inferred from the probe's file")
-	add(n.refused, "%d changes of an address space were refused (the first: %v): earlier ones may be missing", n.firstRefusal)
+	add(p.src.refused, "%d changes of an address space were refused (the first: %v): earlier ones may be missing", p.src.firstRefusal)
 	add(n.unended, "%d holds of mmap_lock had no end in the trace and were left out")
 	add(n.untold, "%d hits are of a process with optimised probes, and whether theirs is one is not recorded: they count as one lookup each, and would be two; mmap_lock events with callchains, from before its first hit, tell")
 	add(n.late, "%d operations were reconstructed too late to be placed in time")

@@ -14,7 +14,7 @@ func (r *reconstructor) takeSyscall(t *thread, ev *traces.Event) {
 	c := r.changeOf(ev)
 	kind := callKind(ev, r.breaks)
 	t.call = syscallRow{kind: ev.Kind.String(), model: kind, from: ev.Time, to: ev.Time + ev.Dur, change: c, stack: ev.Stack}
-	p := r.process(t.pid, ev.Comm)
+	p := r.processOf(t, ev.Comm)
 	if r.using == Syscalls {
 		if section, ok := r.inference.section(r.profile.Sections, ev, kind, r.profile.Recorder.ExitLag, r.turns); ok {
 			recentOf(r.sections, t.pid).add(odd{section.start, section.end(), t.tid, ev.Seq})
@@ -24,7 +24,7 @@ func (r *reconstructor) takeSyscall(t *thread, ev *traces.Event) {
 	}
 	if c != nil {
 		// Whichever comes first makes the change: the section, or the syscall's end.
-		r.emit(ev, action{kind: sim.OpApply, at: ev.Time + ev.Dur, proc: p, origin: r.origin(t, ev, ev.Kind.String(), nil), change: c})
+		r.emit(ev, action{kind: sim.OpApply, who: t.who, at: ev.Time + ev.Dur, proc: p, origin: r.origin(t, ev, ev.Kind.String(), nil), change: c})
 	}
 }
 
@@ -33,7 +33,7 @@ func (r *reconstructor) emitModelled(t *thread, ev *traces.Event, p *process, s 
 	o := r.origin(t, ev, ev.Kind.String(), ev.Stack)
 	r.notes.section(o)
 	t.section = o
-	r.emit(ev, action{kind: sim.OpWrite, at: s.start, proc: p, origin: o, hold: s.hold, readHold: s.readHold, change: c})
+	r.emit(ev, action{kind: sim.OpWrite, who: t.who, at: s.start, proc: p, origin: o, hold: s.hold, readHold: s.readHold, change: c})
 }
 
 // takeMap puts a mapping known without a syscall in place. When it tells what an
@@ -43,7 +43,7 @@ func (r *reconstructor) takeMap(ev *traces.Event) {
 		return
 	}
 	v := mm.VMA{Start: ev.Addr, End: ev.Addr + ev.Len, Pgoff: ev.Pgoff, File: r.fileOf(ev, ""), Prot: mm.Prot(ev.Prot), Flags: mm.MapFlags(ev.Flags)}
-	if t := r.threads[ev.TID]; t != nil && ev.Got(traces.ColTID) && t.call.change != nil && ev.Time <= t.call.to && t.call.change.vma.Start == v.Start {
+	if t := r.find(ev.TID); t != nil && ev.Got(traces.ColTID) && t.call.change != nil && !t.call.change.handed && ev.Time <= t.call.to && t.call.change.vma.Start == v.Start {
 		t.call.change.vma.File, t.call.change.vma.Pgoff = v.File, v.Pgoff
 		return
 	}
@@ -52,60 +52,35 @@ func (r *reconstructor) takeMap(ev *traces.Event) {
 	if traces.IsTrampoline(ev.Path) {
 		p.trampolines = append(p.trampolines, ev.Addr)
 	}
-	c := r.newChange(func(s *mm.AddressSpace) (mm.Effect, error) { return s.Map(v) })
-	r.emit(ev, action{kind: sim.OpApply, at: ev.Time, proc: p, origin: &Origin{Seq: ev.Seq, PID: ev.PID, TID: mapper, Kind: "map"}, change: c})
+	c := &change{kind: traces.Map, vma: v}
+	o := &Origin{Class: r.classes.of(&Class{PID: ev.PID, TID: mapper, Kind: "map"}), Seq: ev.Seq}
+	r.emit(ev, action{kind: sim.OpApply, who: r.whoIs(mapper, ev.PID), at: ev.Time, proc: p, origin: o, change: c})
 }
 
 // mapper is the thread of changes that no thread is known to have made.
 const mapper = -1
 
-func (r *reconstructor) newChange(apply func(*mm.AddressSpace) (mm.Effect, error)) *change {
-	return &change{apply: apply, refused: func(err error) {
-		r.notes.refused++
-		if r.notes.firstRefusal == nil {
-			r.notes.firstRefusal = err
-		}
-	}}
-}
-
 // changeOf is what a syscall did to its address space; nil for nothing.
 func (r *reconstructor) changeOf(ev *traces.Event) *change {
-	e := *ev
-	if e.Got(traces.ColRet) && e.Ret < 0 && e.Ret > -4096 {
+	if ev.Got(traces.ColRet) && ev.Ret < 0 && ev.Ret > -4096 {
 		return nil
 	}
-	switch e.Kind {
+	c := &change{kind: ev.Kind, addr: ev.Addr, len: ev.Len, newAddr: ev.NewAddr, newLen: ev.NewLen, prot: mm.Prot(ev.Prot), flags: ev.Flags, advice: ev.Advice}
+	switch ev.Kind {
 	case traces.Mmap:
-		return r.mmapChange(&e)
-	case traces.Munmap:
-		return r.newChange(func(s *mm.AddressSpace) (mm.Effect, error) { return s.Unmap(e.Addr, e.Len) })
-	case traces.Mprotect:
-		return r.newChange(func(s *mm.AddressSpace) (mm.Effect, error) { return s.Protect(e.Addr, e.Len, mm.Prot(e.Prot)) })
-	case traces.Mremap:
-		return r.newChange(func(s *mm.AddressSpace) (mm.Effect, error) {
-			return s.Remap(e.Addr, e.Len, e.NewAddr, e.NewLen, e.Flags)
-		})
-	case traces.Brk:
-		if !e.Got(traces.ColRet) {
+		if !ev.Got(traces.ColAddr | traces.ColLen) {
 			return nil
 		}
-		return r.newChange(func(s *mm.AddressSpace) (mm.Effect, error) { return s.Brk(uint64(e.Ret)) })
-	case traces.Madvise:
-		return r.newChange(func(s *mm.AddressSpace) (mm.Effect, error) { return s.Advise(e.Addr, e.Len, e.Advice) })
+		c.vma = mm.VMA{Start: ev.Addr, End: ev.Addr + ev.Len, Pgoff: ev.Pgoff, Prot: mm.Prot(ev.Prot), Flags: mm.MapFlags(ev.Flags)}
+		if ev.Path != "" {
+			c.vma.File = r.fileOf(ev, "")
+		}
+	case traces.Brk:
+		if !ev.Got(traces.ColRet) {
+			return nil
+		}
+		c.addr = uint64(ev.Ret)
 	}
-	return nil
-}
-
-func (r *reconstructor) mmapChange(ev *traces.Event) *change {
-	if !ev.Got(traces.ColAddr | traces.ColLen) {
-		return nil
-	}
-	c := r.newChange(nil)
-	c.vma = mm.VMA{Start: ev.Addr, End: ev.Addr + ev.Len, Pgoff: ev.Pgoff, Prot: mm.Prot(ev.Prot), Flags: mm.MapFlags(ev.Flags)}
-	if ev.Path != "" {
-		c.vma.File = r.fileOf(ev, "")
-	}
-	c.apply = func(s *mm.AddressSpace) (mm.Effect, error) { return s.Map(c.vma) }
 	return c
 }
 
@@ -124,13 +99,14 @@ func (r *reconstructor) takeTask(t *thread, ev *traces.Event) {
 		r.takeFork(t, ev)
 	case traces.Exec:
 		// The old address space stays with those that still share it.
-		delete(r.processes, t.pid)
+		r.forget(t.pid)
 		r.process(t.pid, ev.Comm)
 		t.call = syscallRow{}
 	case traces.Exit:
 		delete(r.threads, t.tid)
+		r.latest = nil
 		if t.tid == t.pid {
-			delete(r.processes, t.pid)
+			r.forget(t.pid)
 		}
 	}
 }
@@ -142,15 +118,14 @@ func (r *reconstructor) takeFork(t *thread, ev *traces.Event) {
 		return
 	}
 	parent := r.process(t.pid, ev.Comm)
-	delete(r.processes, int32(ev.Ret))
+	r.forget(int32(ev.Ret))
 	child := r.process(int32(ev.Ret), ev.Comm)
 	child.trampolines = slices.Clone(parent.trampolines)
-	c := r.newChange(func(s *mm.AddressSpace) (mm.Effect, error) {
-		child.space.Inherit(s)
-		return mm.Effect{}, nil
-	})
-	if o := t.section; o != nil && o.Kind == "other" {
-		o.Kind = "fork"
+	c := &change{kind: traces.Fork, child: child}
+	if o := t.section; o != nil && o.Kind == "other" && !o.handed {
+		fork := *o.Class
+		fork.Kind = "fork"
+		o.Class = r.classes.of(&fork)
 	}
 	if r.using == Syscalls {
 		if section, ok := r.profile.Sections.fork(ev); ok {
@@ -158,5 +133,5 @@ func (r *reconstructor) takeFork(t *thread, ev *traces.Event) {
 			return
 		}
 	}
-	r.emit(ev, action{kind: sim.OpApply, at: ev.Time, proc: parent, origin: r.origin(t, ev, "fork", nil), change: c})
+	r.emit(ev, action{kind: sim.OpApply, who: t.who, at: ev.Time, proc: parent, origin: r.origin(t, ev, "fork", nil), change: c})
 }

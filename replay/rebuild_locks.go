@@ -90,7 +90,7 @@ func (r *reconstructor) endLock(t *thread, ev *traces.Event) {
 	o := r.origin(t, ev, lockKind(&t.call, l.start, l.stack), l.stack)
 	o.Time, o.Observed = l.start, true
 	o.Undecided = r.survey.losses.touch(l.acquired, released)
-	a := action{kind: sim.OpRead, at: l.acquired, proc: r.process(t.pid, ev.Comm), origin: o, readHold: released - l.acquired}
+	a := action{kind: sim.OpRead, who: t.who, at: l.acquired, proc: r.processOf(t, ev.Comm), origin: o, readHold: released - l.acquired}
 	if !l.write && r.occupancy != nil {
 		r.occupancy.use(t.pid, false, l.start, l.acquired, l.acquired, released)
 	}

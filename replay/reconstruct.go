@@ -3,6 +3,7 @@ package replay
 import (
 	"errors"
 	"io"
+	"sync/atomic"
 
 	"github.com/replay/replay/sim"
 	"github.com/replay/replay/sim/mm"
@@ -24,6 +25,7 @@ type action struct {
 	at     int64 // ns: a lookup's begin, a section's request, a change's time
 	seq    int64 // of the row, to break ties
 	cpu    int32
+	who    int32 // the thread, numbered from 0 by first appearance; see reconstructor.whoIs
 	proc   *process
 	origin *Origin
 
@@ -41,34 +43,43 @@ type action struct {
 
 // process is an address space of the trace.
 type process struct {
+	index int32 // from 0, by first appearance
 	pid   int32
 	comm  string
-	space *mm.AddressSpace
 	// trampolines are where those of its optimised probes are.
 	trampolines []uint64
-	sim         *sim.MM // set by whoever simulates it
 }
 
 // change is what an operation does to its address space, once, whichever of its
-// actions comes first.
+// actions comes first. Each replay makes it in address spaces of its own.
 type change struct {
-	apply   func(*mm.AddressSpace) (mm.Effect, error)
-	vma     mm.VMA // mmap: what is mapped; the file may become known later
-	done    bool
-	refused func(error)
+	kind            traces.Kind // Map for a mapping known without a syscall, Fork for a copy to child
+	addr, len       uint64
+	newAddr, newLen uint64
+	prot            mm.Prot
+	flags, advice   int32
+	vma             mm.VMA // Mmap, Map: what is mapped; an mmap's file may become known later
+	child           *process
+	handed          bool          // an action with it was handed out: it stays as it is
+	made            atomic.Uint32 // by bit, which replays have made it
 }
 
-// run is the sim.Change of c.
-func (c *change) run(space *mm.AddressSpace) mm.Effect {
-	if c.done {
-		return mm.Effect{}
+// apply makes the change in an address space.
+func (c *change) apply(s *mm.AddressSpace) (mm.Effect, error) {
+	switch c.kind {
+	case traces.Mmap, traces.Map:
+		return s.Map(c.vma)
+	case traces.Munmap:
+		return s.Unmap(c.addr, c.len)
+	case traces.Mprotect:
+		return s.Protect(c.addr, c.len, c.prot)
+	case traces.Mremap:
+		return s.Remap(c.addr, c.len, c.newAddr, c.newLen, c.flags)
+	case traces.Brk:
+		return s.Brk(c.addr)
+	default:
+		return s.Advise(c.addr, c.len, c.advice)
 	}
-	c.done = true
-	effect, err := c.apply(space)
-	if err != nil {
-		c.refused(err)
-	}
-	return effect
 }
 
 // thread is what is known of a recorded thread at a point of the trace.
@@ -81,6 +92,11 @@ type thread struct {
 	lastRow  int64      // ns, of its row before
 	lastHit  int64      // ns, 0 before its first
 	section  *Origin    // its latest section
+
+	who   int32    // of its actions
+	class *Class   // of its hit before
+	proc  *process // as of reconstructor.processesAt
+	at    int
 }
 
 // syscallRow is a syscall: its rows of lock events lie between the times.
@@ -184,16 +200,25 @@ type reconstructor struct {
 	turns     turns
 
 	files     mm.Files
+	file      mm.File // the latest that was looked up,
+	fileID    mm.FileID
 	processes map[int32]*process
-	programs  programs
-	threads   map[int32]*thread
-	lastStart map[int32]int64 // ns, of the latest lock_start of each CPU
-	ready     actionHeap
-	open      int   // locks and lookups that threads are in
-	now       int64 // ns: the latest row
-	ended     bool
-	err       error
-	ev        traces.Event
+	// processesAt is another number whenever processes has another address space for
+	// one of its processes.
+	processesAt int
+	programs    programs
+	threads     map[int32]*thread
+	latest      *thread // of threads: mostly the next row is of the same
+	classes     classes
+	origins     []Origin // allocated and not used
+	whos        map[whoKey]int32
+	lastStart   map[int32]int64 // ns, of the latest lock_start of each CPU
+	ready       actionQueue
+	open        int   // locks and lookups that threads are in
+	now         int64 // ns: the latest row
+	ended       bool
+	err         error
+	ev          traces.Event
 
 	occupancy *occupancy // told of who ran where, where somebody wants to know
 	// sectionSeen is told of write sections from lock events, where somebody wants
@@ -202,8 +227,8 @@ type reconstructor struct {
 	rows        int64
 	sectionSeen func(t *thread, odd, even int64, downgraded bool)
 
-	notes notes
-	all   []*process // in order of first appearance
+	notes   notes
+	started int32 // address spaces so far
 }
 
 // notes counts what a reader of the result must know.
@@ -211,8 +236,6 @@ type notes struct {
 	observedArrivals, inferredArrivals int64
 	observedSections, modelledSections int64
 	undecidedSections                  int64 // that a lost event may have changed
-	refused                            int64 // changes that the address space refused
-	firstRefusal                       error
 	unended                            int64 // locks still held at the end
 	untold                             int64 // hits that may have been of optimised probes
 	late                               int64 // actions out of order by more than maxLag
@@ -245,6 +268,15 @@ const maxLag = 20_000_000
 // event must not hold up the replay for ever.
 const maxOpen = 1_000_000_000
 
+// reconstruct begins to reconstruct a trace; in may be nil.
+func reconstruct(trace Trace, using Using, profile *Profile, s *survey, in *inference) (*reconstructor, error) {
+	stream, err := trace.Stream(replayColumns)
+	if err != nil {
+		return nil, err
+	}
+	return newReconstructor(stream, using, profile, s, in), nil
+}
+
 func newReconstructor(stream traces.Stream, using Using, profile *Profile, s *survey, in *inference) *reconstructor {
 	arrive := using != Syscalls
 	if in != nil {
@@ -253,19 +285,28 @@ func newReconstructor(stream traces.Stream, using Using, profile *Profile, s *su
 	return &reconstructor{
 		stream: stream, using: using, arrive: arrive, profile: profile, survey: s, inference: in, sections: map[int32]*recent{}, breaks: map[int32]uint64{}, turns: turns{},
 		processes: map[int32]*process{}, programs: programs{}, threads: map[int32]*thread{}, lastStart: map[int32]int64{},
+		whos: map[whoKey]int32{}, classes: classes{known: map[classKey]*Class{}, stacks: map[string]int{"": 0}},
 	}
 }
 
 // next returns the next action in order of time.
 func (r *reconstructor) next() (action, bool) {
-	for !r.ended && (len(r.ready) == 0 || r.ready[0].at > r.horizon()) {
+	for !r.ended && (r.ready.empty() || r.ready.first().at > r.horizon()) {
 		r.read()
 	}
-	if len(r.ready) == 0 {
+	if r.ready.empty() {
 		return action{}, false
 	}
-	return r.ready.pop(), true
+	a := r.ready.pop()
+	if a.change != nil {
+		a.change.handed = true
+	}
+	a.origin.handed = true
+	return a, true
 }
+
+// failed is part of actions.
+func (r *reconstructor) failed() error { return r.err }
 
 // horizon is the time before which no action can come any more.
 func (r *reconstructor) horizon() int64 {
@@ -314,7 +355,7 @@ func (r *reconstructor) read() {
 		r.occupancy.note(ev, r.waited(ev))
 	}
 	r.take(ev)
-	if t := r.threads[ev.TID]; t != nil {
+	if t := r.find(ev.TID); t != nil {
 		t.lastRow = ev.Time
 	}
 	if ev.Kind == traces.LockStart {
@@ -325,7 +366,7 @@ func (r *reconstructor) read() {
 // waited reports whether a row is of a hit whose lookup fell back, or of its second
 // lookup after the first did: its time and CPU tell how that went.
 func (r *reconstructor) waited(ev *traces.Event) bool {
-	t := r.threads[ev.TID]
+	t := r.find(ev.TID)
 	if t == nil {
 		return false
 	}
@@ -355,8 +396,16 @@ func (r *reconstructor) take(ev *traces.Event) {
 	}
 }
 
+// find returns the thread of an id, nil for none.
+func (r *reconstructor) find(tid int32) *thread {
+	if r.latest == nil || r.latest.tid != tid {
+		r.latest = r.threads[tid]
+	}
+	return r.latest
+}
+
 func (r *reconstructor) thread(ev *traces.Event) *thread {
-	t := r.threads[ev.TID]
+	t := r.find(ev.TID)
 	if t == nil || ev.Got(traces.ColPID) && t.pid != ev.PID {
 		t = &thread{tid: ev.TID, pid: ev.TID}
 		switch {
@@ -365,22 +414,54 @@ func (r *reconstructor) thread(ev *traces.Event) *thread {
 		case len(Unknowns(r.survey.unknown, UnknownProcesses)) > 0:
 			t.pid = NoPID // they may all share one address space, and so they do
 		}
-		r.threads[ev.TID] = t
+		t.who = r.whoIs(t.tid, t.pid)
+		r.threads[ev.TID], r.latest = t, t
 	}
 	return t
+}
+
+// whoKey names a thread. Thread ids are used again, so that the process is part of it.
+type whoKey struct{ tid, pid int32 }
+
+// whoIs numbers threads.
+func (r *reconstructor) whoIs(tid, pid int32) int32 {
+	key := whoKey{tid, pid}
+	who, ok := r.whos[key]
+	if !ok {
+		who = int32(len(r.whos))
+		r.whos[key] = who
+	}
+	return who
 }
 
 func (r *reconstructor) process(pid int32, comm string) *process {
 	p := r.processes[pid]
 	if p == nil {
-		p = &process{pid: pid, comm: comm, space: &mm.AddressSpace{}}
+		p = &process{index: r.started, pid: pid, comm: comm}
+		r.started++
 		r.processes[pid] = p
-		r.all = append(r.all, p)
+		r.processesAt++
 	}
 	if p.comm == "" {
 		p.comm = comm
 	}
 	return p
+}
+
+// processOf is the address space of a thread.
+func (r *reconstructor) processOf(t *thread, comm string) *process {
+	if t.proc == nil || t.at != r.processesAt {
+		t.proc = r.process(t.pid, comm)
+		t.at = r.processesAt
+	}
+	return t.proc
+}
+
+// forget takes an address space from its process, which gets another one if it comes up
+// again.
+func (r *reconstructor) forget(pid int32) {
+	delete(r.processes, pid)
+	r.processesAt++
 }
 
 // emit queues an action of the row ev, on its CPU.
@@ -397,27 +478,52 @@ func (r *reconstructor) emitOn(cpu int32, ev *traces.Event, a action) {
 	if a.at < r.now-maxLag && a.kind != sim.OpWrite && a.kind != sim.OpRead {
 		r.notes.late++
 	}
-	r.ready.push(a)
+	r.ready.push(&a)
 }
 
+// origin is that of what a thread does at the row ev.
 func (r *reconstructor) origin(t *thread, ev *traces.Event, kind string, stack []string) *Origin {
-	return &Origin{
-		Seq: ev.Seq, Time: ev.Time, PID: t.pid, TID: t.tid, Comm: ev.Comm, Kind: kind, Probe: ev.Probe, Stack: stack,
-		Undecided: r.survey.losses.touch(ev.Time, ev.Time+ev.Dur),
+	o := r.newOrigin()
+	*o = Origin{
+		Class: r.classes.of(&Class{PID: t.pid, TID: t.tid, Comm: ev.Comm, Kind: kind, Probe: ev.Probe, Stack: stack}),
+		Seq:   ev.Seq, Time: ev.Time, Undecided: r.survey.losses.touch(ev.Time, ev.Time+ev.Dur),
 	}
+	return o
+}
+
+// originBlock is how many origins are allocated at once.
+const originBlock = 256
+
+func (r *reconstructor) newOrigin() *Origin {
+	if len(r.origins) == 0 {
+		r.origins = make([]Origin, originBlock)
+	}
+	o := &r.origins[0]
+	r.origins = r.origins[1:]
+	return o
+}
+
+// hitClass is that of a hit. Mostly it is the one of the thread's hit before.
+func (r *reconstructor) hitClass(t *thread, ev *traces.Event) *Class {
+	if c := t.class; c == nil || c.PID != t.pid || c.Comm != ev.Comm || c.Probe != ev.Probe || !sameStack(c.Stack, ev.Stack) {
+		t.class = r.classes.of(&Class{PID: t.pid, TID: t.tid, Comm: ev.Comm, Kind: "hit", Probe: ev.Probe, Stack: ev.Stack})
+	}
+	return t.class
 }
 
 // takeHit places the lookup of a hit in time.
 func (r *reconstructor) takeHit(t *thread, ev *traces.Event) {
-	a := action{kind: sim.OpHit, proc: r.process(t.pid, ev.Comm), addr: ev.Addr, offset: ev.Addr % mm.PageSize}
+	a := action{kind: sim.OpHit, who: t.who, proc: r.processOf(t, ev.Comm), addr: ev.Addr, offset: ev.Addr % mm.PageSize}
 	begin, observed := r.arrival(t, ev)
 	if r.optimised(ev) {
 		begin, observed = r.checkBefore(&a, t, begin, observed)
 	}
-	o := r.origin(t, ev, "hit", ev.Stack)
-	o.Observed = observed
-	o.Undecided = r.survey.losses.touch(min(begin, r.quiet(t, ev)), ev.Time)
-	o.Truth, o.CheckTruth = t.truth.uprobe.truth(), t.truth.check.truth()
+	o := r.newOrigin()
+	*o = Origin{
+		Class: r.hitClass(t, ev), Seq: ev.Seq, Time: ev.Time, Observed: observed,
+		Undecided: r.survey.losses.touch(min(begin, r.quiet(t, ev)), ev.Time),
+		Truth:     t.truth.uprobe.truth(), CheckTruth: t.truth.check.truth(),
+	}
 	if observed {
 		r.notes.observedArrivals++
 	} else {
@@ -449,7 +555,10 @@ func (r *reconstructor) fileOf(ev *traces.Event, probe string) mm.FileID {
 	if probe != "" && ev.Path == "" && ev.Inode == 0 {
 		f = mm.File{Path: "file of " + probe}
 	}
-	return r.files.ID(f)
+	if f != r.file || r.fileID == mm.NoFile {
+		r.file, r.fileID = f, r.files.ID(f)
+	}
+	return r.fileID
 }
 
 // arrival is the begin of a hit's lookup in ns, and whether the trace shows it.

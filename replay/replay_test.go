@@ -284,7 +284,12 @@ func decisions(t *testing.T, trace Trace, using Using) []bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pl, err := newPlayer(trace, p, topo, &o, s, resolverOfKernel, using, in)
+	rec, err := reconstruct(trace, using, p, s, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeStream(rec.stream)
+	pl, err := newPlayer(rec, topo, &o, s, resolverOfKernel, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,12 +2,15 @@ package replay
 
 import (
 	"github.com/replay/replay/sim"
+	"github.com/replay/replay/sim/mm"
+	"github.com/replay/replay/traces"
 )
 
 // source hands the reconstructed actions to the simulator: it names simulated
-// threads, places them on CPUs, scales time and makes clones.
+// threads, places them on CPUs, scales time, makes clones, and has the address spaces
+// of this replay.
 type source struct {
-	rec     *reconstructor
+	actions actions
 	sys     *sim.System
 	options *Options
 	survey  *survey
@@ -15,40 +18,52 @@ type source struct {
 	topo    *sim.Topology
 	order   []int // CPUs in the order that a placement fills them
 
-	tasks  map[taskKey]*simThread
-	placed int
-	queue  []sim.Op // read ahead, in order of Due from head on
-	head   int
-	bound  sim.Time // operations that are not read yet are not due before
-	ended  bool     // there are none
-	lead   sim.Time // by how much a trap may lie before its lookup, at most
-	passed int64    // ns: the time of the action before, which the simulation has reached
+	threads [][]*simThread // by action.who, then clone
+	spaces  []*ownSpace    // by process.index
+	replay  uint32         // the bit of change.made that is this replay's
+	tasks   int
+	placed  int
+
+	queue []sim.Op // read ahead, in order of Due from head on
+	head  int
+	bound sim.Time // operations that are not read yet are not due before
+	ended bool     // there are none
+	lead  sim.Time // by how much a trap may lie before its lookup, at most
+
+	occupancy *occupancy // where somebody wants to know who ran where
+	passed    int64      // ns: the time of the action before, which the simulation has reached
 	// lockDelay is what the recorder spent on each lock_start of a lookup.
 	lockDelay sim.Time
 	stamped   *stampedLookups // where lookups lie as recorded, not as they are simulated
-	started   int
+	stealable bool            // the pace of threads tells what was stolen from them
+
+	started      int // address spaces
+	refused      int64
+	firstRefusal error
 }
 
-// taskKey names a simulated thread. Thread ids are used again, so that the
-// process is part of it.
-type taskKey struct {
-	tid, pid int32
-	clone    int
+// actions yields reconstructed actions in order of time.
+type actions interface {
+	next() (action, bool)
+	failed() error // why next returned false early, nil at the end of the trace
 }
 
 // simThread is a simulated thread and where it is.
 type simThread struct {
-	task  *sim.Task
-	cpu   int32
-	phase sim.Time // of a clone: how far behind the recorded thread
-	last  int64    // ns: the recorded time of its operation before
-	begun bool
+	task   *sim.Task
+	tid    int32
+	survey *threadSurvey // of the recorded thread, or nil
+	until  sim.Time      // when the recorded thread did its last thing
+	cpu    int32
+	phase  sim.Time // of a clone: how far behind the recorded thread
+	last   int64    // ns: the recorded time of its operation before
+	begun  bool
 }
 
-func newSource(rec *reconstructor, sys *sim.System, topo *sim.Topology, o *Options, s *survey) *source {
+func newSource(a actions, sys *sim.System, topo *sim.Topology, o *Options, s *survey, replay int) *source {
 	src := &source{
-		rec: rec, sys: sys, topo: topo, options: o, survey: s, cpus: topo.CPUs(),
-		order: topo.Order(o.Placement == Spread), tasks: map[taskKey]*simThread{},
+		actions: a, sys: sys, topo: topo, options: o, survey: s, cpus: topo.CPUs(),
+		order: topo.Order(o.Placement == Spread), replay: 1 << replay,
 	}
 	hit := &topo.Machine.Hit
 	for cpu := range topo.CPUs() {
@@ -61,12 +76,12 @@ func newSource(rec *reconstructor, sys *sim.System, topo *sim.Topology, o *Optio
 // before the lookup, by which actions are ordered.
 func (s *source) Next() (sim.Op, bool) {
 	for !s.ended && (s.head == len(s.queue) || s.queue[s.head].Due > s.bound) {
-		a, ok := s.rec.next()
+		a, ok := s.actions.next()
 		if !ok {
 			s.ended = true
 			break
 		}
-		if o := s.rec.occupancy; o != nil {
+		if o := s.occupancy; o != nil {
 			o.forget(s.passed)
 			s.passed = a.at
 		}
@@ -85,7 +100,7 @@ func (s *source) Next() (sim.Op, bool) {
 }
 
 // Err is part of sim.Source.
-func (s *source) Err() error { return s.rec.err }
+func (s *source) Err() error { return s.actions.failed() }
 
 // expand makes the operations of an action: the recorded thread's and its
 // clones'. A clone changes nothing of the address space, it is there already.
@@ -125,15 +140,15 @@ func (s *source) operation(a *action, at sim.Time, clone int) sim.Op {
 	}
 	op := sim.Op{
 		Task: t.task, Kind: a.kind, CPU: t.cpu, Due: max(at, s.bound), At: at + t.phase, Tag: origin, MM: s.space(a.proc),
-		Until: s.until(a), Addr: a.addr, File: a.file, Offset: a.offset, Trampoline: a.trampoline,
+		Until: s.until(t), Addr: a.addr, File: a.file, Offset: a.offset, Trampoline: a.trampoline,
 		LockDelay: s.lockDelay,
 		Hold:      sim.Time(a.hold) * sim.Nanosecond, ReadHold: sim.Time(a.readHold) * sim.Nanosecond,
 	}
 	if s.stamped != nil && a.trampoline != 0 {
 		s.stamped.place(&op, s.scale(a.lookupAt-s.survey.start))
 	}
-	if a.change != nil && clone == 0 {
-		op.Change = a.change.run
+	if c := a.change; c != nil && clone == 0 {
+		op.Change = func(space *mm.AddressSpace) mm.Effect { return s.make(c, space) }
 	}
 	s.pace(&op, t, a)
 	return op
@@ -158,18 +173,36 @@ func (s *source) pace(op *sim.Op, t *simThread, a *action) {
 // whether the lock is free by then. The pace of threads is known from lock events;
 // a delay that was found without them includes what was stolen.
 func (s *source) stolen(tid int32) sim.Time {
-	if t := s.survey.threads[tid]; t != nil && s.rec.using != Syscalls {
+	if t := s.survey.threads[tid]; t != nil && s.stealable {
 		return s.lockDelay * sim.Time(t.stolenPermille()-1000) / 1000
 	}
 	return 0
 }
 
 // until is when the recorded thread did its last thing.
-func (s *source) until(a *action) sim.Time {
-	if t := s.survey.threads[a.origin.TID]; t != nil {
-		return s.scale(t.end - s.survey.start)
+func (s *source) until(t *simThread) sim.Time {
+	if t.survey == nil {
+		return s.bound
 	}
-	return s.bound
+	return t.until
+}
+
+// make makes a change that this replay has not made yet.
+func (s *source) make(c *change, space *mm.AddressSpace) mm.Effect {
+	if c.made.Or(s.replay)&s.replay != 0 {
+		return mm.Effect{}
+	}
+	if c.kind == traces.Fork {
+		s.own(c.child).space.Inherit(space)
+		return mm.Effect{}
+	}
+	effect, err := c.apply(space)
+	if err != nil {
+		if s.refused++; s.firstRefusal == nil {
+			s.firstRefusal = err
+		}
+	}
+	return effect
 }
 
 // scale converts ns of the recording to virtual time at the speed asked for.
@@ -182,22 +215,50 @@ func (s *source) scale(ns int64) sim.Time {
 	return sim.Time(whole)*1_000_000*sim.Nanosecond + sim.Time(rest*1_000_000/s.options.SpeedPPM)*sim.Nanosecond
 }
 
-func (s *source) space(p *process) *sim.MM {
-	if p.sim == nil {
-		s.started++
-		p.sim = s.sys.NewMM(int32(s.started), p.space)
+// ownSpace is the address space of a process in this replay.
+type ownSpace struct {
+	space mm.AddressSpace
+	sim   *sim.MM // nil before its first operation
+}
+
+func (s *source) own(p *process) *ownSpace {
+	at := slot(&s.spaces, int(p.index))
+	if *at == nil {
+		*at = &ownSpace{}
 	}
-	return p.sim
+	return *at
+}
+
+func (s *source) space(p *process) *sim.MM {
+	own := s.own(p)
+	if own.sim == nil {
+		s.started++
+		own.sim = s.sys.NewMM(int32(s.started), &own.space)
+	}
+	return own.sim
+}
+
+// slot returns element i, growing the slice to it.
+func slot[T any](list *[]T, i int) *T {
+	if i >= len(*list) {
+		*list = append(*list, make([]T, i+1-len(*list))...)
+	}
+	return &(*list)[i]
 }
 
 // thread returns the simulated thread of an action's clone, on its CPU.
 func (s *source) thread(a *action, clone int) *simThread {
-	key := taskKey{a.origin.TID, a.origin.PID, clone}
-	t := s.tasks[key]
+	at := slot(slot(&s.threads, int(a.who)), clone)
+	t := *at
 	if t == nil {
 		cpu := s.place(a, clone)
-		t = &simThread{task: s.sys.NewTask(int32(len(s.tasks)), cpu), cpu: cpu, phase: s.phase(a, clone)}
-		s.tasks[key] = t
+		t = &simThread{task: s.sys.NewTask(int32(s.tasks), cpu), tid: a.origin.TID, survey: s.survey.threads[a.origin.TID], cpu: cpu}
+		s.tasks++
+		if t.survey != nil {
+			t.until = s.scale(t.survey.end - s.survey.start)
+		}
+		t.phase = s.phase(t, clone)
+		*at = t
 	}
 	if s.options.Placement == Recorded && a.cpu >= 0 {
 		t.cpu = s.recorded(a.cpu, clone)
@@ -226,8 +287,8 @@ func (s *source) recorded(cpu int32, clone int) int32 {
 
 // phase is how far a clone runs behind: a share of the thread's mean gap between
 // hits, so that the clones of a steady thread lie evenly between its hits.
-func (s *source) phase(a *action, clone int) sim.Time {
-	t := s.survey.threads[a.origin.TID]
+func (s *source) phase(of *simThread, clone int) sim.Time {
+	t := of.survey
 	if clone == 0 || t == nil || t.hits < 2 {
 		return sim.Time(clone) * sim.Microsecond
 	}

@@ -84,19 +84,26 @@ func Validate(ctx context.Context, trace Trace, profile *Profile, using Using, m
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPlayer(trace, recorded, topo, &options, s, resolverOfKernel, using, in)
+	rec, err := reconstruct(trace, using, recorded, s, in)
+	if err != nil {
+		return nil, err
+	}
+	defer closeStream(rec.stream)
+	p, err := newPlayer(rec, topo, &options, s, resolverOfKernel, 0)
 	if err != nil {
 		return nil, err
 	}
 	p.src.lockDelay = lockDelay(s, in)
 	p.src.stamped = stamped
-	p.rec.occupancy = newOccupancy(recorded, s, p.rec.using)
+	p.src.stealable = rec.using != Syscalls
+	rec.occupancy = newOccupancy(recorded, s, rec.using)
+	p.src.occupancy = rec.occupancy
 	v := &validator{start: s.start, keep: misses, v: Validation{Using: using, Events: s.events, Lost: s.lost, Unknown: s.unknown, Undecided: s.coverage.Undecided()}, observed: newSketch(), predicted: newSketch(), arrival: newSketch(), recorder: &recorded.Recorder, src: p.src}
 	p.gather.each = v.hit
 	if _, err := p.play(ctx); err != nil {
 		return nil, err
 	}
-	v.expect(&p.rec.notes, in)
+	v.expect(&rec.notes, in)
 	return v.finish(), nil
 }
 
@@ -199,7 +206,7 @@ func (v *validator) wait(h *sim.HitRecord, l *sim.Lookup, o *Origin) sim.Time {
 	if l.LockAt == 0 {
 		return 0
 	}
-	occupancy, woken := v.src.rec.occupancy, l.Woken
+	occupancy, woken := v.src.occupancy, l.Woken
 	wait := l.Acquired - l.LockAt + v.src.stolen(o.TID)
 	if end := occupancy.behind(o.PID, v.start+(l.LockAt+v.src.lockDelay).Nanos()); end > 0 {
 		if at := sim.Time(end-v.start) * sim.Nanosecond; at > l.Acquired {
