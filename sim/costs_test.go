@@ -107,8 +107,47 @@ func TestTrafficByHand(t *testing.T) {
 		if name != "refcount" && h.Parts.Stall != stalled {
 			t.Errorf("%s: the hit was stalled for %v, the lines %v", name, h.Parts.Stall, stalled)
 		}
-		if h.Parts.Resolve() != h.Lookup.Answered-h.Lookup.Start {
-			t.Errorf("%s: the parts of %v add up to %v", name, h.Lookup.Answered-h.Lookup.Start, h.Parts.Resolve())
+		for of, parts := range map[string]Parts{"hit": h.Parts, "lookup": h.Lookup.Parts} {
+			if parts.Resolve() != h.Lookup.Answered-h.Lookup.Start {
+				t.Errorf("%s: the parts of the %s of %v add up to %v", name, of, h.Lookup.Answered-h.Lookup.Start, parts.Resolve())
+			}
+		}
+		// What a hit moved is its own, not of those before.
+		again := newRig(t, testMachine(), name)
+		first, second := again.NewTask(1, 0), again.NewTask(2, 2)
+		again.add(first, OpHit, Microsecond, 0, 0)
+		again.add(second, OpHit, 10*Microsecond, 0, 0)
+		again.add(second, OpHit, 20*Microsecond, 0, 0)
+		again.run(t)
+		if h := again.rec.hits[2]; h.Transfers != 0 || h.Parts.Stall != 0 {
+			t.Errorf("%s: the second hit on a core counts %d transfers, %v of stalls", name, h.Transfers, h.Parts.Stall)
+		}
+	}
+}
+
+// TestGivenCycles: where the caller knows the private work of lookups, it is that.
+func TestGivenCycles(t *testing.T) {
+	const trampoline = 0x10000
+	m := testMachine()
+	m.Hit.SyscallPermille = 500
+	r := newRig(t, m, "speculative")
+	if _, err := r.mm.Space.Map(mm.VMA{Start: trampoline, End: trampoline + mm.PageSize, Prot: mm.Read | mm.Exec}); err != nil {
+		t.Fatal(err)
+	}
+	task := r.NewTask(1, 0)
+	for i, c := range [][2]int64{{0, 0}, {0, 0}, {77, 0}, {0, 200}, {11, 22}} {
+		r.add(task, OpHit, Time(1+i)*10*Microsecond, 0, 0)
+		r.last().Trampoline, r.last().CheckCycles, r.last().LookupCycles = trampoline, c[0], c[1]
+	}
+	r.run(t)
+	check, lookup := CheckLoads()*4, r.resolver.Loads()*4
+	if check != 5*4 || lookup != 9*4 {
+		t.Errorf("the check reads %d lines, the lookup %d; want 5, 9", check/4, lookup/4)
+	}
+	for i, want := range [][2]int64{{30, 60}, {77, 60}, {30, 200}, {11, 22}} {
+		h := r.rec.hits[1+i]
+		if got, want := [2]Time{h.Check.Parts.Lookup, h.Lookup.Parts.Lookup}, [2]Time{Time(want[0]+check) * Nanosecond, Time(want[1]+lookup) * Nanosecond}; got != want {
+			t.Errorf("hit %d: check and lookup take %v, want %v", 1+i, got, want)
 		}
 	}
 }

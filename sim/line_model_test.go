@@ -266,6 +266,8 @@ func TestOwnedLineIsReadOneAtATime(t *testing.T) {
 		s := NewSystem(Config{Topology: topo, Resolver: &resolvers[0], Observer: &recorder{}})
 		s.source, s.due = &list{}, Never
 		l := newLine(TreeRoot)
+		s.own(&l, 5, load) // and was shared before
+		s.own(&l, 6, load)
 		s.own(&l, owner, store)
 		var at []Time
 		for _, cpu := range []int32{2, 3} {

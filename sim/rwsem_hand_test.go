@@ -241,3 +241,73 @@ func TestFourMillisecondsCountFromTheQueue(t *testing.T) {
 	}
 	r.run(t)
 }
+
+// freeAt is when the CPU of a thread that spins is free, by what another does on it next.
+func (r *rig) freeAt(t *testing.T, cpu int32, from Time, run func()) Time {
+	t.Helper()
+	other := r.withMM(90)
+	other.add(r.NewTask(4000, cpu), OpRead, from, 0, 0)
+	other.last().Tag = "the next on the CPU"
+	r.ops = other.ops
+	run()
+	return r.tagged(t, "the next on the CPU").Requested
+}
+
+// TestNobodyStealsFromReaders: while readers own the lock and a writer waits, further
+// readers queue, also where the readers were woken and are not on their CPUs yet, and
+// where the owner was a writer that made itself a reader.
+func TestNobodyStealsFromReaders(t *testing.T) {
+	// Woken: a reader and a writer wait for a writer.
+	r := newRig(t, bigMachine(), "locked")
+	r.add(r.NewTask(0, 0), OpWrite, Microsecond, 100*Microsecond, 0)
+	r.add(r.NewTask(1, 1), OpRead, 10*Microsecond, 0, 50*Microsecond)
+	r.add(r.NewTask(2, 2), OpRead, 0, 0, 20*Microsecond) // outlasts the spinning of 3
+	r.ops.ops[0].At, r.ops.ops[0].Due = 30*Microsecond, 30*Microsecond
+	r.add(r.NewTask(3, 3), OpWrite, 5*Microsecond, Microsecond, 0)
+	r.add(r.NewTask(4, 4), OpRead, 18*Microsecond, 0, 50*Microsecond)
+	r.add(r.NewTask(5, 5), OpRead, 30*Microsecond, 0, Microsecond)
+	r.runSorted(t)
+	w, late := r.section(t, 3), r.section(t, 5)
+	if late.Acquired < w.Even {
+		t.Errorf("a reader has the lock at %v, before the writer that waits until %v", late.Acquired, w.Acquired)
+	}
+
+	// Downgraded: a writer waits for one that goes on as a reader.
+	r = newRig(t, bigMachine(), "locked")
+	r.add(r.NewTask(0, 0), OpRead, 0, 0, 20*Microsecond)
+	r.add(r.NewTask(1, 1), OpWrite, Microsecond, 30*Microsecond, 200*Microsecond) // sleeps
+	r.add(r.NewTask(2, 2), OpWrite, 13*Microsecond, Microsecond, 0)               // behind it
+	r.add(r.NewTask(3, 3), OpRead, 100*Microsecond, 0, Microsecond)
+	r.runSorted(t)
+	first, second, reader := r.section(t, 1), r.section(t, 2), r.section(t, 3)
+	if first.Acquired > 30*Microsecond || first.Even > 100*Microsecond || second.Acquired < first.Released {
+		t.Fatalf("vacuous: acquired at %v and %v", first.Acquired, second.Acquired)
+	}
+	if reader.Acquired < second.Even {
+		t.Errorf("a reader has the lock at %v, before the writer that waits until %v", reader.Acquired, second.Acquired)
+	}
+}
+
+// TestSpinnersBehindAnother: when the first spinner gives up on readers, so does the
+// next at once, since the lock is marked then.
+func TestSpinnersBehindAnother(t *testing.T) {
+	r := newRig(t, bigMachine(), "locked")
+	r.add(r.NewTask(0, 0), OpRead, Microsecond, 0, 500*Microsecond)
+	r.add(r.NewTask(1, 1), OpWrite, 2*Microsecond, Microsecond, 0)
+	r.add(r.NewTask(2, 2), OpWrite, 3*Microsecond, Microsecond, 0)
+	at := r.freeAt(t, 2, 4*Microsecond, func() { r.run(t) })
+	// From 2 µs 10.5 µs of spinning, and a microsecond of going to sleep.
+	if at < 13_500*Nanosecond || at > 13_700*Nanosecond {
+		t.Errorf("the second sleeps from %v, want 13.55 µs", at)
+	}
+}
+
+// TestSpinnerSeesADowngrade: from when the owner is a reader the spinner's time runs.
+func TestSpinnerSeesADowngrade(t *testing.T) {
+	r := newRig(t, bigMachine(), "locked")
+	r.add(r.NewTask(0, 0), OpWrite, Microsecond, 100*Microsecond, 500*Microsecond)
+	r.add(r.NewTask(1, 1), OpWrite, 2*Microsecond, Microsecond, 0)
+	at := r.freeAt(t, 1, 4*Microsecond, func() { r.run(t) })
+	// Downgraded at 101.074 µs, since the spinner's core had the count.
+	r.expect(t, "asleep", at, 101_074+10_500+1_000)
+}

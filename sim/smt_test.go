@@ -201,6 +201,37 @@ func TestDigestIsFNVOfDecisions(t *testing.T) {
 	}
 }
 
+// TestDigestHasWhoQueued: readers and writers that queue, and writers that gave up
+// spinning, with the time and the thread.
+func TestDigestHasWhoQueued(t *testing.T) {
+	r := newRig(t, bigMachine(), "locked")
+	r.add(r.NewTask(5, 0), OpRead, Microsecond, 0, 200*Microsecond)
+	r.add(r.NewTask(6, 1), OpWrite, 50*Microsecond, Microsecond, 0) // spins for 10.5 µs
+	r.add(r.NewTask(7, 2), OpWrite, 80*Microsecond, Microsecond, 0) // marked: queues at once
+	r.add(r.NewTask(8, 3), OpRead, 90*Microsecond, 0, Microsecond)  // behind them
+	r.run(t)
+	h := fnv.New64a()
+	fold := func(words ...uint64) {
+		for _, w := range words {
+			if err := binary.Write(h, binary.LittleEndian, w); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	ns := func(n uint64) uint64 { return n * 1000 }
+	// An atomic on a line that another core wrote last takes 52 ns.
+	fold(ns(50_052+10_500), 6, 'S')
+	fold(ns(80_052), 7, 'Q')
+	fold(ns(90_052), 8, 'q')
+	for i, tag := range []int{1, 2} {
+		s := r.section(t, tag)
+		fold(uint64(s.Acquired), 1, uint64(2*i+1), uint64(s.Even), 1, uint64(2*i+2))
+	}
+	if got := r.Digest(); got != h.Sum64() {
+		t.Errorf("digest %x, want %x", got, h.Sum64())
+	}
+}
+
 // crowd is a run in which a lot happens: sleeping, spinning, shared CPUs and lines.
 func crowd(t testing.TB, resolver string, change func(*rig)) *rig {
 	m := testMachine()
