@@ -245,12 +245,14 @@ func TestWhatAChangeTakes(t *testing.T) {
 			t.Fatal(err)
 		}
 		reader := r.NewTask(1, 0)
-		r.add(reader, OpHit, Microsecond, 0, 0)
+		for i := range Time(3) { // the later ones find all lines where the first left them
+			r.add(reader, OpHit, (1+i)*Microsecond, 0, 0)
+		}
 		r.add(r.NewTask(2, 2), OpWrite, 10*Microsecond, Microsecond, 0)
 		r.last().Change = c.change
 		r.add(reader, OpHit, 20*Microsecond, 0, 0)
 		r.run(t)
-		h := r.rec.hits[1]
+		h := r.rec.hits[3]
 		if h.Transfers != c.want || h.Outcome != Lockless {
 			t.Errorf("%s: %v with %d transfers, want %d", c.name, h.Outcome, h.Transfers, c.want)
 		}
