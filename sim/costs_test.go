@@ -44,8 +44,21 @@ func TestUncontendedHitsByHand(t *testing.T) {
 		task := r.NewTask(1, 0)
 		r.add(task, OpHit, Microsecond, 0, 0)
 		r.add(task, OpHit, 10*Microsecond, 0, 0)
+		r.add(task, OpHit, 20*Microsecond, 0, 0)
 		r.run(t)
 		h := r.rec.hits[1]
+		for _, h := range r.rec.hits {
+			sampled, checked := h.Lookup.Start+4*Nanosecond, h.Lookup.Answered
+			if r.resolver.SeqBits == 0 {
+				sampled, checked = 0, 0 // looks at no sequence
+			}
+			if h.Lookup.Sampled != sampled || h.Lookup.Checked != checked {
+				t.Errorf("%s: the sequence is read at %v and %v, want %v, %v", name, h.Lookup.Sampled, h.Lookup.Checked, sampled, checked)
+			}
+		}
+		if again := r.rec.hits[2]; again.Parts != h.Parts || again.End-again.Trap != h.End-h.Trap {
+			t.Errorf("%s: the third hit takes %+v, the second %+v", name, again.Parts, h.Parts)
+		}
 		if h.Parts.Lookup != want.lookup*Nanosecond || h.Parts.Handler != (700+want.handler)*Nanosecond {
 			t.Errorf("%s: lookup %v, handler %v; want %v, %v", name, h.Parts.Lookup, h.Parts.Handler, want.lookup*Nanosecond, (700+want.handler)*Nanosecond)
 		}
