@@ -114,16 +114,18 @@ type producers struct {
 }
 
 // Next is part of sim.Source.
-func (p *producers) Next() (sim.Op, bool) {
+func (p *producers) Next() (sim.Ticket, bool) {
 	if p.next == p.n {
-		return sim.Op{}, false
+		return sim.Ticket{}, false
 	}
 	cpu := int32(p.next)
 	p.next++
-	return sim.Op{
-		Task: p.sys.NewTask(cpu, cpu), Kind: sim.OpHit, CPU: -1, At: sim.Time(cpu) * benchStagger, Repeat: true,
-		MM: p.mm, Addr: 0x401000, File: 1, Trampoline: p.trampoline,
-	}, true
+	return sim.Ticket{Task: p.sys.NewTask(cpu, cpu), CPU: -1, At: sim.Time(cpu) * benchStagger}, true
+}
+
+// Op is part of sim.Source.
+func (p *producers) Op(uint64) sim.Op {
+	return sim.Op{Kind: sim.OpHit, Repeat: true, MM: p.mm, Addr: 0x401000, File: 1, Trampoline: p.trampoline}
 }
 
 // Err is part of sim.Source.

@@ -24,11 +24,12 @@ type source struct {
 	tasks   int
 	placed  int
 
-	queue []sim.Op // read ahead, in order of Due from head on
+	queue []sim.Ticket // read ahead, in order of Due from head on
 	head  int
-	bound sim.Time // operations that are not read yet are not due before
-	ended bool     // there are none
-	lead  sim.Time // by how much a trap may lie before its lookup, at most
+	kept  keptActions // of tickets whose operations have not begun
+	bound sim.Time    // operations that are not read yet are not due before
+	ended bool        // there are none
+	lead  sim.Time    // by how much a trap may lie before its lookup, at most
 
 	occupancy *occupancy // where somebody wants to know who ran where
 	passed    int64      // ns: the time of the action before, which the simulation has reached
@@ -74,7 +75,7 @@ func newSource(a actions, sys *sim.System, topo *sim.Topology, o *Options, s *su
 
 // Next is part of sim.Source. Operations come in order of their begin: a trap is
 // before the lookup, by which actions are ordered.
-func (s *source) Next() (sim.Op, bool) {
+func (s *source) Next() (sim.Ticket, bool) {
 	for !s.ended && (s.head == len(s.queue) || s.queue[s.head].Due > s.bound) {
 		a, ok := s.actions.next()
 		if !ok {
@@ -88,61 +89,74 @@ func (s *source) Next() (sim.Op, bool) {
 		s.expand(&a)
 	}
 	if s.head == len(s.queue) {
-		return sim.Op{}, false
+		return sim.Ticket{}, false
 	}
-	op := s.queue[s.head]
+	next := s.queue[s.head]
 	if s.head++; s.head*2 >= len(s.queue) {
 		n := copy(s.queue, s.queue[s.head:])
-		clear(s.queue[n:])
 		s.queue, s.head = s.queue[:n], 0
 	}
-	return op, true
+	return next, true
 }
 
 // Err is part of sim.Source.
 func (s *source) Err() error { return s.actions.failed() }
 
-// expand makes the operations of an action: the recorded thread's and its
-// clones'. A clone changes nothing of the address space, it is there already.
+// expand makes the tickets of an action: the recorded thread's and its clones'. A clone
+// changes nothing of the address space, it is there already.
 func (s *source) expand(a *action) {
 	at := s.scale(a.at - s.survey.start)
 	s.bound = max(s.bound, at-s.lead)
-	for clone := range max(s.options.Clone, 1) {
-		if clone > 0 && a.kind == sim.OpApply {
-			break
-		}
-		s.insert(s.operation(a, at, clone))
+	clones := max(s.options.Clone, 1)
+	if a.kind == sim.OpApply {
+		clones = 1
+	}
+	ref := s.kept.add(a, clones)
+	for clone := range clones {
+		s.insert(s.ticket(a, at, clone, ref))
 	}
 }
 
-// insert puts an operation where its time is; those that are due together stay in the
-// order of their actions.
-func (s *source) insert(op sim.Op) {
-	s.queue = append(s.queue, op)
+// insert puts a ticket where its time is; those that are due together stay in the order
+// of their actions.
+func (s *source) insert(next sim.Ticket) {
+	s.queue = append(s.queue, next)
 	i := len(s.queue) - 1
-	for i > s.head && s.queue[i-1].Due > op.Due {
+	for i > s.head && s.queue[i-1].Due > next.Due {
 		s.queue[i] = s.queue[i-1]
 		i--
 	}
-	s.queue[i] = op
+	s.queue[i] = next
 }
 
-func (s *source) operation(a *action, at sim.Time, clone int) sim.Op {
+// ticket is that of an action's clone; ref is the number of the action.
+func (s *source) ticket(a *action, at sim.Time, clone int, ref uint64) sim.Ticket {
 	t := s.thread(a, clone)
-	origin := a.origin
-	if clone > 0 && a.kind != sim.OpHit {
-		copied := *origin // a section is told by it
-		origin = &copied
-	}
+	s.space(a.proc)
 	if a.kind == sim.OpHit {
 		// The trap is before the lookup, which is what was reconstructed.
 		at = max(at-s.topo.Cycles(t.cpu, s.topo.Machine.Hit.Entry(a.trampoline != 0)), 0)
 	}
+	next := sim.Ticket{Task: t.task, CPU: t.cpu, Due: max(at, s.bound), At: at + t.phase, Until: s.until(t), Ref: ref<<cloneBits | uint64(clone)}
+	s.pace(&next, t, a)
+	return next
+}
+
+// cloneBits of a ticket's reference are the number of the clone, the rest that of the
+// action.
+const cloneBits = 16
+
+// Op is part of sim.Source.
+func (s *source) Op(ref uint64) sim.Op {
+	a, clone := s.kept.take(ref>>cloneBits), ref&(1<<cloneBits-1)
 	op := sim.Op{
-		Task: t.task, Kind: a.kind, CPU: t.cpu, Due: max(at, s.bound), At: at + t.phase, Tag: origin, MM: s.space(a.proc),
-		Until: s.until(t), Addr: a.addr, File: a.file, Offset: a.offset, Trampoline: a.trampoline,
+		Kind: a.kind, Tag: a.origin, MM: s.space(a.proc), Addr: a.addr, File: a.file, Offset: a.offset, Trampoline: a.trampoline,
 		LockDelay: s.lockDelay,
 		Hold:      sim.Time(a.hold) * sim.Nanosecond, ReadHold: sim.Time(a.readHold) * sim.Nanosecond,
+	}
+	if clone > 0 && a.kind != sim.OpHit {
+		copied := *a.origin // a section is told by it
+		op.Tag = &copied
 	}
 	if s.stamped != nil && a.trampoline != 0 {
 		s.stamped.place(&op, s.scale(a.lookupAt-s.survey.start))
@@ -150,21 +164,72 @@ func (s *source) operation(a *action, at sim.Time, clone int) sim.Op {
 	if c := a.change; c != nil && clone == 0 {
 		op.Change = func(space *mm.AddressSpace) mm.Effect { return s.make(c, space) }
 	}
-	s.pace(&op, t, a)
 	return op
 }
 
-// pace turns the time of an operation into a gap for closed loops.
-func (s *source) pace(op *sim.Op, t *simThread, a *action) {
+// keptActions are actions by number, until all their operations have begun.
+type keptActions struct {
+	blocks []*keptBlock // nil where all have begun
+	first  uint64       // number of the first block
+	next   uint64       // number of the next action
+}
+
+type keptBlock struct {
+	actions [keptBlockActions]action
+	left    int // operations that have not begun
+}
+
+const keptBlockActions = 256
+
+// add keeps an action of so many operations and returns its number.
+func (k *keptActions) add(a *action, operations int) uint64 {
+	n := k.next
+	k.next++
+	block := int(n/keptBlockActions - k.first)
+	if block == len(k.blocks) {
+		if block > 0 && k.blocks[block-1].left == 0 {
+			k.drop(uint64(block - 1))
+			block = int(n/keptBlockActions - k.first)
+		}
+		k.blocks = append(k.blocks, &keptBlock{})
+	}
+	b := k.blocks[block]
+	b.actions[n%keptBlockActions] = *a
+	b.left += operations
+	return n
+}
+
+// take returns an action of which one more operation begins. It is valid until the next
+// call of add.
+func (k *keptActions) take(n uint64) *action {
+	block := n/keptBlockActions - k.first
+	b := k.blocks[block]
+	if b.left--; b.left == 0 && block+1 < uint64(len(k.blocks)) {
+		k.drop(block)
+	}
+	return &b.actions[n%keptBlockActions]
+}
+
+// drop forgets a block, all of whose operations have begun.
+func (k *keptActions) drop(block uint64) {
+	k.blocks[block] = nil
+	for len(k.blocks) > 0 && k.blocks[0] == nil {
+		k.blocks = k.blocks[1:]
+		k.first++
+	}
+}
+
+// pace turns the time of a ticket into a gap for closed loops.
+func (s *source) pace(next *sim.Ticket, t *simThread, a *action) {
 	gap := a.at - t.last
 	first := !t.begun
 	t.last, t.begun = a.at+a.hold+a.readHold, true
 	if s.options.Timing == Original || first { // a thread begins when it did
 		return
 	}
-	op.At = 0
+	next.At = 0
 	if s.options.Timing == Think {
-		op.Gap = s.scale(max(gap, 0))
+		next.Gap = s.scale(max(gap, 0))
 	}
 }
 

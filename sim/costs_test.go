@@ -17,7 +17,7 @@ func (r *rig) withMM(id int32) *rig {
 }
 
 // last is the operation that was added last.
-func (r *rig) last() *Op { return &r.ops.ops[len(r.ops.ops)-1] }
+func (r *rig) last() *planned { return &r.ops.ops[len(r.ops.ops)-1] }
 
 // TestUncontendedHitsByHand adds up what the second hit of a thread takes, with every
 // line at hand, for each kernel.

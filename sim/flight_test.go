@@ -80,9 +80,12 @@ func (c *schedule) play(t *rapid.T, m *Machine, stepwise bool) (*recorder, uint6
 			task = s.NewTask(int32(o.task), int32(o.task%c.cpus))
 			tasks[o.task] = task
 		}
-		op := Op{
-			Task: task, Kind: o.kind, CPU: o.cpu, Due: o.at, At: o.at, Until: c.ops[len(c.ops)-1].at, MM: spaces[o.space],
-			Addr: o.addr, File: textFile, Offset: o.addr % mm.PageSize, Tag: i,
+		op := planned{
+			Op: Op{
+				Task: task, Kind: o.kind, At: o.at, MM: spaces[o.space],
+				Addr: o.addr, File: textFile, Offset: o.addr % mm.PageSize, Tag: i,
+			},
+			CPU: o.cpu, Due: o.at, Until: c.ops[len(c.ops)-1].at,
 		}
 		if c.closed && !first {
 			op.At, op.Gap = 0, max(o.at-last[o.task], 0)

@@ -188,7 +188,7 @@ func TestLockKeepsTheRules(t *testing.T) {
 				issued++
 			}
 		}
-		slices.SortStableFunc(r.ops.ops, func(a, b Op) int { return int((a.Due - b.Due) / Nanosecond) })
+		slices.SortStableFunc(r.ops.ops, func(a, b planned) int { return int((a.Due - b.Due) / Nanosecond) })
 		w := &lockWatch{since: map[*Task]Time{}}
 		w.before = stateOf(r.mm)
 		s.source, s.closed = &r.ops, false

@@ -42,7 +42,7 @@ func (r *rig) busy(task *Task, at, d Time, n int) {
 // runSorted runs the operations in order of their due times.
 func (r *rig) runSorted(t testing.TB) {
 	t.Helper()
-	slices.SortStableFunc(r.ops.ops, func(a, b Op) int { return cmp.Compare(a.Due, b.Due) })
+	slices.SortStableFunc(r.ops.ops, func(a, b planned) int { return cmp.Compare(a.Due, b.Due) })
 	r.run(t)
 }
 
@@ -221,7 +221,7 @@ type counting struct {
 	fail  error
 }
 
-func (c *counting) Next() (Op, bool) {
+func (c *counting) Next() (Ticket, bool) {
 	op, ok := c.list.Next()
 	if ok {
 		c.taken++
@@ -262,10 +262,10 @@ func TestTimingAgainstArithmetic(t *testing.T) {
 		s := NewSystem(Config{Topology: topo, Resolver: resolver, Seed: 1, Probes: &mm.Uprobes{}, Observer: rec})
 		// Every core reads the lines of the file and the uprobe once before, so that
 		// they are shared.
-		var ops, warm []Op
+		var ops, warm []planned
 		for cpu := range int32(2 * threads) {
 			at := Time(cpu) * 2 * Microsecond
-			warm = append(warm, Op{Task: s.NewTask(100+cpu, cpu), CPU: -1, Due: at, Until: at, At: at, MM: s.NewMM(100, &mm.AddressSpace{}), Addr: probeAddr, File: textFile, Tag: -1})
+			warm = append(warm, planned{Op: Op{Task: s.NewTask(100+cpu, cpu), At: at, MM: s.NewMM(100, &mm.AddressSpace{}), Addr: probeAddr, File: textFile, Tag: -1}, CPU: -1, Due: at, Until: at})
 		}
 		for i := range threads {
 			task, due := s.NewTask(int32(i), int32(2*i)), 30*Microsecond
@@ -273,7 +273,7 @@ func TestTimingAgainstArithmetic(t *testing.T) {
 			first := len(ops)
 			for j := range rapid.IntRange(0, 8).Draw(t, "operations") {
 				due += Time(rapid.IntRange(0, 5000).Draw(t, "apart")) * Nanosecond
-				op := Op{Task: task, Kind: rapid.SampledFrom([]OpKind{OpHit, OpRead}).Draw(t, "kind"), Due: due, MM: space, Addr: probeAddr, File: textFile, Tag: len(ops)}
+				op := planned{Op: Op{Task: task, Kind: rapid.SampledFrom([]OpKind{OpHit, OpRead}).Draw(t, "kind"), MM: space, Addr: probeAddr, File: textFile, Tag: len(ops)}, Due: due}
 				op.CPU = int32(rapid.SampledFrom([]int{-1, -1, 2 * i, 2*i + 1}).Draw(t, "CPU"))
 				if op.Kind == OpRead {
 					op.ReadHold = Time(rapid.IntRange(0, 3000).Draw(t, "hold")) * Nanosecond
@@ -310,8 +310,8 @@ func TestTimingAgainstArithmetic(t *testing.T) {
 			want = append(want, instance{op.Tag.(int), cpus[op.Task], begin, end})
 			last[op.Task] = end
 		}
-		slices.SortStableFunc(ops, func(a, b Op) int { return cmp.Compare(a.Due, b.Due) })
-		if err := s.Run(context.Background(), &list{append(warm, ops...)}, closed); err != nil {
+		slices.SortStableFunc(ops, func(a, b planned) int { return cmp.Compare(a.Due, b.Due) })
+		if err := s.Run(context.Background(), &list{ops: append(warm, ops...)}, closed); err != nil {
 			t.Fatal(err)
 		}
 		var got []instance

@@ -104,7 +104,7 @@ func TestSMTAgainstFluid(t *testing.T) {
 		var ops list
 		space := s.NewMM(1, &mm.AddressSpace{})
 		add := func(task *Task, at Time) {
-			ops.ops = append(ops.ops, Op{Task: task, Kind: OpHit, CPU: -1, Due: at, At: at, MM: space, Addr: probeAddr, File: textFile})
+			ops.ops = append(ops.ops, planned{Op: Op{Task: task, Kind: OpHit, At: at, MM: space, Addr: probeAddr, File: textFile}, CPU: -1, Due: at})
 		}
 		add(s.NewTask(10, siblings[0]), 0)
 		add(s.NewTask(11, others[0]), 2*Microsecond)
@@ -118,7 +118,7 @@ func TestSMTAgainstFluid(t *testing.T) {
 			}
 		}
 		add(s.NewTask(12, others[1]), 10_500*Nanosecond)
-		slices.SortStableFunc(ops.ops, func(a, b Op) int { return cmp.Compare(a.Due, b.Due) })
+		slices.SortStableFunc(ops.ops, func(a, b planned) int { return cmp.Compare(a.Due, b.Due) })
 		if err := s.Run(context.Background(), &ops, false); err != nil {
 			t.Fatal(err)
 		}

@@ -34,8 +34,10 @@ type Config struct {
 
 // Source yields operations. Due times do not decrease.
 type Source interface {
-	// Next returns the next operation and false after the last one.
-	Next() (Op, bool)
+	// Next returns the ticket of the next operation and false after the last one.
+	Next() (Ticket, bool)
+	// Op returns the operation of a ticket, which begins now. It is asked for once.
+	Op(ref uint64) Op
 	// Err is why Next returned false early, nil at the end of the trace.
 	Err() error
 }
@@ -69,7 +71,7 @@ type System struct {
 	directAt when
 
 	source  Source
-	pending Op // next of source
+	pending Ticket // next of source
 	due     Time
 	hungry  []*Task // idle, with operations still to come (closed loop)
 	queued  int     // operations issued and not begun
@@ -190,12 +192,12 @@ func (s *System) checkIdle() {
 
 // advance reads the next operation of the source.
 func (s *System) advance() {
-	op, ok := s.source.Next()
+	next, ok := s.source.Next()
 	if !ok {
 		s.due = Never
 		return
 	}
-	s.pending, s.due = op, op.Due
+	s.pending, s.due = next, next.Due
 }
 
 // feed issues what is due before the next event. In a closed loop it also reads
@@ -208,7 +210,7 @@ func (s *System) feed() error {
 		if !s.events.empty() && s.due > s.events.first().at && !(s.closed && len(s.hungry) > 0) {
 			return nil
 		}
-		s.issue(s.pending)
+		s.issue(&s.pending)
 		if s.queued++; s.queued > MaxQueuedOps {
 			return fmt.Errorf("%w: more than %d; use --timing original", ErrQueue, MaxQueuedOps)
 		}

@@ -24,17 +24,30 @@ func testMachine() *Machine {
 	}
 }
 
-// list is a source of given operations, in order of their due times.
-type list struct{ ops []Op }
-
-func (l *list) Next() (Op, bool) {
-	if len(l.ops) == 0 {
-		return Op{}, false
-	}
-	op := l.ops[0]
-	l.ops = l.ops[1:]
-	return op, true
+// planned is an operation and its ticket.
+type planned struct {
+	Op
+	CPU             int32
+	Due, Until, Gap Time
 }
+
+// list is a source of given operations, in order of their due times.
+type list struct {
+	ops   []planned
+	given []Op
+}
+
+func (l *list) Next() (Ticket, bool) {
+	if len(l.ops) == 0 {
+		return Ticket{}, false
+	}
+	p := l.ops[0]
+	l.ops = l.ops[1:]
+	l.given = append(l.given, p.Op)
+	return Ticket{Task: p.Task, CPU: p.CPU, Due: p.Due, Until: p.Until, At: p.At, Gap: p.Gap, Ref: uint64(len(l.given) - 1)}, true
+}
+
+func (l *list) Op(ref uint64) Op { return l.given[ref] }
 
 func (l *list) Err() error { return nil }
 
@@ -76,9 +89,9 @@ func newRig(t testing.TB, m *Machine, resolver string) *rig {
 }
 
 func (r *rig) add(task *Task, kind OpKind, at, hold, readHold Time) {
-	r.ops.ops = append(r.ops.ops, Op{
-		Task: task, Kind: kind, CPU: -1, Due: at, At: at, MM: r.mm, Addr: probeAddr, File: textFile,
-		Hold: hold, ReadHold: readHold, Tag: len(r.ops.ops),
+	r.ops.ops = append(r.ops.ops, planned{
+		Op:  Op{Task: task, Kind: kind, At: at, MM: r.mm, Addr: probeAddr, File: textFile, Hold: hold, ReadHold: readHold, Tag: len(r.ops.ops)},
+		CPU: -1, Due: at,
 	})
 }
 

@@ -21,12 +21,15 @@ type Task struct {
 	ID  int32
 	cpu int32
 
-	state taskState
-	ops   []Op // issued, in order; those before head have started
-	head  int
-	last  Time // end of the operation before
-	op    Op   // the one that runs
-	until Time // no further operation is due after it
+	state  taskState
+	ops    []ticket // issued, in order; those before head have started
+	gaps   []Time   // of ops, as far as any has one
+	head   int
+	last   Time   // end of the operation before
+	op     Op     // the one that runs,
+	ticket ticket // its ticket,
+	gap    Time   // and gap
+	until  Time   // no further operation is due after it
 
 	next   resume // what to do at the next evRun
 	gen    uint32 // guards evRun against events overtaken by a rescheduling
@@ -240,33 +243,57 @@ func (s *System) leave(t *Task, state taskState) {
 }
 
 // issue takes an operation in and starts it when its task is free.
-func (s *System) issue(op Op) {
-	t := op.Task
-	t.ops = append(t.ops, op)
-	t.until = max(t.until, op.Until)
+func (s *System) issue(next *Ticket) {
+	t := next.Task
+	t.wants(next.ticket(), next.Gap)
+	t.until = max(t.until, next.Until)
 	if t.state == idle && t.waiting() == 1 {
 		s.hungry = removeTask(s.hungry, t)
 		s.arm(t)
 	}
 }
 
+// wants queues an operation of t.
+func (t *Task) wants(next ticket, gap Time) {
+	if gap != 0 {
+		t.gaps = append(t.gaps, make([]Time, len(t.ops)-len(t.gaps))...)
+		t.gaps = append(t.gaps, gap)
+	}
+	t.ops = append(t.ops, next)
+}
+
+// due is when the first queued operation of t may begin.
+func (t *Task) due() Time {
+	gap := Time(0)
+	if t.head < len(t.gaps) {
+		gap = t.gaps[t.head]
+	}
+	return max(t.ops[t.head].at, t.last+gap)
+}
+
 // arm schedules the first queued operation of an idle task.
 func (s *System) arm(t *Task) {
-	op := &t.ops[t.head]
-	if op.CPU >= 0 {
-		t.cpu = op.CPU
+	if cpu := t.ops[t.head].cpu(); cpu >= 0 {
+		t.cpu = cpu
 	}
-	s.push(max(s.now, op.At, t.last+op.Gap), t.cpu, event{task: t, kind: evIssue})
+	s.push(max(s.now, t.due()), t.cpu, event{task: t, kind: evIssue})
 }
 
 // start begins the first queued operation of a task that has its CPU.
 func start(s *System, t *Task) {
-	t.op = t.ops[t.head]
-	t.ops[t.head] = Op{}
+	t.ticket, t.gap = t.ops[t.head], 0
+	if t.head < len(t.gaps) {
+		t.gap = t.gaps[t.head]
+	}
 	if t.head++; t.head*2 >= len(t.ops) {
+		if len(t.gaps) > 0 {
+			t.gaps = append(t.gaps[:0], t.gaps[min(t.head, len(t.gaps)):]...)
+		}
 		t.ops = append(t.ops[:0], t.ops[t.head:]...)
 		t.head = 0
 	}
+	t.op = s.source.Op(t.ticket.ref())
+	t.op.Task, t.op.At = t, t.ticket.at
 	s.begin(t)
 }
 
@@ -276,12 +303,11 @@ func (s *System) finish(t *Task) {
 	s.begun--
 	t.last = s.now
 	if t.op.Repeat {
-		t.ops = append(t.ops, t.op)
+		t.wants(t.ticket, t.gap)
 		s.queued++
 	}
 	if t.waiting() > 0 {
-		op := &t.ops[t.head]
-		if max(op.At, t.last+op.Gap) <= s.now && (op.CPU < 0 || op.CPU == t.cpu) && !s.needResched(t) {
+		if cpu := t.ops[t.head].cpu(); t.due() <= s.now && (cpu < 0 || cpu == t.cpu) && !s.needResched(t) {
 			t.next = start
 			s.runAt(t, s.now)
 			return
