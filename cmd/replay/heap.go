@@ -13,7 +13,7 @@ const (
 
 	// gcPercent trades memory for time: what a command holds is bounded anyway, and
 	// most of it lives as long as the command.
-	gcPercent = 200
+	gcPercent = 70
 
 	// heapMinimum is the least heap that the runtime collects, for each 100 percent.
 	heapMinimum = 4 << 20
