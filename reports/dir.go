@@ -1,15 +1,18 @@
 package reports
 
 import (
-	"bytes"
+	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/replay/replay/replay"
+	"github.com/replay/replay/traces/aside"
 )
 
 // ErrExists is returned for an output that is there already.
@@ -56,20 +59,10 @@ func unused(name string, force bool) error {
 // writable reports whether an output of that name can be made aside and put in its
 // place.
 func writable(name string) error {
-	aside, err := os.MkdirTemp(filepath.Dir(filepath.Clean(name)), ".replay.")
-	if err != nil {
-		return fmt.Errorf("%s cannot be written: %w; choose another with -o", name, reason(err))
+	if err := aside.Writable(name); err != nil {
+		return fmt.Errorf("%s cannot be written: %w; choose another with -o", name, err)
 	}
-	return os.Remove(aside)
-}
-
-// reason is err without the name of a file that was made aside.
-func reason(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path.Err
-	}
-	return err
+	return nil
 }
 
 // file is one output of a run.
@@ -103,35 +96,32 @@ func WriteDir(dir string, res *replay.Result, force bool) error {
 	if err := CheckDir(dir, force); err != nil {
 		return err
 	}
-	parent := filepath.Dir(filepath.Clean(dir))
-	aside, err := os.MkdirTemp(parent, "."+filepath.Base(dir)+".")
+	err := aside.Folder(dir, func(dir string) error {
+		all := files(res)
+		errs := make([]error, len(all))
+		var each sync.WaitGroup
+		for i := range all {
+			each.Go(func() { errs[i] = writeInto(dir, &all[i]) })
+		}
+		each.Wait()
+		return cmp.Or(errs...)
+	})
 	if err != nil {
 		return fmt.Errorf("output folder: %w", err)
 	}
-	defer os.RemoveAll(aside)
-	for _, f := range files(res) {
-		if err := WriteFile(filepath.Join(aside, f.name), true, f.write); err != nil {
-			return err
-		}
-	}
-	if err := os.Chmod(aside, 0o755); err != nil {
-		return err
-	}
-	return replace(aside, dir)
+	return nil
 }
 
-// replace puts a finished folder in the place of dir.
-func replace(aside, dir string) error {
-	old := aside + ".old"
-	err := os.Rename(dir, old)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("output folder: %w", err)
+func writeInto(dir string, f *file) error {
+	out, err := os.Create(filepath.Join(dir, f.name))
+	if err != nil {
+		return err
 	}
-	defer os.RemoveAll(old)
-	if err := os.Rename(aside, dir); err != nil {
-		return fmt.Errorf("output folder: %w", err)
+	if err := buffered(out, f.write); err != nil {
+		out.Close()
+		return fmt.Errorf("write %s: %w", f.name, aside.Reason(err))
 	}
-	return nil
+	return out.Close()
 }
 
 // WriteFile writes a file aside and puts it in its place; without force it does
@@ -140,18 +130,21 @@ func WriteFile(name string, force bool, write func(io.Writer) error) error {
 	if err := unused(name, force); err != nil {
 		return err
 	}
-	var b bytes.Buffer
-	if err := write(&b); err != nil {
+	f, err := aside.Create(name, force)
+	if err != nil {
+		return fmt.Errorf("write %w", err)
+	}
+	defer f.Abort()
+	if err := buffered(f, write); err != nil {
+		return fmt.Errorf("write %s: %w", name, aside.Reason(err))
+	}
+	return f.Commit()
+}
+
+func buffered(w io.Writer, write func(io.Writer) error) error {
+	b := bufio.NewWriterSize(w, 64<<10)
+	if err := write(b); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, reason(err))
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b.Bytes())
-	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", name, reason(err))
-	}
-	return os.Rename(f.Name(), name)
+	return b.Flush()
 }

@@ -3,9 +3,8 @@ package traces
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+
+	"github.com/replay/replay/traces/aside"
 )
 
 const (
@@ -18,7 +17,7 @@ const (
 var (
 	// ErrExists is wrapped by the error of Create and Commit when the file is
 	// already there and WriterOptions.Force is not set.
-	ErrExists = errors.New("file exists")
+	ErrExists = aside.ErrExists
 
 	// ErrOrder is wrapped by the error for an event that is out of the total
 	// order.
@@ -37,9 +36,8 @@ type WriterOptions struct {
 // disk may be reported by a later call than the one that caused it. A Writer is
 // for one goroutine.
 type Writer struct {
-	path, temp string
-	force      bool
-	file       *os.File
+	path string
+	file *aside.File
 
 	seq     sequence
 	traps   Relink
@@ -57,15 +55,12 @@ type Writer struct {
 // Create begins a trace that Commit will put at path. The folder must exist. A
 // file that is already there is refused with ErrExists unless opts.Force is set.
 func Create(path string, opts WriterOptions) (*Writer, error) {
-	if err := mayReplace(path, opts.Force); err != nil {
+	file, err := aside.Create(path, opts.Force)
+	if err != nil {
 		return nil, fmt.Errorf("create trace: %w", err)
 	}
-	file, err := createTemp(path)
-	if err != nil {
-		return nil, fmt.Errorf("create trace %s: %w", path, err)
-	}
 	w := &Writer{
-		path: path, temp: file.Name(), force: opts.Force, file: file,
+		path: path, file: file,
 		full:  make(chan *batch, batchesAhead),
 		empty: make(chan *batch, batchesAhead+1),
 		done:  make(chan struct{}),
@@ -123,8 +118,7 @@ func (w *Writer) Abort() {
 		return
 	}
 	w.stop()
-	w.file.Close()
-	os.Remove(w.temp)
+	w.file.Abort()
 	w.file = nil
 	if w.err == nil {
 		w.err = fmt.Errorf("write %s: the trace was aborted", w.path)
@@ -145,10 +139,7 @@ func (w *Writer) finish(meta Meta) error {
 	if err := w.enc.close(meta); err != nil {
 		return err
 	}
-	if err := w.file.Close(); err != nil {
-		return err
-	}
-	if err := putInPlace(w.temp, w.path, w.force); err != nil {
+	if err := w.file.Commit(); err != nil {
 		return err
 	}
 	w.file = nil
@@ -196,54 +187,4 @@ func (w *Writer) encode(full <-chan *batch) {
 		batch.reset()
 		w.empty <- batch
 	}
-}
-
-// mayReplace reports why a trace may not be written to path.
-func mayReplace(path string, force bool) error {
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("%s is no regular file; name a file to write to", path)
-	case !force:
-		return fmt.Errorf("%s: %w; choose another name or ask to replace it", path, ErrExists)
-	}
-	return nil
-}
-
-// createTemp creates an empty file next to path. os.CreateTemp would make it
-// private to the user; a trace has the mode of any new file.
-func createTemp(path string) (*os.File, error) {
-	const tries = 1000
-	dir, base := filepath.Split(path)
-	for i := range tries {
-		name := fmt.Sprintf("%s.%s.%d.%d.tmp", dir, base, os.Getpid(), i)
-		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-		if !errors.Is(err, fs.ErrExist) {
-			return f, err
-		}
-	}
-	return nil, fmt.Errorf("%d temporary files of that name are already there; remove them", tries)
-}
-
-// putInPlace moves temp to path. Without force, a file that has appeared at path
-// meanwhile is kept: link, unlike rename, replaces nothing.
-func putInPlace(temp, path string, force bool) error {
-	if !force {
-		err := os.Link(temp, path)
-		if err == nil {
-			return os.Remove(temp)
-		}
-		if errors.Is(err, fs.ErrExist) {
-			return mayReplace(path, false)
-		}
-		// Some file systems have no links; rename is the best they offer.
-	}
-	if err := mayReplace(path, force); err != nil {
-		return err
-	}
-	return os.Rename(temp, path)
 }
