@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"math"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/replay/replay/ingest/perfdata"
 )
 
@@ -15,8 +17,10 @@ import (
 type perfQueue struct {
 	runs []run // a heap, the first in order at its root
 	open run   // that records are added to; empty when left is 0
-	last run   // of its fields key those of the record that was added last
 	nr   int   // of runs begun
+
+	lastTime int64 // ns, of the record that was added last
+	lastCPU  int32
 
 	complete int64 // ns: no record before it will come any more
 	drain    bool  // what waits is too much: take the first half for complete
@@ -24,6 +28,7 @@ type perfQueue struct {
 	slabs []slab
 	slab  int32   // that is filled
 	free  []int32 // slabs
+	spare []byte  // memory for more
 	size  int     // bytes held
 }
 
@@ -58,6 +63,9 @@ type slab struct {
 
 const (
 	slabBytes = 1 << 20 // no record is longer
+	// slabsAtOnce are allocated together at most. Where the buffers of the recording
+	// were large, they wait in their hundreds, and huge pages take a tenth of the time.
+	slabsAtOnce = 16
 	// queueMax is how many bytes may wait. Then the older half is taken for
 	// complete, for files without rounds.
 	queueMax = 192 << 20
@@ -81,25 +89,27 @@ func newPerfQueue() perfQueue { return perfQueue{complete: math.MinInt64} }
 func (q *perfQueue) add(rec *perfdata.Record, body []byte) {
 	n := heldHeader + len(body)
 	s := q.room(n)
-	this := run{time: int64(rec.Time), cpu: rec.CPU, slab: q.slab, at: len(s.bytes), nr: q.nr}
-	le := binary.LittleEndian
-	b := le.AppendUint64(s.bytes, rec.Time)
-	b = le.AppendUint32(b, uint32(rec.CPU))
-	b = le.AppendUint32(b, uint32(rec.Type))
-	b = le.AppendUint64(b, uint64(rec.Offset))
-	b = le.AppendUint16(b, rec.Misc)
-	b = le.AppendUint16(b, uint16(len(body)))
-	s.bytes = append(b, body...)
+	at := len(s.bytes)
+	s.bytes = s.bytes[:at+n]
+	b, le := s.bytes[at:], binary.LittleEndian
+	head := b[:heldHeader]
+	le.PutUint64(head, rec.Time)
+	le.PutUint32(head[8:], uint32(rec.CPU))
+	le.PutUint32(head[12:], uint32(rec.Type))
+	le.PutUint64(head[16:], uint64(rec.Offset))
+	le.PutUint16(head[24:], rec.Misc)
+	le.PutUint16(head[26:], uint16(len(body)))
+	copy(b[heldHeader:], body)
 	s.users++
 	q.size += n
 
-	if q.open.left > 0 && this.before(&q.last) {
+	time := int64(rec.Time)
+	if time < q.lastTime || time == q.lastTime && rec.CPU < q.lastCPU {
 		q.close()
-		this.nr = q.nr
 	}
-	q.last = this
+	q.lastTime, q.lastCPU = time, rec.CPU
 	if q.open.left == 0 {
-		q.open = this
+		q.open = run{time: time, cpu: rec.CPU, slab: q.slab, at: at, nr: q.nr}
 	}
 	q.open.left++
 }
@@ -119,11 +129,22 @@ func (q *perfQueue) room(n int) *slab {
 	if last := len(q.free) - 1; last >= 0 {
 		next, q.free = q.free[last], q.free[:last]
 	} else {
-		q.slabs = append(q.slabs, slab{bytes: make([]byte, 0, slabBytes)})
+		q.slabs = append(q.slabs, slab{bytes: q.memory()})
 	}
 	q.slabs[q.slab].next = next
 	q.slab = next
 	return &q.slabs[next]
+}
+
+// memory is that of one more slab.
+func (q *perfQueue) memory() []byte {
+	if len(q.spare) == 0 {
+		q.spare = make([]byte, min(len(q.slabs)+1, slabsAtOnce)*slabBytes)
+		unix.Madvise(q.spare, unix.MADV_HUGEPAGE) // no more than a hint
+	}
+	m := q.spare[:0:slabBytes]
+	q.spare = q.spare[slabBytes:]
+	return m
 }
 
 // close ends the run that is open.

@@ -1,6 +1,7 @@
 package traces
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/crc32"
 	"math"
@@ -26,7 +27,9 @@ type columnEncoder struct {
 	column *column
 
 	// The page under construction.
-	values   batchValues // i32 has the indexes into the dictionary where there is one
+	values   batchValues // i32 has the indexes into the dictionary where there is one, while they differ
+	names    int         // in the page, by their index
+	id       int32       // that all have, while i32 is empty
 	defs     []byte      // definition levels, while they differ
 	reps     []byte      // repetition levels of stacks
 	levels   int
@@ -101,7 +104,7 @@ func (e *columnEncoder) reset() {
 func (e *columnEncoder) emptyPage() {
 	v := &e.values
 	v.i32, v.i64, v.flag = v.i32[:0], v.i64[:0], v.flag[:0]
-	e.plain, e.defs, e.reps, e.levels, e.firstRow = e.plain[:0], e.defs[:0], e.reps[:0], 0, e.row
+	e.plain, e.defs, e.reps, e.levels, e.names, e.firstRow = e.plain[:0], e.defs[:0], e.reps[:0], 0, 0, e.row
 }
 
 // add appends a batch; i is the number of the column in it.
@@ -120,16 +123,18 @@ func (e *columnEncoder) add(b *batch, i int, z *zstd.Encoder) error {
 	case c.flag != nil:
 		e.values.flag = append(e.values.flag, v.flag...)
 	case c.kind != nil:
-		for _, k := range b.kinds {
-			e.addName(kindNames[k])
+		for from, to := 0, 0; from < len(b.kinds); from = to {
+			for to = from; to < len(b.kinds) && b.kinds[to] == b.kinds[from]; to++ {
+			}
+			e.addNames(kindNames[b.kinds[from]], to-from)
 		}
 	case c.text != nil:
-		for _, s := range v.text {
-			e.addName(s)
+		for i := range v.text {
+			e.addNames(v.text[i].name, v.text[i].n)
 		}
 	}
 	e.row += int64(b.rows())
-	if 4*len(e.values.i32)+8*len(e.values.i64)+len(e.values.flag)+len(e.plain) >= pageBytes {
+	if 4*max(len(e.values.i32), e.names)+8*len(e.values.i64)+len(e.values.flag)+len(e.plain) >= pageBytes {
 		return e.endPage(z)
 	}
 	return nil
@@ -149,8 +154,8 @@ func (e *columnEncoder) addLevels(b *batch) {
 		e.differ()
 		e.defs = slices.Grow(e.defs, b.rows())
 		shift := bits.TrailingZeros64(uint64(bit))
-		for _, has := range b.has {
-			e.defs = append(e.defs, byte(has>>shift)&1)
+		for _, s := range b.shapes {
+			e.defs = appendSame(e.defs, byte(s.has>>shift)&1, s.n)
 		}
 		e.levels += b.rows()
 	}
@@ -166,7 +171,7 @@ func (e *columnEncoder) same(level byte, n int) {
 		return
 	}
 	e.differ()
-	e.defs = appendSame(e.defs, level, n)
+	e.defs = appendSame(slices.Grow(e.defs, n), level, n)
 	e.levels += n
 }
 
@@ -175,12 +180,11 @@ func (e *columnEncoder) differ() {
 	if len(e.defs) == e.levels {
 		return
 	}
-	e.defs = appendSame(e.defs, e.level, e.levels)
+	e.defs = appendSame(slices.Grow(e.defs, e.levels), e.level, e.levels)
 }
 
 // appendSame appends n equal levels.
 func appendSame(levels []byte, level byte, n int) []byte {
-	levels = slices.Grow(levels, n)
 	for range n {
 		levels = append(levels, level)
 	}
@@ -197,39 +201,64 @@ func (e *columnEncoder) addStacks(b *batch, stacks [][]string) {
 	}
 	e.differ()
 	next := 0
-	for _, has := range b.has {
-		if has&e.column.bit == 0 {
-			e.defs, e.reps = append(e.defs, 0), append(e.reps, 0)
+	for _, s := range b.shapes {
+		if s.has&e.column.bit == 0 {
+			e.defs, e.reps = appendSame(e.defs, 0, s.n), appendSame(e.reps, 0, s.n)
 			continue
 		}
-		stack := stacks[next]
-		next++
-		if len(stack) == 0 {
-			e.defs, e.reps = append(e.defs, 1), append(e.reps, 0)
+		for _, stack := range stacks[next : next+s.n] {
+			if len(stack) == 0 {
+				e.defs, e.reps = append(e.defs, 1), append(e.reps, 0)
+			}
+			for j, frame := range stack {
+				e.defs, e.reps = append(e.defs, 2), append(e.reps, byte(min(j, 1)))
+				e.addNames(frame, 1)
+			}
 		}
-		for j, frame := range stack {
-			e.defs, e.reps = append(e.defs, 2), append(e.reps, byte(min(j, 1)))
-			e.addName(frame)
-		}
+		next += s.n
 	}
 	e.levels = len(e.defs)
 }
 
-// addName adds a string, by its place in the dictionary. When that is full, the page
-// goes on with strings themselves.
-func (e *columnEncoder) addName(s string) {
+// addNames adds a string n times, by its place in the dictionary. When that is full,
+// the page goes on with strings themselves.
+func (e *columnEncoder) addNames(s string, n int) {
 	if !e.dict.full {
 		if id, ok := e.dict.id(s); ok {
-			e.values.i32 = append(e.values.i32, id)
+			e.addIDs(id, n)
 			return
 		}
 		// The page has to be of one encoding.
+		e.namesDiffer()
 		for _, id := range e.values.i32 {
 			e.plain = appendName(e.plain, e.dict.names[id])
 		}
-		e.values.i32 = e.values.i32[:0]
+		e.values.i32, e.names = e.values.i32[:0], 0
 	}
-	e.plain = appendName(e.plain, s)
+	for range n {
+		e.plain = appendName(e.plain, s)
+	}
+}
+
+// addIDs adds a place in the dictionary n times.
+func (e *columnEncoder) addIDs(id int32, n int) {
+	if e.names == 0 {
+		e.id = id
+	}
+	if e.id != id || len(e.values.i32) > 0 {
+		e.namesDiffer()
+		for range n {
+			e.values.i32 = append(e.values.i32, id)
+		}
+	}
+	e.names += n
+}
+
+// namesDiffer writes the names out that were all the same so far.
+func (e *columnEncoder) namesDiffer() {
+	for len(e.values.i32) < e.names {
+		e.values.i32 = append(e.values.i32, e.id)
+	}
 }
 
 // appendName appends a string in the PLAIN encoding of Parquet.
@@ -343,13 +372,7 @@ func (e *columnEncoder) countNulls() int64 {
 		}
 		return 0
 	}
-	n := int64(0)
-	for _, d := range e.defs {
-		if d < maxDef {
-			n++
-		}
-	}
-	return n
+	return int64(len(e.defs) - bytes.Count(e.defs, []byte{maxDef}))
 }
 
 // appendValues appends the page's values to raw, and tells their bounds and encoding.
@@ -359,9 +382,17 @@ func (e *columnEncoder) appendValues() (b bounds, encoding format.Encoding, err 
 	case c.flag != nil:
 		b = e.appendFlags(v.flag)
 		return b, format.Plain, nil
-	case c.named() && len(v.i32) == 0:
+	case c.named() && e.names == 0:
 		e.raw = append(e.raw, e.plain...)
 		return b, format.Plain, nil
+	case c.named() && len(v.i32) == 0:
+		// One run: the bits of an index, twice the length, the index in as few bytes.
+		width := bits.Len32(uint32(e.id))
+		e.raw = binary.AppendUvarint(append(e.raw, byte(width)), uint64(e.names)<<1)
+		var id [4]byte
+		binary.LittleEndian.PutUint32(id[:], uint32(e.id))
+		e.raw = append(e.raw, id[:(width+7)/8]...)
+		return b, format.RLEDictionary, nil
 	case c.named():
 		encoding = format.RLEDictionary
 		e.encoded, err = new(rle.DictionaryEncoding).EncodeInt32(e.encoded, v.i32)
@@ -386,7 +417,11 @@ func int32Bounds(values []int32) bounds {
 	if len(values) == 0 {
 		return bounds{}
 	}
-	return bounds{true, int64(slices.Min(values)), int64(slices.Max(values))}
+	least, most := values[0], values[0]
+	for _, x := range values {
+		least, most = min(least, x), max(most, x)
+	}
+	return bounds{true, int64(least), int64(most)}
 }
 
 // int64Bounds are those of the column's numbers.
@@ -395,18 +430,17 @@ func (c *column) int64Bounds(values []int64) bounds {
 	case len(values) == 0:
 		return bounds{}
 	case c.u64 == nil:
-		return bounds{true, slices.Min(values), slices.Max(values)}
+		least, most := values[0], values[0]
+		for _, x := range values {
+			least, most = min(least, x), max(most, x)
+		}
+		return bounds{true, least, most}
 	}
-	b := bounds{true, values[0], values[0]}
+	least, most := uint64(values[0]), uint64(values[0])
 	for _, x := range values {
-		if uint64(x) < uint64(b.least) {
-			b.least = x
-		}
-		if uint64(x) > uint64(b.most) {
-			b.most = x
-		}
+		least, most = min(least, uint64(x)), max(most, uint64(x))
 	}
-	return b
+	return bounds{true, int64(least), int64(most)}
 }
 
 // appendFlags packs eight flags to a byte, the first in the lowest bit.

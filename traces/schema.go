@@ -19,16 +19,9 @@ type column struct {
 	// delta says that numbers are stored as differences: those that are sorted or
 	// repeat. The rest of the numbers is left to zstd, and names have a dictionary.
 	delta bool
-
-	at uintptr // of the accessor's field in Event
 }
 
-func init() {
-	for i := range columns {
-		columns[i].at = columns[i].offset()
-	}
-}
-
+// offset is where the accessor's field is in an Event.
 func (c *column) offset() uintptr {
 	var e Event
 	var field unsafe.Pointer
