@@ -169,7 +169,7 @@ func (s *perfStream) read() error {
 	if part == nil {
 		return s.end()
 	}
-	err := part.r.Next(&s.rec)
+	err := part.r.Skim(&s.rec)
 	switch {
 	case errors.Is(err, io.EOF):
 		part.ended = true

@@ -74,6 +74,16 @@ func (c *cursor) count() uint32 {
 	return uint32(n)
 }
 
+// countLong is count for a number of 64 bits of things that are each 8 bytes long.
+func (c *cursor) countLong() uint64 {
+	n := c.u64()
+	if n > uint64(len(c.b)/8) {
+		c.short = true
+		n = 0
+	}
+	return n
+}
+
 // counted takes a string that has its length before it, padded with NULs
 // (do_write_string).
 func (c *cursor) counted() string { return string(untilNUL(c.take(uint64(c.u32())))) }

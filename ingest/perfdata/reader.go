@@ -96,12 +96,19 @@ func (r *Reader) Skipped() map[Type]int64 { return r.skipped }
 // Next reads the next record into rec and returns io.EOF after the last one. A
 // file that ends in the middle of a record gives ErrTruncated after all before.
 // After an error, the next call returns it again, unless it is Error.Skippable.
-func (r *Reader) Next(rec *Record) error {
+func (r *Reader) Next(rec *Record) error { return r.next(rec, false) }
+
+// Skim is Next for who keeps the body of the record, to Decode it in its turn. It finds
+// all that is wrong with it, but of what a sample holds it tells the event, the time
+// and the CPU alone.
+func (r *Reader) Skim(rec *Record) error { return r.next(rec, true) }
+
+func (r *Reader) next(rec *Record, skim bool) error {
 	for r.err == nil {
 		body, err := r.nextBody(rec)
 		if err == nil {
 			if rec.Type.decoded() {
-				if err = r.decode(rec, body); err == nil {
+				if err = r.decode(rec, body, skim); err == nil {
 					r.body = body
 					return nil
 				}

@@ -113,11 +113,11 @@ func (r *Reader) Body() []byte { return r.body }
 // type, misc and offset.
 func (r *Reader) Decode(rec *Record, typ Type, misc uint16, offset int64, body []byte) error {
 	rec.start(typ, misc, offset)
-	return r.decode(rec, body)
+	return r.decode(rec, body, false)
 }
 
 // decode fills rec from a record's body.
-func (r *Reader) decode(rec *Record, body []byte) error {
+func (r *Reader) decode(rec *Record, body []byte, skim bool) error {
 	if r.plan == nil {
 		r.joinFormats()
 		var err error
@@ -126,7 +126,7 @@ func (r *Reader) decode(rec *Record, body []byte) error {
 		}
 	}
 	if rec.Type == Sample {
-		return r.decodeSample(rec, body)
+		return r.decodeSample(rec, body, skim)
 	}
 	c := cursor{b: body}
 	switch rec.Type {

@@ -29,7 +29,7 @@ func (r *Reader) makePlan() (*plan, error) {
 
 // decodeSample follows evsel__parse_sample: first the fields of fixed size, whose
 // places are known, then the others in turn.
-func (r *Reader) decodeSample(rec *Record, body []byte) error {
+func (r *Reader) decodeSample(rec *Record, body []byte, skim bool) error {
 	ev, err := r.sampleEvent(rec, body)
 	if err != nil {
 		return err
@@ -40,30 +40,36 @@ func (r *Reader) decodeSample(rec *Record, body []byte) error {
 		return r.damaged(rec, "the fields of %s need %d bytes, it has %d; the file is damaged", ev.Name, l.size, len(body))
 	}
 	le := binary.LittleEndian
-	if l.ip >= 0 {
-		rec.IP = le.Uint64(body[l.ip:])
-	}
-	if l.tid >= 0 {
-		rec.PID, rec.TID = int32(le.Uint32(body[l.tid:])), int32(le.Uint32(body[l.tid+4:]))
-	}
 	if l.time >= 0 {
 		rec.Time = le.Uint64(body[l.time:])
-	}
-	if l.addr >= 0 {
-		rec.Addr = le.Uint64(body[l.addr:])
 	}
 	if l.cpu >= 0 {
 		rec.CPU = int32(le.Uint32(body[l.cpu:]))
 	}
-	if l.period >= 0 {
-		rec.Period = le.Uint64(body[l.period:])
+	if !skim {
+		if l.ip >= 0 {
+			rec.IP = le.Uint64(body[l.ip:])
+		}
+		if l.tid >= 0 {
+			rec.PID, rec.TID = int32(le.Uint32(body[l.tid:])), int32(le.Uint32(body[l.tid+4:]))
+		}
+		if l.addr >= 0 {
+			rec.Addr = le.Uint64(body[l.addr:])
+		}
+		if l.period >= 0 {
+			rec.Period = le.Uint64(body[l.period:])
+		}
 	}
 	c := cursor{b: body[l.size:]}
 	t := ev.Attr.SampleType
 	if t&sampleRead != 0 {
 		skipRead(&c, ev.Attr.ReadFormat)
 	}
-	if t&sampleCallchain != 0 {
+	switch {
+	case t&sampleCallchain == 0:
+	case skim:
+		c.take(8 * c.countLong())
+	default:
 		r.takeChain(rec, &c)
 	}
 	if t&sampleRaw != 0 {
@@ -98,13 +104,8 @@ func (r *Reader) sampleEvent(rec *Record, body []byte) (*Event, error) {
 
 // takeChain decodes a callchain into the reader's buffer.
 func (r *Reader) takeChain(rec *Record, c *cursor) {
-	n := c.u64()
-	if n > uint64(len(c.b)/8) {
-		c.short = true
-		return
-	}
 	r.chain = r.chain[:0]
-	for b := c.take(n * 8); len(b) >= 8; b = b[8:] {
+	for b := c.take(8 * c.countLong()); len(b) >= 8; b = b[8:] {
 		r.chain = append(r.chain, binary.LittleEndian.Uint64(b))
 	}
 	rec.Callchain = r.chain

@@ -135,7 +135,7 @@ func TestUserIP(t *testing.T) {
 		ev.userIP = userIPAt(test.arch, &ev.Attr)
 		r := &Reader{events: []*Event{ev}, plan: &plan{id: -1}}
 		rec := Record{Type: Sample}
-		if err := r.decodeSample(&rec, append(pack(uint64(1), uint32(4), uint32(0)), test.tail...)); err != nil || rec.UserIP != test.want {
+		if err := r.decodeSample(&rec, append(pack(uint64(1), uint32(4), uint32(0)), test.tail...), false); err != nil || rec.UserIP != test.want {
 			t.Errorf("%s: %#x, %v", test.name, rec.UserIP, err)
 		}
 	}

@@ -25,6 +25,7 @@ type Parser struct {
 	has      bool
 	failed   error // of a line that a callchain was looked for in, for the next Next
 	points   map[string]*point
+	last     *point // of the line before: mostly the next is of the same
 	strings  map[string]string
 	lastComm string // of the last line
 	stacks   map[string]*callchain
@@ -288,7 +289,11 @@ func (p *Parser) fill(r *assemble.Record, h *header) (used bool, want string) {
 // point looks an event up by its name. One that is no known tracepoint may be a
 // probe: those print an address in brackets first.
 func (p *Parser) point(h *header) *point {
+	if p.last != nil && p.last.name == string(h.event) {
+		return p.last
+	}
 	if pt := p.points[string(h.event)]; pt != nil {
+		p.last = pt
 		return pt
 	}
 	name := string(h.event)
