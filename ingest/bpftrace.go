@@ -27,17 +27,11 @@ const bpftraceSlack = 5_000_000_000
 
 // bpftraceStream makes rows of what bpftrace printed.
 type bpftraceStream struct {
-	in      *input
-	ctx     context.Context
-	format  string
-	p       *bpftrace.Parser
-	asm     *assemble.Assembler
-	options assemble.Options // of asm
-	stderr  *bpftrace.Stderr // nil where none was given
-	clock   string
-	records int64
-	ended   bool
-	skipped skipped
+	reading
+	format string
+	p      *bpftrace.Parser
+	stderr *bpftrace.Stderr // nil where none was given
+	clock  string
 
 	begin  int64 // ns: the earliest time that was seen ahead, if it is before 0
 	early  int64 // events that began even before that
@@ -61,7 +55,7 @@ type bpftraceParser func(in *bufio.Reader, name string, format *bpftrace.Format)
 
 func newBpftrace(ctx context.Context, in *input, format string, parser bpftraceParser) (Stream, error) {
 	s := &bpftraceStream{
-		in: in, ctx: ctx, format: format, first: -1,
+		reading: reading{in: in, ctx: ctx}, format: format, first: -1,
 		p: parser(in.reader, in.path, in.opts.Bpftrace),
 	}
 	names, err := symbols.New(symbols.Options{Inlines: in.opts.Inlines})
@@ -109,23 +103,15 @@ func ahead(p *bpftrace.Parser, name string) (clock string, begin int64) {
 }
 
 // Next is part of traces.Stream.
-func (s *bpftraceStream) Next(ev *traces.Event) error {
-	for !s.row(ev) {
-		// A capture of a probe that was never hit is a trace; what is no capture may be
-		// the output of anything.
-		if s.ended && s.asm.Hits() == 0 && s.p.Recorded == nil && !s.in.shared {
-			return fmt.Errorf("%s: %w: %sreplay capture --tool bpftrace --print shows the script that prints them", s.in.path, ErrNoProbe, s.unused())
-		}
-		if s.ended {
-			return io.EOF
-		}
-		if err := s.read(); err != nil {
-			return err
-		}
+func (s *bpftraceStream) Next(ev *traces.Event) error { return s.next(ev, s) }
+
+// inVain is part of recordSource. A capture of a probe that was never hit is a trace;
+// what is no capture may be the output of anything.
+func (s *bpftraceStream) inVain() error {
+	if s.p.Recorded != nil {
+		return nil
 	}
-	ev.Src = s.in.index
-	ev.Has |= traces.ColSrc
-	return nil
+	return fmt.Errorf("%s: %w: %sreplay capture --tool bpftrace --print shows the script that prints them", s.in.path, ErrNoProbe, s.unused())
 }
 
 // row fills ev with the next row. Of a shared input, rows are named elsewhere.
@@ -135,8 +121,6 @@ func (s *bpftraceStream) row(ev *traces.Event) bool {
 	}
 	return s.files.next(s.asm, ev)
 }
-
-func (s *bpftraceStream) assembler() (*assemble.Assembler, assemble.Options) { return s.asm, s.options }
 
 // unused lists the lines that make no rows, for a message.
 func (s *bpftraceStream) unused() string {
@@ -166,12 +150,9 @@ func (s *bpftraceStream) read() error {
 	} else {
 		s.asm.Release(r)
 	}
-	if s.records++; s.records%advanceEvery == 0 {
+	if s.counted(advanceEvery) {
 		s.asm.Advance(s.losses.newest - bpftraceSlack)
-		s.in.progress(s.p.Position())
-		if s.ctx.Err() != nil {
-			return context.Cause(s.ctx)
-		}
+		return s.look(s.p.Position())
 	}
 	return nil
 }

@@ -17,33 +17,27 @@ import (
 
 // perfStream makes rows of a perf.data file.
 type perfStream struct {
-	in       *input
-	ctx      context.Context
+	reading
 	r        *perfdata.Reader
 	parts    []perfPart // r's file, and those beside it
 	rec      perfdata.Record
-	asm      *assemble.Assembler
-	options  assemble.Options // of asm
-	decoders []*decoder       // by Event.Index, nil until the event was met
+	decoders []*decoder // by Event.Index, nil until the event was met
 	pipe     bool
 	queue    perfQueue
 	held     heldRecord      // one that comes out of it
 	taken    perfdata.Record // the same, decoded
-	ended    bool            // the input is; flushed: and all of it is taken in
-	flushed  bool
+	drained  bool            // the files are read to their ends
 
 	newest, flush int64 // ns: of this round, and of the round before
 	losses        losses
-	records       int64
 
 	guests   int64
-	filtered int64 // samples that a filter dropped on purpose
-	skipped  skipped
+	filtered int64            // samples that a filter dropped on purpose
 	unused   map[string]int64 // samples of events that make no rows
 }
 
 func openPerfData(ctx context.Context, in *input) (Stream, error) {
-	s := &perfStream{in: in, ctx: ctx, queue: newPerfQueue(), unused: map[string]int64{}}
+	s := &perfStream{reading: reading{in: in, ctx: ctx}, queue: newPerfQueue(), unused: map[string]int64{}}
 	var err error
 	if in.file != nil && !isPipeHeader(in.prefix) {
 		s.r, err = perfdata.New(in.file, in.size, in.path)
@@ -117,25 +111,20 @@ func shorten(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-func (s *perfStream) assembler() (*assemble.Assembler, assemble.Options) { return s.asm, s.options }
-
 // progressEvery is how many records pass between reports of progress.
 const progressEvery = 1 << 14
 
 // Next is part of traces.Stream.
-func (s *perfStream) Next(ev *traces.Event) error {
-	for s.asm == nil || !s.asm.Next(ev) {
-		if err := s.step(); err != nil {
-			return err
-		}
-	}
-	ev.Src = s.in.index
-	ev.Has |= traces.ColSrc
-	return nil
-}
+func (s *perfStream) Next(ev *traces.Event) error { return s.next(ev, s) }
 
-// step takes in the next record in order, or reads one more.
-func (s *perfStream) step() error {
+func (s *perfStream) row(ev *traces.Event) bool { return s.asm != nil && s.asm.Next(ev) }
+
+// inVain is part of recordSource: kprobes look like uprobes until their addresses are
+// seen.
+func (s *perfStream) inVain() error { return s.noProbe() }
+
+// read takes in the next record in order, or reads one more.
+func (s *perfStream) read() error {
 	if h := &s.held; s.queue.pop(h) {
 		err := s.r.Decode(&s.taken, h.typ, h.misc, h.offset, h.body)
 		if err == nil {
@@ -143,19 +132,10 @@ func (s *perfStream) step() error {
 		}
 		return err
 	}
-	switch {
-	case !s.ended:
-		return s.read()
-	case s.flushed && !s.in.shared && s.asm.Hits() == 0:
-		// Kprobes look like uprobes until their addresses are seen.
-		if err := s.noProbe(); err != nil {
-			return err
-		}
-		return io.EOF
-	case s.flushed:
-		return io.EOF
+	if !s.drained {
+		return s.enqueue()
 	}
-	s.flushed = true
+	s.ended = true
 	if r := s.asm.Record(); s.losses.rest(r) {
 		s.asm.Place(r)
 	}
@@ -163,32 +143,32 @@ func (s *perfStream) step() error {
 	return nil
 }
 
-// read takes a record out of the file, to be put in order.
-func (s *perfStream) read() error {
+// enqueue takes a record out of the file, to be put in order.
+func (s *perfStream) enqueue() error {
 	part := s.part()
 	if part == nil {
 		return s.end()
 	}
 	err := part.r.Skim(&s.rec)
 	switch {
+	case err == nil:
 	case errors.Is(err, io.EOF):
 		part.ended = true
 		return nil
-	case err != nil && s.in.opts.SkipBad && errors.Is(err, perfdata.ErrTruncated):
+	case s.in.opts.SkipBad && errors.Is(err, perfdata.ErrTruncated):
 		s.skipped.add(err)
 		part.ended = true
 		return nil
-	case err != nil && s.in.opts.SkipBad && perfdata.Skippable(err):
+	case s.in.opts.SkipBad && perfdata.Skippable(err):
 		s.skipped.add(err)
 		return nil
-	case err != nil:
+	default:
 		return err
 	}
-	if s.records++; s.records%progressEvery == 0 {
-		s.in.progress(s.position())
+	if s.counted(progressEvery) {
 		s.advanceParts()
-		if s.ctx.Err() != nil {
-			return context.Cause(s.ctx)
+		if err := s.look(s.position()); err != nil {
+			return err
 		}
 	}
 	if s.rec.Type == perfdata.FinishedRound {
@@ -211,7 +191,7 @@ func (s *perfStream) read() error {
 }
 
 func (s *perfStream) end() error {
-	s.ended = true
+	s.drained = true
 	if s.asm == nil {
 		if err := s.start(); err != nil {
 			return err

@@ -139,7 +139,7 @@ func (q *perfQueue) room(n int) *slab {
 // memory is that of one more slab.
 func (q *perfQueue) memory() []byte {
 	if len(q.spare) == 0 {
-		q.spare = make([]byte, min(len(q.slabs)+1, slabsAtOnce)*slabBytes)
+		q.spare = make([]byte, min(1+len(q.slabs)/4, slabsAtOnce)*slabBytes)
 		unix.Madvise(q.spare, unix.MADV_HUGEPAGE) // no more than a hint
 	}
 	m := q.spare[:0:slabBytes]

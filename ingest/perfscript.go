@@ -21,16 +21,10 @@ const textSlack = 100_000_000
 
 // scriptStream makes rows of the text of perf script.
 type scriptStream struct {
-	in      *input
-	ctx     context.Context
-	ahead   *lineReader
-	asm     *assemble.Assembler
-	options assemble.Options // of asm
-	newest  int64
-	records int64
-	ended   bool
-	skipped skipped
-	losses  losses
+	reading
+	ahead  *lineReader
+	newest int64
+	losses losses
 	// processes are of a text that does not name them, nil of one that does. Where
 	// several inputs are such, the first tells of them.
 	processes *assemble.Processes
@@ -42,7 +36,7 @@ type scriptStream struct {
 func isPerfScript(prefix []byte) bool { return perfscript.Is(prefix) }
 
 func openPerfScript(ctx context.Context, in *input) (Stream, error) {
-	s := &scriptStream{in: in, ctx: ctx, again: lookAgain(in)}
+	s := &scriptStream{reading: reading{in: in, ctx: ctx}, again: lookAgain(in)}
 	if perfscript.NamesThreadsAlone(in.prefix) {
 		if err := in.spool(ctx); err != nil {
 			return nil, err
@@ -64,21 +58,17 @@ func openPerfScript(ctx context.Context, in *input) (Stream, error) {
 }
 
 // Next is part of traces.Stream.
-func (s *scriptStream) Next(ev *traces.Event) error {
-	for !s.asm.Next(ev) {
-		if s.ended && s.asm.Hits() == 0 && !s.in.shared && !lockEvents(s.ahead.parser.Events()) {
-			return fmt.Errorf("%s: %w: it has %s; add one with perf probe -x PROGRAM FUNCTION, record it with perf record -e, and print it with perf script --ns", s.in.path, ErrNoProbe, shorten(s.ahead.parser.Events()))
-		}
-		if s.ended {
-			return io.EOF
-		}
-		if err := s.read(); err != nil {
-			return err
-		}
+func (s *scriptStream) Next(ev *traces.Event) error { return s.next(ev, s) }
+
+func (s *scriptStream) row(ev *traces.Event) bool { return s.asm.Next(ev) }
+
+// inVain is part of recordSource.
+func (s *scriptStream) inVain() error {
+	events := s.ahead.parser.Events()
+	if lockEvents(events) {
+		return nil
 	}
-	ev.Src = s.in.index
-	ev.Has |= traces.ColSrc
-	return nil
+	return fmt.Errorf("%s: %w: it has %s; add one with perf probe -x PROGRAM FUNCTION, record it with perf record -e, and print it with perf script --ns", s.in.path, ErrNoProbe, shorten(events))
 }
 
 // advanceEvery is how many lines pass between two advances of the assembler.
@@ -96,12 +86,9 @@ func (s *scriptStream) read() error {
 		return err
 	}
 	s.take(r, used && err == nil)
-	if s.records++; s.records%advanceEvery == 0 {
+	if s.counted(advanceEvery) {
 		s.asm.Advance(s.newest - textSlack)
-		s.in.progress(s.ahead.position)
-		if s.ctx.Err() != nil {
-			return context.Cause(s.ctx)
-		}
+		return s.look(s.ahead.position)
 	}
 	return nil
 }
@@ -206,8 +193,6 @@ func scriptWarnings(p *perfscript.Parser) []string {
 	}
 	return w
 }
-
-func (s *scriptStream) assembler() (*assemble.Assembler, assemble.Options) { return s.asm, s.options }
 
 // clockUntold is part of untold: text has stamps alone.
 func (s *scriptStream) clockUntold() {}

@@ -58,21 +58,41 @@ func setSuccess(r *Record, v uint64) {
 	}
 }
 
-// setOldLen is the len of sys_enter_mremap, whose name differs from the others'.
-var tracepoints = map[string]*Tracepoint{
-	"syscalls:sys_enter_mmap":     enter(traces.Mmap, Field{"addr", setAddr}, Field{"len", setLen}, Field{"prot", setProt}, Field{"flags", setFlags}, Field{"off", setPgoff}),
-	"syscalls:sys_enter_munmap":   enter(traces.Munmap, Field{"addr", setAddr}, Field{"len", setLen}),
-	"syscalls:sys_enter_mprotect": enter(traces.Mprotect, Field{"start", setAddr}, Field{"len", setLen}, Field{"prot", setProt}),
-	"syscalls:sys_enter_mremap":   enter(traces.Mremap, Field{"addr", setAddr}, Field{"old_len", setLen}, Field{"new_len", setNewLen}, Field{"flags", setFlags}, Field{"new_addr", setNewAddr}),
-	"syscalls:sys_enter_brk":      enter(traces.Brk, Field{"brk", setAddr}),
-	"syscalls:sys_enter_madvise":  enter(traces.Madvise, Field{"start", setAddr}, Field{"len_in", setLen}, Field{"behavior", setAdvice}),
-	"syscalls:sys_exit_mmap":      leave(traces.Mmap),
-	"syscalls:sys_exit_munmap":    leave(traces.Munmap),
-	"syscalls:sys_exit_mprotect":  leave(traces.Mprotect),
-	"syscalls:sys_exit_mremap":    leave(traces.Mremap),
-	"syscalls:sys_exit_brk":       leave(traces.Brk),
-	"syscalls:sys_exit_madvise":   leave(traces.Madvise),
+// Syscall is one that changes address spaces.
+type Syscall struct {
+	Kind traces.Kind // which is called what the syscall is
+	Args []Field     // as its tracepoint names them; Set is nil where no column takes one
+}
 
+// Syscalls lists them.
+var Syscalls = []Syscall{
+	{traces.Mmap, []Field{{"addr", setAddr}, {"len", setLen}, {"prot", setProt}, {"flags", setFlags}, {"fd", nil}, {"off", setPgoff}}},
+	{traces.Munmap, []Field{{"addr", setAddr}, {"len", setLen}}},
+	{traces.Mprotect, []Field{{"start", setAddr}, {"len", setLen}, {"prot", setProt}}},
+	{traces.Mremap, []Field{{"addr", setAddr}, {"old_len", setLen}, {"new_len", setNewLen}, {"flags", setFlags}, {"new_addr", setNewAddr}}},
+	{traces.Brk, []Field{{"brk", setAddr}}},
+	{traces.Madvise, []Field{{"start", setAddr}, {"len_in", setLen}, {"behavior", setAdvice}}},
+}
+
+// Enter and Leave are the tracepoints of its entry and exit.
+func (s Syscall) Enter() string { return "syscalls:sys_enter_" + s.Kind.String() }
+func (s Syscall) Leave() string { return "syscalls:sys_exit_" + s.Kind.String() }
+
+func init() {
+	for _, s := range Syscalls {
+		enter := &Tracepoint{Kind: s.Kind, Phase: Enter}
+		for _, f := range s.Args {
+			if f.Set != nil {
+				enter.fields = append(enter.fields, f)
+			}
+		}
+		tracepoints[s.Enter()] = enter
+		tracepoints[s.Leave()] = &Tracepoint{Kind: s.Kind, Phase: Leave, fields: []Field{{"ret", setRet}}}
+	}
+}
+
+// tracepoints are all that rows are made of, by name; init adds those of the syscalls.
+var tracepoints = map[string]*Tracepoint{
 	"sched:sched_process_fork": {Kind: traces.Fork, fields: []Field{{"child_pid", setChild}}},
 	"sched:sched_process_exec": {Kind: traces.Exec},
 	"sched:sched_process_exit": {Kind: traces.Exit},
@@ -80,14 +100,6 @@ var tracepoints = map[string]*Tracepoint{
 	"mmap_lock:mmap_lock_start_locking":    {Kind: traces.LockStart, fields: []Field{{"mm", setMm}, {"write", setWrite}}},
 	"mmap_lock:mmap_lock_acquire_returned": {Kind: traces.LockAcquired, fields: []Field{{"mm", setMm}, {"write", setWrite}, {"success", setSuccess}}},
 	"mmap_lock:mmap_lock_released":         {Kind: traces.LockReleased, fields: []Field{{"mm", setMm}, {"write", setWrite}}},
-}
-
-func enter(k traces.Kind, fields ...Field) *Tracepoint {
-	return &Tracepoint{Kind: k, Phase: Enter, fields: fields}
-}
-
-func leave(k traces.Kind) *Tracepoint {
-	return &Tracepoint{Kind: k, Phase: Leave, fields: []Field{{"ret", setRet}}}
 }
 
 // Dynamic events have no fixed names. Their fields tell uprobes from uretprobes,

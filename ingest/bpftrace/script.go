@@ -77,22 +77,6 @@ var record = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("record.bt").Funcs(template.FuncMap{"prefix": func() string { return Prefix }}).Parse(recordText))
 })
 
-// syscall is one that changes address spaces, and its arguments as its tracepoint
-// names them.
-type syscall struct {
-	Name string
-	Args []string
-}
-
-var syscalls = []syscall{
-	{"mmap", []string{"addr", "len", "prot", "flags", "fd", "off"}},
-	{"munmap", []string{"addr", "len"}},
-	{"mprotect", []string{"start", "len", "prot"}},
-	{"mremap", []string{"addr", "old_len", "new_len", "flags", "new_addr"}},
-	{"brk", []string{"brk"}},
-	{"madvise", []string{"start", "len_in", "behavior"}},
-}
-
 // instructionPointers are the registers that hold the probed instruction.
 var instructionPointers = map[string]string{"amd64": "ip", "arm64": "pc", "riscv64": "pc", "s390x": "pswaddr", "ppc64le": "nip", "loong64": "pc"}
 
@@ -107,7 +91,7 @@ type script struct {
 	Run, Clock, Head, Where, IP string
 	StackFormat, UserStack      string
 	Points                      []point
-	Syscalls                    []syscall
+	Syscalls                    []assemble.Syscall
 	LockFrames, CommWidth       int
 }
 
@@ -129,9 +113,7 @@ func (s *script) Recorded() string {
 		}
 	}
 	for _, c := range s.Syscalls {
-		if tp, ok := assemble.Lookup("syscalls:sys_enter_"+c.Name, nil); ok {
-			add(tp.Kind)
-		}
+		add(c.Kind)
 	}
 	add(traces.Fork, traces.Exec, traces.Exit)
 	if s.Locks {
@@ -142,7 +124,7 @@ func (s *script) Recorded() string {
 
 // Script is the program for bpftrace 0.17 and later.
 func Script(o Options) (string, error) {
-	s := script{Options: &o, Run: "bpftrace", Clock: "boottime", Head: "nsecs, cpu, pid, tid", StackFormat: `\n`, Syscalls: syscalls, LockFrames: lockFrames, CommWidth: commWidth}
+	s := script{Options: &o, Run: "bpftrace", Clock: "boottime", Head: "nsecs, cpu, pid, tid", StackFormat: `\n`, Syscalls: assemble.Syscalls, LockFrames: lockFrames, CommWidth: commWidth}
 	if o.Unsafe() {
 		s.Run += " --unsafe"
 	}

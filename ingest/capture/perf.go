@@ -1,12 +1,13 @@
 package capture
 
-import "strconv"
+import (
+	"strconv"
+
+	"github.com/replay/replay/ingest/assemble"
+)
 
 // arriveFunction is what a hit passes before its uprobe is looked up.
 const arriveFunction = "uprobe_notify_resume"
-
-// syscallsTraced are those that change address spaces.
-var syscallsTraced = []string{"mmap", "munmap", "mprotect", "mremap", "brk", "madvise"}
 
 // Tracepoints that a trace is made of, besides its probes.
 var (
@@ -54,8 +55,8 @@ func perfArgs(o *Options, hits []string) []string {
 		}
 		args = append(args, "-e", e)
 	}
-	for _, name := range syscallsTraced {
-		args = append(args, "-e", "syscalls:sys_enter_"+name, "-e", "syscalls:sys_exit_"+name)
+	for _, s := range assemble.Syscalls {
+		args = append(args, "-e", s.Enter(), "-e", s.Leave())
 	}
 	events := tasks
 	if !o.NoLocks {
