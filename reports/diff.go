@@ -201,13 +201,20 @@ func (t *textReport) changes(all []Change) {
 		case unknown == 0:
 			t.para(good, "  ", fmt.Sprintf("all %d figures are the same", n))
 		case int64(n) > unknown:
-			t.para(good, "  ", plural(int64(n)-unknown, "figure")+" are the same")
+			t.para(good, "  ", figuresAre(int64(n)-unknown)+" the same")
 		}
 		if unknown > 0 {
-			t.para(caution, "  ", plural(unknown, "figure")+" are unknown in both")
+			t.para(caution, "  ", figuresAre(unknown)+" unknown in both")
 		}
 		all = all[n:]
 	}
+}
+
+func figuresAre(n int64) string {
+	if n == 1 {
+		return "1 figure is"
+	}
+	return plural(n, "figure") + " are"
 }
 
 func (t *textReport) blameChanges(all []BlameChange) {

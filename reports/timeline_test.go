@@ -205,16 +205,17 @@ func TestTimelineFails(t *testing.T) {
 	for len(res.Runs[1].Spans) < 50_000 {
 		res.Runs[1].Spans = append(res.Runs[1].Spans, res.Runs[1].Spans...)
 	}
-	full := errors.New("no space left on device")
 	for _, room := range []int{0, 1000, 100_000} {
-		if err := Timeline(&small{room, full}, res); !errors.Is(err, full) {
-			t.Errorf("after %d bytes: %v, want %v", room, err, full)
+		if err := Timeline(&small{room, errFull}, res); !errors.Is(err, errFull) {
+			t.Errorf("after %d bytes: %v, want %v", room, err, errFull)
 		}
 	}
-	if err := Timeline(&small{100_000, full}, fixture()); err != nil {
+	if err := Timeline(&small{100_000, errFull}, fixture()); err != nil {
 		t.Errorf("with room enough: %v", err)
 	}
 }
+
+var errFull = errors.New("no space left on device")
 
 // small takes only so many bytes.
 type small struct {

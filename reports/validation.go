@@ -143,7 +143,11 @@ func validated(v *replay.Validation) string {
 
 // noScore says why there is none.
 func noScore(w io.Writer, v *replay.Validation) {
-	fmt.Fprintf(w, "no score (using %s, %d hits)\n", v.Using, v.Hits)
+	hits := fmt.Sprintf("%d hits", v.Hits)
+	if len(replay.Unknowns(v.Unknown, replay.UnknownHits)) > 0 {
+		hits = fmt.Sprintf("%d of an unknown number of hits", v.Hits)
+	}
+	fmt.Fprintf(w, "no score (using %s, %s)\n", v.Using, hits)
 	for _, u := range v.Unknown {
 		if u.What == replay.UnknownOutcomes && v.Undecided > 0 {
 			fmt.Fprintf(w, "%d of %d lookups unknown: the lock events have no callchain that names the kernel's functions; %s\n", v.Undecided, v.Lookups, printable(u.Remedy))

@@ -1,0 +1,68 @@
+package reports
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/replay/replay/replay"
+	"github.com/replay/replay/sim"
+	"github.com/replay/replay/traces/tracetest"
+)
+
+// validated1000 is a validation of 1000 hits, of which 100 are of optimised probes.
+func validated1000() *replay.Validation {
+	v := &replay.Validation{
+		Using: replay.Locks, Events: 5000, Lost: 20, Hits: 1000, Lookups: 1100, Observed: 50, Predicted: 47, Expected: 47.6, Spread: 6.25,
+		TP: 40, FP: 7, FN: 10, ArrivalError: dist([]sim.Time{100 * sim.Nanosecond, 200 * sim.Nanosecond, 4 * sim.Microsecond}),
+	}
+	v.Waits.Observed = dist([]sim.Time{sim.Microsecond, 2 * sim.Microsecond, 40 * sim.Microsecond})
+	v.Waits.Predicted = dist([]sim.Time{sim.Microsecond, 3 * sim.Microsecond})
+	v.Misses = []replay.Miss{
+		{
+			Time: 5_000_000_123, PID: 700, TID: 701, Comm: "worker", FellBack: true, Arrival: "inferred", Start: 5_000_000_000, End: 5_000_000_100, WaitNs: 40_000,
+		},
+		{
+			Time: 6_500_000_000, PID: 700, TID: 702, Comm: "worker", Arrival: "observed", Start: 6_499_999_990, End: 6_500_000_250, WaitNs: 3000,
+			Blame: &replay.Origin{Class: &replay.Class{TID: 720, Comm: "gc", Kind: "munmap"}, Seq: 321, Time: 6_500_000_200},
+		},
+	}
+	return v
+}
+
+func TestValidation(t *testing.T) {
+	quiet := validated1000() // a trace with nothing to say beyond the score
+	quiet.Lost, quiet.Spread, quiet.Misses, quiet.ArrivalError, quiet.Lookups = 0, 0, nil, replay.Dist{}, quiet.Hits
+	untold := validated1000()
+	untold.Undecided = 30
+	untold.Unknown = []replay.Unknown{
+		{What: replay.UnknownOutcomes, Why: "the lock events have no callchain", Remedy: "record one, as replay capture does"},
+		{What: replay.UnknownLosses, Why: "the text does not show them", Remedy: "print with perf script --show-lost-events"},
+	}
+	nothing := validated1000()
+	nothing.Lost = 0
+	nothing.Unknown = []replay.Unknown{
+		{What: replay.UnknownWriters, Why: "nothing that changes address spaces was recorded", Remedy: "record it"},
+		{What: replay.UnknownOutcomes, Why: "no lock events were recorded", Remedy: "record mmap_lock events"},
+		{What: replay.UnknownHits, Why: "they were sampled", Remedy: "record all"},
+	}
+	for name, v := range map[string]*replay.Validation{"scored": validated1000(), "quiet": quiet, "untold": untold, "nothing": nothing} {
+		var text, doc bytes.Buffer
+		if err := ValidationText(&text, v); err != nil {
+			t.Fatal(err)
+		}
+		tracetest.Golden(t, "validation/"+name+".txt", text.String())
+		if err := ValidationJSON(&doc, v); err != nil {
+			t.Fatal(err)
+		}
+		tracetest.Golden(t, "validation/"+name+".json", doc.String())
+	}
+}
+
+// A full disk is an error of the text, too.
+func TestValidationFails(t *testing.T) {
+	for _, room := range []int{70, 200} {
+		if err := ValidationText(&small{room, errFull}, validated1000()); err == nil {
+			t.Errorf("no error after %d bytes", room)
+		}
+	}
+}
