@@ -9,7 +9,6 @@ import (
 	"golang.org/x/perf/benchfmt"
 
 	"github.com/replay/replay/replay"
-	"github.com/replay/replay/sim"
 )
 
 // Benchfmt writes the runs in Go's benchmark format, so that benchstat compares
@@ -18,8 +17,8 @@ import (
 func Benchfmt(w io.Writer, res *replay.Result) error {
 	out := benchfmt.NewWriter(w)
 	for _, u := range benchUnits {
-		for _, kv := range [][2]string{{"assume", "exact"}, {"better", u.better}} {
-			m := &benchfmt.UnitMetadata{UnitMetadataKey: benchfmt.UnitMetadataKey{Unit: u.name, Key: kv[0]}, OrigUnit: u.name, Value: kv[1]}
+		for _, kv := range [][2]string{{"assume", "exact"}, {"better", u.better.String()}} {
+			m := &benchfmt.UnitMetadata{UnitMetadataKey: benchfmt.UnitMetadataKey{Unit: u.bench, Key: kv[0]}, OrigUnit: u.bench, Value: kv[1]}
 			if err := out.Write(m); err != nil {
 				return err
 			}
@@ -37,22 +36,15 @@ func Benchfmt(w io.Writer, res *replay.Result) error {
 }
 
 // benchUnits are the figures of a run.
-var benchUnits = []struct {
-	name, better string
-	lossy        bool // it counts lost events in
-	value        func(*replay.Run) float64
-}{
-	{"fallbacks", "lower", false, func(r *replay.Run) float64 { return float64(r.Fallbacks()) }},
-	{"fallbacks-low", "lower", true, func(r *replay.Run) float64 { return float64(r.Low) }},
-	{"fallbacks-high", "lower", true, func(r *replay.Run) float64 { return float64(r.High) }},
-	{"resolve-ns/hit", "lower", false, func(r *replay.Run) float64 { return perHit(r.Resolve.Total, r) }},
-	{"lock-wait-ns/hit", "lower", false, func(r *replay.Run) float64 { return perHit(r.Parts.LockWait, r) }},
-	{"writer-wait-ns", "lower", false, func(r *replay.Run) float64 { return float64(r.WriterWait.Total.Nanos()) }},
-	{"line-transfers/hit", "lower", false, func(r *replay.Run) float64 { return float64(r.LineTransfers) / float64(max(r.Hits, 1)) }},
-}
+var benchUnits = figuresWith(func(m *metric) bool { return m.bench != "" })
 
-func perHit(t sim.Time, r *replay.Run) float64 {
-	return float64(t) / float64(sim.Nanosecond) / float64(max(r.Hits, 1))
+// benchValue is a figure as a number, in the words of its name.
+func benchValue(m *metric, r *Run) float64 {
+	x := float64(m.get(r).Milli) / 1000
+	if m.perHit {
+		x /= float64(max(*r.Hits, 1))
+	}
+	return x
 }
 
 func benchResult(res *replay.Result, r *replay.Run) *benchfmt.Result {
@@ -65,11 +57,13 @@ func benchResult(res *replay.Result, r *replay.Run) *benchfmt.Result {
 		Name:  benchfmt.Name(fmt.Sprintf("Replay/trace=%s/resolver=%s-%d", strings.ReplaceAll(name, " ", "_"), r.Resolver, res.Machine.CPUs)),
 		Iters: int(r.Hits),
 	}
-	for _, u := range benchUnits {
+	doc := newRun(r)
+	for i := range benchUnits {
+		u := &benchUnits[i]
 		if u.lossy && !res.Knows(replay.UnknownLosses) {
 			continue
 		}
-		b.Values = append(b.Values, benchfmt.Value{Value: u.value(r), Unit: u.name})
+		b.Values = append(b.Values, benchfmt.Value{Value: benchValue(u, &doc), Unit: u.bench})
 	}
 	return b
 }

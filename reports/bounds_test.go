@@ -233,7 +233,7 @@ func TestDistFigures(t *testing.T) {
 	}{
 		{nil, Figure{}}, {&Dist{}, Figure{0, true}}, {&Dist{Total: total}, Figure{}}, {&Dist{Total: total, P50: &total}, Figure{5000, true}},
 	} {
-		if got := m.get(&Run{LockWaitNs: c.d}); got != c.want {
+		if got := m.value(&Run{LockWaitNs: c.d}); got != c.want {
 			t.Errorf("%+v: %+v, want %+v", c.d, got, c.want)
 		}
 	}

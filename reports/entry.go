@@ -60,7 +60,7 @@ func NewEntry(d *Document) *Entry {
 		r := &d.Runs[i]
 		run := EntryRun{Resolver: r.Resolver, Digest: r.Digest, Metrics: make(map[string]Figure, len(metrics))}
 		for _, m := range metrics {
-			run.Metrics[m.name] = m.get(r)
+			run.Metrics[m.name] = m.value(r)
 		}
 		if r.FallbacksLow != nil && r.FallbacksHigh != nil && r.Undecided != nil && d.Trace.Lost != nil && (*d.Trace.Lost > 0 || *r.Undecided > 0) {
 			run.Bounds = &Bounds{*d.Trace.Lost, *r.Undecided, *r.FallbacksLow, *r.FallbacksHigh}

@@ -2,6 +2,7 @@ package reports
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/replay/replay/sim"
 )
@@ -70,6 +71,9 @@ func lookupStacks(way []string, n lookupNames) *lookupFrames {
 		f.refused[o] = f.speculate
 	}
 	refuse := func(o sim.Outcome, function string) {
+		if function == "" {
+			return // it does not refuse for that
+		}
 		f.refused[o] = under(append(append([]string{}, n.speculate...), function)...)
 	}
 	refuse(sim.WriterActive, n.begin)
@@ -86,23 +90,39 @@ type lookupNames struct {
 	begin, end string   // the check of the sequence
 }
 
+// namesOf takes the names from the steps that are timed.
 func namesOf(resolver string) lookupNames {
-	n := lookupNames{
-		find:      "find_active_uprobe_rcu",
-		speculate: []string{"find_active_uprobe_speculative"},
-		begin:     "mmap_lock_speculation_start", end: "mmap_lock_speculation_end",
+	r, err := sim.FindResolver(resolver)
+	if err != nil {
+		r, _ = sim.FindResolver(kernelToday)
 	}
-	switch resolver {
-	case "speculative-merged":
-		n.begin, n.end = "mmap_lock_speculate_try_begin", "mmap_lock_speculate_retry"
-	case "pervma":
-		n.speculate, n.begin = []string{"lock_vma_under_rcu"}, "vma_start_read"
-	case "refcount":
-		n.find = "find_active_uprobe"
-	case bound:
-		n.speculate = nil
+	if resolver == "pervma" { // vma_start_read is inlined, and what a writer makes it refuse
+		return lookupNames{find: walker(r.Locked), speculate: []string{"lock_vma_under_rcu"}, begin: "vma_start_read"}
+	}
+	n := lookupNames{find: walker(r.Locked)}
+	if n.find == "" {
+		n.find = walker(r.Speculate)
+	}
+	if len(r.Speculate) > 0 {
+		n.begin, n.end = r.Speculate[0].Frame, r.Speculate[len(r.Speculate)-1].Frame
+		if w := walker(r.Speculate); w != n.find {
+			n.speculate = []string{w}
+		}
 	}
 	return n
+}
+
+// kernelToday is the resolver whose kernel others are like.
+const kernelToday = "speculative-merged"
+
+// walker is the function that goes from the mapping to the uprobe.
+func walker(steps []sim.Step) string {
+	for _, s := range steps {
+		if strings.HasPrefix(s.Frame, "find_active_uprobe") {
+			return s.Frame
+		}
+	}
+	return ""
 }
 
 // writerCalls is how an operation comes to change the address space under

@@ -34,9 +34,9 @@ type pageCell struct {
 	Figure bool
 }
 
-// words and figures make columns: text to the left, figures to the right.
-func words(name string) pageColumn   { return pageColumn{name, false} }
-func figures(name string) pageColumn { return pageColumn{name, true} }
+// words and number make columns: text to the left, figures to the right.
+func words(name string) pageColumn  { return pageColumn{name, false} }
+func number(name string) pageColumn { return pageColumn{name, true} }
 
 func (t *pageTable) add(stack []string, cells ...string) {
 	row := pageRow{}
@@ -82,19 +82,13 @@ func pageTables(res *replay.Result) []pageTable {
 func figureTable(runs []replay.Run) *pageTable {
 	t := &pageTable{Title: "Side by side", Columns: []pageColumn{words("")}}
 	for i := range runs {
-		t.Columns = append(t.Columns, figures(runs[i].Resolver))
+		t.Columns = append(t.Columns, number(runs[i].Resolver))
 	}
-	for _, f := range comparisonFigures {
-		row := []string{f.name}
-		skip := f.optional || len(runs) == 0
-		for i := range runs {
-			cell := f.cell(&runs[i])
-			skip = skip && cell == "0"
-			row = append(row, cell)
-		}
-		if !skip {
-			t.add(nil, row...)
-		}
+	if len(runs) == 0 {
+		return t
+	}
+	for _, row := range comparison(runs) {
+		t.add(nil, row...)
 	}
 	return t
 }
@@ -104,7 +98,7 @@ func blameTable(r *replay.Run) *pageTable {
 		Title: "Who is to blame, " + r.Resolver,
 		Hint:  "Threads whose changes of the address space made hits fall back or wait, dearest first.",
 		Columns: []pageColumn{
-			words("thread"), figures("tid"), words("operation"), figures("sections"), figures("held"), figures("hits spoiled"), figures("hits waited"), figures("wasted"),
+			words("thread"), number("tid"), words("operation"), number("sections"), number("held"), number("hits spoiled"), number("hits waited"), number("wasted"),
 		},
 	}
 	to := guilty(r)
@@ -118,11 +112,11 @@ func blameTable(r *replay.Run) *pageTable {
 func probeTable(r *replay.Run) *pageTable {
 	t := &pageTable{
 		Title:   "Probes, " + r.Resolver,
-		Columns: []pageColumn{words("probe"), figures("hits"), figures("fell back"), figures("share"), figures("resolving"), figures("lock wait")},
+		Columns: []pageColumn{words("probe"), number("hits"), number("fell back"), number("share"), number("resolving"), number("lock wait")},
 	}
 	shared := sharesTraps(r)
 	if shared {
-		t.Columns = slices.Insert(t.Columns, 1, figures("events"))
+		t.Columns = slices.Insert(t.Columns, 1, number("events"))
 	}
 	for i := range r.Probes {
 		p := &r.Probes[i]
@@ -139,7 +133,7 @@ func probeTable(r *replay.Run) *pageTable {
 func mmTable(r *replay.Run) *pageTable {
 	t := &pageTable{
 		Title:   "Processes, " + r.Resolver,
-		Columns: []pageColumn{words("process"), figures("pid"), figures("hits"), figures("fell back"), figures("share"), figures("write sections"), figures("lock wait")},
+		Columns: []pageColumn{words("process"), number("pid"), number("hits"), number("fell back"), number("share"), number("write sections"), number("lock wait")},
 	}
 	for i := range r.Mms {
 		m := &r.Mms[i]
@@ -153,7 +147,7 @@ func lineTable(runs []replay.Run) *pageTable {
 	t := &pageTable{
 		Title:   "Hottest cache lines",
 		Hint:    "A transfer is a line that had to come from another core.",
-		Columns: []pageColumn{words("resolver"), words("line"), figures("accesses"), figures("transfers"), figures("stall")},
+		Columns: []pageColumn{words("resolver"), words("line"), number("accesses"), number("transfers"), number("stall")},
 	}
 	for i := range runs {
 		for _, l := range runs[i].Lines[:min(len(runs[i].Lines), lineRows)] {

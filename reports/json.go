@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/replay/replay/replay"
+	"github.com/replay/replay/sim"
 )
 
 // MaxDocumentBytes is how long a report.json or a baseline may be.
@@ -179,6 +180,17 @@ func (d *Document) check() error {
 	return nil
 }
 
-func (r *Reasons) sum() int64 {
-	return r.WriterActive + r.SeqChanged + r.NoVMA + r.NoFile + r.NoUprobe + r.Unconfigured
+// of is how many hits fell back for a reason.
+func (r *Reasons) of(o sim.Outcome) int64 {
+	return [sim.NumOutcomes]int64{
+		sim.WriterActive: r.WriterActive, sim.SeqChanged: r.SeqChanged, sim.NoVMA: r.NoVMA,
+		sim.NoFile: r.NoFile, sim.NoUprobe: r.NoUprobe, sim.Unconfigured: r.Unconfigured,
+	}[o]
+}
+
+func (r *Reasons) sum() (n int64) {
+	for o := range sim.NumOutcomes {
+		n += r.of(o)
+	}
+	return n
 }

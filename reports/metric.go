@@ -5,6 +5,9 @@ import (
 	"math"
 	"math/big"
 	"strings"
+
+	"github.com/replay/replay/replay"
+	"github.com/replay/replay/sim"
 )
 
 // direction says which way a metric gets worse.
@@ -16,12 +19,50 @@ const (
 	either                  // neither: any change is worth a word
 )
 
-// metric is one figure of a run that can be compared.
+// String is the direction in the words of benchstat.
+func (d direction) String() string { return [...]string{"lower", "higher", ""}[d] }
+
+// metric is one figure of a run. All lists of figures are made of these: what a baseline
+// records and a limit may be put on, the comparison of the text and of the page, and the
+// units of benchstat.
 type metric struct {
-	name   string
+	name   string // its path in report.json, but for fallback_ppm; "" where no baseline has it
+	label  string // in the comparison, "" where it is not there
+	bench  string // for benchstat, "" where it is not there
 	better direction
-	unit   string
+	unit   string // "" for a count, "ns", "ppm", "/s"
 	get    func(*Run) Figure
+
+	text   func(*Run) string // in the comparison, of what is no figure
+	none   func(*Run) bool   // it is of nothing at all, so that a baseline has 0 and not unknown
+	rare   bool              // left out of the comparison when 0 in all runs
+	perHit bool              // benchstat has it for each hit
+	lossy  bool              // it counts lost events in
+}
+
+// value is the figure as a baseline has it. That of no waits at all is 0, not unknown:
+// that nobody waits any more must not look like a lost figure.
+func (m *metric) value(r *Run) Figure {
+	f := m.get(r)
+	if !f.Known && m.none != nil && m.none(r) {
+		return Figure{0, true}
+	}
+	return f
+}
+
+// cell is the figure for people.
+func (m *metric) cell(r *Run) string {
+	if m.text != nil {
+		return m.text(r)
+	}
+	f := m.get(r)
+	switch {
+	case !f.Known:
+		return "–"
+	case m.unit == "ns":
+		return span(sim.Time(f.Milli))
+	}
+	return count(f.Milli / 1000)
 }
 
 // Figure is a metric's value in thousandths: a time in picoseconds out of
@@ -106,67 +147,99 @@ func (m *metric) within(r *EntryRun) ([2]Figure, bool) {
 	return [2]Figure{}, false
 }
 
-// metrics are all that a baseline records, in its order; names are the paths in
-// report.json, but for fallback_ppm.
-var metrics = buildMetrics()
+// figures are all that there are, in the order of the reports.
+var figures = buildFigures()
 
-func buildMetrics() []metric {
+func buildFigures() []metric {
 	all := []metric{
-		{"hits", either, "", func(r *Run) Figure { return countFigure(r.Hits) }},
-		{"lockless", higher, "", func(r *Run) Figure { return countFigure(r.Lockless) }},
-		{"fallbacks", lower, "", func(r *Run) Figure { return countFigure(r.Fallbacks) }},
-		{"fallback_ppm", lower, "ppm", fallbackPPM},
-		reasonMetric("writer_active", func(r *Reasons) *int64 { return &r.WriterActive }),
-		reasonMetric("seq_changed", func(r *Reasons) *int64 { return &r.SeqChanged }),
-		reasonMetric("no_vma", func(r *Reasons) *int64 { return &r.NoVMA }),
-		reasonMetric("no_file", func(r *Reasons) *int64 { return &r.NoFile }),
-		reasonMetric("no_uprobe", func(r *Reasons) *int64 { return &r.NoUprobe }),
-		reasonMetric("unconfigured", func(r *Reasons) *int64 { return &r.Unconfigured }),
+		{name: "hits", label: "hits", better: either, get: func(r *Run) Figure { return countFigure(r.Hits) }},
+		{name: "lockless", label: "resolved without lock", better: higher, get: func(r *Run) Figure { return countFigure(r.Lockless) }},
+		{label: "  of all hits", text: func(r *Run) string { return share(*r.Lockless, *r.Hits) }},
+		{name: "fallbacks", label: "took mmap_lock", bench: "fallbacks", get: func(r *Run) Figure { return countFigure(r.Fallbacks) }},
+		{name: "fallback_ppm", unit: "ppm", get: fallbackPPM},
+		{bench: "fallbacks-low", lossy: true, get: func(r *Run) Figure { return countFigure(r.FallbacksLow) }},
+		{bench: "fallbacks-high", lossy: true, get: func(r *Run) Figure { return countFigure(r.FallbacksHigh) }},
 	}
-	all = append(all, distMetrics("resolve_ns", func(r *Run) *Dist { return r.ResolveNs })...)
-	all = append(all, distMetrics("lock_wait_ns", func(r *Run) *Dist { return r.LockWaitNs })...)
-	all = append(all, distMetrics("writer_wait_ns", func(r *Run) *Dist { return r.WriterWaitNs })...)
+	for o := sim.WriterActive; o < sim.NumOutcomes; o++ {
+		all = append(all, metric{name: "reasons." + o.String(), label: "  " + reasonNames[o], rare: true, get: func(r *Run) Figure {
+			if r.Reasons == nil {
+				return Figure{}
+			}
+			return countFigure(new(r.Reasons.of(o)))
+		}})
+	}
+	all = append(all, distFigures("resolve_ns", "resolve time", "mean", func(r *Run) *Dist { return r.ResolveNs })...)
+	all = append(all, metric{bench: "resolve-ns/hit", unit: "ns", perHit: true, get: func(r *Run) Figure { return timeFigure(&r.ResolveNs.Total) }})
+	all = append(all, distFigures("lock_wait_ns", "lock wait", "mean of those that locked", func(r *Run) *Dist { return r.LockWaitNs })...)
+	all = append(all, metric{bench: "lock-wait-ns/hit", unit: "ns", perHit: true, get: func(r *Run) Figure { return timeFigure(&r.PartsNs.LockWait) }})
+	all = append(all, distFigures("writer_wait_ns", "writers' lock wait", "mean", func(r *Run) *Dist { return r.WriterWaitNs })...)
 	return append(all,
-		metric{"wasted_ns", lower, "ns", func(r *Run) Figure { return timeFigure(r.WastedNs) }},
-		metric{"line_transfers", lower, "", func(r *Run) Figure { return countFigure(r.LineTransfers) }},
-		metric{"makespan_ns", lower, "ns", func(r *Run) Figure { return timeFigure(r.MakespanNs) }},
-		metric{"hits_per_s", higher, "/s", hitRate},
+		metric{bench: "writer-wait-ns", unit: "ns", get: func(r *Run) Figure { return timeFigure(new(r.WriterWaitNs.Total / 1000 * 1000)) }},
+		metric{name: "wasted_ns", label: "wasted speculation", unit: "ns", get: func(r *Run) Figure { return timeFigure(r.WastedNs) }},
+		metric{label: "waiting for cache lines", unit: "ns", get: func(r *Run) Figure { return timeFigure(&r.PartsNs.Stall) }},
+		metric{name: "line_transfers", label: "cache-line transfers", bench: "line-transfers/hit", perHit: true, get: func(r *Run) Figure { return countFigure(r.LineTransfers) }},
+		metric{name: "makespan_ns", label: "simulated time", unit: "ns", get: func(r *Run) Figure { return timeFigure(r.MakespanNs) }},
+		metric{name: "hits_per_s", label: "hits per second", better: higher, unit: "/s", get: hitRate},
 	)
 }
 
-// reasonMetric is how many hits fell back for one reason.
-func reasonMetric(name string, of func(*Reasons) *int64) metric {
-	return metric{"reasons." + name, lower, "", func(r *Run) Figure {
-		if r.Reasons == nil {
+// distFigures are those of a distribution.
+func distFigures(name, label, mean string, of func(*Run) *Dist) []metric {
+	none := func(r *Run) bool { d := of(r); return d != nil && d.Total == 0 }
+	part := func(suffix, label string, pick func(*Dist) *Nanos) metric {
+		return metric{name: name + suffix, label: label, unit: "ns", none: none, get: func(r *Run) Figure {
+			if d := of(r); d != nil {
+				return timeFigure(pick(d))
+			}
 			return Figure{}
-		}
-		return countFigure(of(r.Reasons))
-	}}
-}
-
-// distMetrics are the figures of a distribution. Those of no waits at all are 0,
-// not unknown: that nobody waits any more must not look like a lost figure.
-func distMetrics(name string, of func(*Run) *Dist) []metric {
-	part := func(suffix string, pick func(*Dist) *Nanos) metric {
-		return metric{name + suffix, lower, "ns", func(r *Run) Figure {
-			d := of(r)
-			if d == nil {
-				return Figure{}
-			}
-			if n := pick(d); n != nil {
-				return timeFigure(n)
-			}
-			return Figure{0, d.Total == 0}
 		}}
 	}
 	return []metric{
-		part(".total", func(d *Dist) *Nanos { return &d.Total }),
-		part(".mean", func(d *Dist) *Nanos { return d.Mean }),
-		part(".p50", func(d *Dist) *Nanos { return d.P50 }),
-		part(".p90", func(d *Dist) *Nanos { return d.P90 }),
-		part(".p99", func(d *Dist) *Nanos { return d.P99 }),
-		part(".max", func(d *Dist) *Nanos { return d.Max }),
+		part(".total", label+", total", func(d *Dist) *Nanos { return &d.Total }),
+		part(".mean", "  "+mean, func(d *Dist) *Nanos { return d.Mean }),
+		part(".p50", "  half within", func(d *Dist) *Nanos { return d.P50 }),
+		part(".p90", "", func(d *Dist) *Nanos { return d.P90 }),
+		part(".p99", "  99 % within", func(d *Dist) *Nanos { return d.P99 }),
+		part(".max", "  worst", func(d *Dist) *Nanos { return d.Max }),
 	}
+}
+
+// metrics are the figures that a baseline records.
+var metrics = figuresWith(func(m *metric) bool { return m.name != "" })
+
+func figuresWith(has func(*metric) bool) []metric {
+	var some []metric
+	for i := range figures {
+		if has(&figures[i]) {
+			some = append(some, figures[i])
+		}
+	}
+	return some
+}
+
+// comparison is the table of the runs side by side: a label, and a cell for each run.
+func comparison(runs []replay.Run) [][]string {
+	docs := make([]Run, len(runs))
+	for i := range runs {
+		docs[i] = newRun(&runs[i])
+	}
+	var rows [][]string
+	for i := range figures {
+		m := &figures[i]
+		if m.label == "" {
+			continue
+		}
+		row, shown := []string{m.label}, !m.rare
+		for i := range docs {
+			cell := m.cell(&docs[i])
+			shown = shown || cell != "0"
+			row = append(row, cell)
+		}
+		if shown {
+			rows = append(rows, row)
+		}
+	}
+	return rows
 }
 
 // fallbackPPM is fallbacks per million hits, for traces of different lengths.

@@ -215,3 +215,40 @@ func TestWriterStack(t *testing.T) {
 		}
 	}
 }
+
+// The stacks of a lookup below what leads to it, in the words of each kernel: walking,
+// refused by a writer, by a sequence that changed, by a missing mapping and uprobe.
+func TestLookupFrames(t *testing.T) {
+	const rcu, v3 = "find_active_uprobe_rcu", "find_active_uprobe_rcu find_active_uprobe_speculative"
+	for resolver, want := range map[string][5]string{
+		"refcount":           {"find_active_uprobe"},
+		"srcu":               {rcu},
+		"locked":             {rcu},
+		"pervma":             {rcu + " lock_vma_under_rcu", " vma_start_read", "", " mtree_load", " find_uprobe_rcu"},
+		"speculative-v1":     {v3, " mmap_lock_speculation_start", " mmap_lock_speculation_end", " mtree_load", " find_uprobe_rcu"},
+		"speculative":        {v3, " mmap_lock_speculation_start", " mmap_lock_speculation_end", " mtree_load", " find_uprobe_rcu"},
+		"speculative-merged": {v3, " mmap_lock_speculate_try_begin", " mmap_lock_speculate_retry", " mtree_load", " find_uprobe_rcu"},
+		"ideal":              {rcu, "", "", " mtree_load", " find_uprobe_rcu"},
+	} {
+		f := framesOf(resolver).trap
+		below := func(stack []frame) string {
+			var names []string
+			for _, f := range slices.Backward(stack[:len(stack)-len(trap)]) {
+				names = append(names, f.symbol)
+			}
+			return strings.Join(names, " ")
+		}
+		if got := below(f.speculate); want[0] != got && want[1] != "" {
+			t.Errorf("%s walks in %q, want %q", resolver, got, want[0])
+		}
+		for i, o := range []sim.Outcome{sim.WriterActive, sim.SeqChanged, sim.NoVMA, sim.NoUprobe} {
+			if got := below(f.refused[o]); want[i+1] != "" && got != want[0]+want[i+1] {
+				t.Errorf("%s refuses for %s in %q, want %q", resolver, o, got, want[0]+want[i+1])
+			}
+		}
+		find, _, _ := strings.Cut(want[0], " ")
+		if got := below(f.blocked); got != find+" down_read rwsem_down_read_slowpath schedule_preempt_disabled" {
+			t.Errorf("%s is blocked in %q", resolver, got)
+		}
+	}
+}

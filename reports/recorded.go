@@ -424,7 +424,7 @@ const pageWaiters = 10
 func waiterTable(all []*party) *pageTable {
 	t := &pageTable{
 		Title:   "Who waited for mmap_lock",
-		Columns: []pageColumn{words("thread"), figures("tid"), words("access"), figures("waits"), figures("waited"), figures("at worst")},
+		Columns: []pageColumn{words("thread"), number("tid"), words("access"), number("waits"), number("waited"), number("at worst")},
 	}
 	for _, p := range all {
 		t.add(nil, p.comm, p.tid(), p.what, count(p.count), span(p.total), span(p.max))
@@ -437,7 +437,7 @@ func holderTable(all []*party) *pageTable {
 		Title: "Who had it meanwhile",
 		Hint:  "Threads that had mmap_lock while others waited for it, dearest first. Where several readers had it at once, each was in the way.",
 		Columns: []pageColumn{
-			words("thread"), figures("tid"), words("operation"), words("mode"), figures("holds"), figures("held"), figures("longest"), figures("waits blocked"), figures("for"),
+			words("thread"), number("tid"), words("operation"), words("mode"), number("holds"), number("held"), number("longest"), number("waits blocked"), number("for"),
 		},
 	}
 	for _, p := range all {

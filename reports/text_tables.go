@@ -82,75 +82,7 @@ func (t *textReport) sideBySide(runs []replay.Run) {
 	for i := range runs {
 		cols = append(cols, column{name: runs[i].Resolver, figure: true, width: figureWidth})
 	}
-	var rows [][]string
-	for _, f := range comparisonFigures {
-		row := []string{f.name}
-		skip := f.optional
-		for i := range runs {
-			cell := f.cell(&runs[i])
-			skip = skip && cell == "0"
-			row = append(row, cell)
-		}
-		if !skip {
-			rows = append(rows, row)
-		}
-	}
-	t.table(cols, rows)
-}
-
-// comparisonFigure is one row of the comparison.
-type comparisonFigure struct {
-	name     string
-	optional bool // left out when 0 in all runs
-	cell     func(*replay.Run) string
-}
-
-var comparisonFigures = buildComparison()
-
-func buildComparison() []comparisonFigure {
-	rows := []comparisonFigure{
-		{name: "hits", cell: func(r *replay.Run) string { return count(r.Hits) }},
-		{name: "resolved without lock", cell: func(r *replay.Run) string { return count(r.Lockless()) }},
-		{name: "  of all hits", cell: func(r *replay.Run) string { return share(r.Lockless(), r.Hits) }},
-		{name: "took mmap_lock", cell: func(r *replay.Run) string { return count(r.Fallbacks()) }},
-	}
-	for o := sim.WriterActive; o < sim.NumOutcomes; o++ {
-		rows = append(rows, comparisonFigure{"  " + reasonNames[o], true, func(r *replay.Run) string { return count(r.Outcomes[o]) }})
-	}
-	rows = append(rows, distRows("resolve time", "mean", func(r *replay.Run) *replay.Dist { return &r.Resolve })...)
-	rows = append(rows, distRows("lock wait", "mean of those that locked", func(r *replay.Run) *replay.Dist { return &r.LockWait })...)
-	rows = append(rows, distRows("writers' lock wait", "mean", func(r *replay.Run) *replay.Dist { return &r.WriterWait })...)
-	return append(rows,
-		comparisonFigure{name: "wasted speculation", cell: func(r *replay.Run) string { return span(r.Parts.Wasted) }},
-		comparisonFigure{name: "waiting for cache lines", cell: func(r *replay.Run) string { return span(r.Parts.Stall) }},
-		comparisonFigure{name: "cache-line transfers", cell: func(r *replay.Run) string { return count(r.LineTransfers) }},
-		comparisonFigure{name: "simulated time", cell: func(r *replay.Run) string { return span(r.Makespan) }},
-		comparisonFigure{name: "hits per second", cell: func(r *replay.Run) string {
-			rate := perSecond(r.Hits, r.Makespan)
-			if rate == nil {
-				return "–"
-			}
-			return count(int64(*rate))
-		}},
-	)
-}
-
-func distRows(name, mean string, of func(*replay.Run) *replay.Dist) []comparisonFigure {
-	figure := func(label string, pick func(*replay.Dist) sim.Time) comparisonFigure {
-		return comparisonFigure{name: label, cell: func(r *replay.Run) string {
-			if d := of(r); d.Count > 0 {
-				return span(pick(d))
-			}
-			return "–"
-		}}
-	}
-	return []comparisonFigure{
-		{name: name + ", total", cell: func(r *replay.Run) string { return span(of(r).Total) }},
-		figure("  "+mean, func(d *replay.Dist) sim.Time { return d.Mean() }),
-		figure("  half within", func(d *replay.Dist) sim.Time { return d.P50 }),
-		figure("  99 % within", func(d *replay.Dist) sim.Time { return d.P99 }),
-		figure("  worst", func(d *replay.Dist) sim.Time { return d.Max }),
-	}
+	t.table(cols, comparison(runs))
 }
 
 // blame shows which writers cost hits the most.
