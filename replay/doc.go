@@ -5,9 +5,10 @@
 //     recording an event costs (recorder.go), measured between rows that have
 //     nothing else between them.
 //  2. A reconstructor turns rows into actions on the recording's clock: lookups of
-//     hits, write sections, changes of address spaces.
+//     hits, write sections, changes of address spaces. A timeline does it once and hands
+//     the same actions to every replay beside it.
 //  3. A source turns actions into operations of simulated threads: it places them
-//     on CPUs, scales time and makes clones.
+//     on CPUs, scales time and makes clones, and has the address spaces of one replay.
 //  4. sim executes them through one resolver; a gatherer adds up a [Run].
 //
 // [Play] is the main job. [Validate] does the same with the resolver of the
