@@ -39,7 +39,7 @@ func (b *Baseline) Write(w io.Writer) error { return writeJSON(w, b) }
 
 // ReadBaseline reads a baseline file; name is for messages.
 func ReadBaseline(r io.Reader, name string) (*Baseline, error) {
-	data, err := readAll(r, name)
+	data, err := readAll(r, name, MaxDocumentBytes)
 	if err != nil {
 		return nil, err
 	}

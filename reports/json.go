@@ -31,7 +31,7 @@ func writeJSON(w io.Writer, v any) error {
 // ReadJSON reads a report.json; name is for messages. A report in which a figure
 // is missing is refused, so that a missing figure never passes for zero.
 func ReadJSON(r io.Reader, name string) (*Document, error) {
-	data, err := readAll(r, name)
+	data, err := readAll(r, name, MaxDocumentBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -45,13 +45,13 @@ func ReadJSON(r io.Reader, name string) (*Document, error) {
 	return doc, nil
 }
 
-func readAll(r io.Reader, name string) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, MaxDocumentBytes+1))
+func readAll(r io.Reader, name string, limit int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	if len(data) > MaxDocumentBytes {
-		return nil, fmt.Errorf("%s: longer than the limit of %d bytes (MaxDocumentBytes)", name, MaxDocumentBytes)
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("%s: longer than the limit of %d bytes (MaxDocumentBytes)", name, limit)
 	}
 	return data, nil
 }

@@ -128,7 +128,15 @@ func TestTimelineWaits(t *testing.T) {
 // Runs of one process are told apart, and each thread is named once.
 func TestTimelineTracks(t *testing.T) {
 	res := fixture()
-	res.Runs[0].Spans = res.Runs[1].Spans
+	first := res.Runs[1].Spans[0]
+	first.TID, first.Comm = 1, "init"
+	res.Runs[0].Spans = append([]replay.Span{first}, res.Runs[1].Spans...)
+	for i := range res.Runs[0].Spans {
+		if s := &res.Runs[0].Spans[i]; s.Kind == replay.FallbackSpan && s.Blame >= 0 {
+			s.Blame++
+		}
+	}
+	res.Trace.Losses = append(res.Trace.Losses, replay.Loss{From: 1_500_000, To: 1_600_000, CPU: 0, Events: 1})
 	named := map[track]string{}
 	for _, e := range eventsOf(t, res) {
 		on := track{e.PID, e.TID}
@@ -142,6 +150,7 @@ func TestTimelineTracks(t *testing.T) {
 		}
 	}
 	want := map[track]string{
+		{700, 1}: "init", {2 * runSpread, 1}: "CPU 0",
 		{700, 701}: "worker/0", {700, 720}: "gc", {runSpread + 700, 701}: "worker/0", {runSpread + 700, 720}: "gc",
 		{2 * runSpread, 0}: "unknown CPU", {2 * runSpread, 2}: "CPU 1",
 	}

@@ -211,6 +211,8 @@ func TestFrameEdges(t *testing.T) {
 		"f0x1 (/bin/app)":             {symbol: "f0x1", module: "/bin/app"},
 		"+0x1":                        {symbol: "+0x1"},
 		"f+0x1 (open":                 {symbol: "f"},
+		"0x1 (/bin/a (deleted))":      {symbol: "0x1", module: "/bin/a (deleted)"},
+		" (x)+0x1 (/bin/a (deleted))": {symbol: " (x)", module: "/bin/a (deleted)"},
 	} {
 		if got := parseFrame(s); got != want {
 			t.Errorf("%q: %+v, want %+v", s, got, want)
@@ -511,5 +513,72 @@ func TestWriteFile(t *testing.T) {
 	missing := filepath.Join(dir, "missing", "out")
 	if err := CheckFile(missing, false); err == nil || !strings.Contains(err.Error(), missing+" cannot be written: ") {
 		t.Errorf("%v", err)
+	}
+}
+
+// A document may be as long as the limit and no longer.
+func TestReadAll(t *testing.T) {
+	for limit, ok := range map[int64]bool{2: false, 3: true, 4: true} {
+		data, err := readAll(strings.NewReader("abc"), "d.json", limit)
+		if (err == nil) != ok || ok && string(data) != "abc" {
+			t.Errorf("3 bytes with a limit of %d: %q, %v", limit, data, err)
+		}
+	}
+}
+
+// What a profile was made from says of bounds only where something was lost, and a report
+// of one run needs no name at its blame.
+func TestOnlyWhereItMatters(t *testing.T) {
+	res := fixture()
+	undecided := func() bool {
+		return strings.Contains(strings.Join(comments(res, &res.Runs[1]), "\n"), "undecided hits: 3")
+	}
+	if !undecided() {
+		t.Error("events were lost, but the profile does not say so")
+	}
+	if res.Trace.Lost = 0; undecided() {
+		t.Error("nothing was lost, but the profile has bounds")
+	}
+	if s := textOf(t, res, TextOptions{}); !strings.Contains(s, "Who is to blame, speculative") {
+		t.Errorf("two runs in\n%s", s)
+	}
+	res.Runs = res.Runs[1:]
+	if s := textOf(t, res, TextOptions{}); !strings.Contains(s, "Who is to blame\n") {
+		t.Errorf("one run in\n%s", s)
+	}
+}
+
+// No table of a recording is empty on the page.
+func TestRecordedTables(t *testing.T) {
+	res := recordedResult()
+	if p := newRecordedPage(res); len(p.Tables) != 2 {
+		t.Errorf("%d tables", len(p.Tables))
+	}
+	res.Recorded.Waiters = nil
+	if p := newRecordedPage(res); len(p.Tables) != 1 {
+		t.Errorf("%d tables without waiters", len(p.Tables))
+	}
+}
+
+// What cannot be told of a run with no hits, and of no run at all, is no claim about hits.
+func TestUnansweredFindings(t *testing.T) {
+	res := untoldResult()
+	res.Unknown = nil
+	if got := unansweredFindings(res, &res.Runs[1]); got != nil {
+		t.Errorf("all is known, but: %v", got)
+	}
+	res = untoldResult()
+	for _, f := range unansweredFindings(res, nil) {
+		if strings.Contains(f.text, "how many resolve") {
+			t.Errorf("of no run: %s", f.text)
+		}
+	}
+	res.Runs[1].Hits, res.Runs[0].Hits = 0, 0 // none could be replayed, but the trace has them
+	if got := findings(res); len(got) == 0 || !strings.HasPrefix(got[0].text, "2,000 hits; how many resolve without mmap_lock is unknown") {
+		t.Errorf("%v", got)
+	}
+	res.Trace.Hits = 0
+	if got := findings(res); got[0].text != "There was no hit to resolve." {
+		t.Errorf("%v", got)
 	}
 }

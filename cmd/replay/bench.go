@@ -2,30 +2,14 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/replay/replay/replay"
+	"github.com/replay/replay/reports"
 )
-
-// benchReport is the JSON document of bench.
-type benchReport struct {
-	Schema  string     `json:"schema"`
-	Machine string     `json:"machine"`
-	Kind    string     `json:"probe_kind,omitempty"` // none for the kernel's own, nop
-	Rows    []benchRow `json:"rows"`
-}
-
-type benchRow struct {
-	Resolver string  `json:"resolver"`
-	CPUs     int     `json:"cpus"`
-	MHits    float64 `json:"mhits_per_s"`
-	PerCPU   float64 `json:"mhits_per_s_per_cpu"`
-}
 
 func benchCommand(e *env) *cli.Command {
 	return &cli.Command{
@@ -64,10 +48,7 @@ func (e *env) bench(c *cli.Context) error {
 	if err != nil {
 		return usage("--probe-kind: %v", err)
 	}
-	report := benchReport{Schema: "replay.bench/1", Machine: profile.Name}
-	if kind != replay.Nop {
-		report.Kind = kind.String()
-	}
+	report := reports.NewBench(profile.Name, kind)
 	for _, resolver := range resolvers {
 		for _, n := range cpus {
 			if n > profile.CPUs() {
@@ -77,19 +58,13 @@ func (e *env) bench(c *cli.Context) error {
 			if err != nil {
 				return err
 			}
-			mhits := float64(row.PerSecond()) / 1e6
-			report.Rows = append(report.Rows, benchRow{resolver, n, mhits, mhits / float64(n)})
+			report.Add(resolver, n, row.PerSecond())
 		}
 	}
 	if c.Bool("json") {
 		return writeJSON(e, report)
 	}
-	w := tabwriter.NewWriter(e.stdout, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "resolver\tcpus\tM hits/s\tM hits/s/cpu\t\n")
-	for _, r := range report.Rows {
-		fmt.Fprintf(w, "%s\t%d\t%.3f\t%.3f\t\n", r.Resolver, r.CPUs, r.MHits, r.PerCPU)
-	}
-	return w.Flush()
+	return report.Text(e.stdout)
 }
 
 // parseList reads numbers and ranges such as 1,2,4-8.

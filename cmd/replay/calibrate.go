@@ -1,12 +1,9 @@
 package main
 
 import (
-	"fmt"
 	"maps"
 	"os"
-	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
@@ -91,10 +88,11 @@ func (e *env) calibrateBench(c *cli.Context, profile *machines.Profile, table st
 	if err := e.save(c, profile); err != nil {
 		return err
 	}
+	doc := reports.NewBenchCalibration(profile.Name, rows)
 	if c.Bool("json") {
-		return writeJSON(e, newCalibration(profile.Name, rows))
+		return writeJSON(e, doc)
 	}
-	return e.residuals(rows)
+	return doc.Text(e.stdout)
 }
 
 func (e *env) calibrateTraces(c *cli.Context, profile *machines.Profile) error {
@@ -126,120 +124,9 @@ func (e *env) calibrateTraces(c *cli.Context, profile *machines.Profile) error {
 	if err := e.save(c, profile); err != nil {
 		return err
 	}
+	doc := reports.NewTraceCalibration(profile, list, fit)
 	if c.Bool("json") {
-		return writeJSON(e, newTraceCalibration(profile, list, fit))
+		return writeJSON(e, doc)
 	}
-	return e.traceResiduals(profile, list, fit)
-}
-
-// traceCalibration is the JSON document of calibrate with traces.
-type traceCalibration struct {
-	Schema   string               `json:"schema"`
-	Machine  string               `json:"machine"`
-	Recorder map[string]int64     `json:"recorder_ns"`
-	Sections []sectionCalibration `json:"sections"`
-	Traces   []traceResidual      `json:"traces"`
-}
-
-type sectionCalibration struct {
-	Kind     string   `json:"kind"`
-	Sections int      `json:"sections"`
-	Start    int64    `json:"start_ns"`
-	Hold     int64    `json:"hold_ns"`
-	Starts   [3]int64 `json:"start_ns_p10_p50_p90"`
-	Holds    [3]int64 `json:"hold_ns_p10_p50_p90"`
-}
-
-type traceResidual struct {
-	Path      string  `json:"path"`
-	Observed  int64   `json:"observed_fallbacks"`
-	Predicted int64   `json:"predicted_fallbacks"`
-	F1        float64 `json:"f1"`
-	WaitError float64 `json:"wait_error"`
-}
-
-func newTraceCalibration(p *machines.Profile, list []replay.Trace, fit *replay.TraceFit) traceCalibration {
-	r := &p.Recorder
-	doc := traceCalibration{Schema: "replay.calibrate/1", Machine: p.Name, Recorder: map[string]int64{
-		"hit_lag": r.HitLag, "fail_lag": r.FailLag, "window": r.Window, "acquire_lead": r.AcquireLead, "exit_lag": r.ExitLag, "wake_latency": r.WakeLatency,
-	}}
-	for _, s := range fit.Sections {
-		doc.Sections = append(doc.Sections, sectionCalibration{s.Kind, s.Sections, s.Model.Start, s.Model.Hold, s.Start, s.Hold})
-	}
-	for i, v := range fit.Validations {
-		doc.Traces = append(doc.Traces, traceResidual{list[i].Path(), v.Observed, v.Predicted, v.F1(), v.WaitError()})
-	}
-	return doc
-}
-
-func (e *env) traceResiduals(p *machines.Profile, list []replay.Trace, fit *replay.TraceFit) error {
-	r := &p.Recorder
-	fmt.Fprintf(e.stdout, "recorder: hit_lag %d ns, fail_lag %d ns, window %d ns, acquire_lead %d ns, exit_lag %d ns, wake_latency %d ns\n\n",
-		r.HitLag, r.FailLag, r.Window, r.AcquireLead, r.ExitLag, r.WakeLatency)
-	t := tabwriter.NewWriter(e.stdout, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "kind\tsections\tstart ns\tp10\tp90\thold ns\tp10\tp50\tp90\t")
-	for _, s := range fit.Sections {
-		hold := "to the end"
-		if s.Model.Hold > 0 {
-			hold = fmt.Sprint(s.Model.Hold)
-		}
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%s\t%d\t%d\t%d\t\n", s.Kind, s.Sections, s.Model.Start, s.Start[0], s.Start[2], hold, s.Hold[0], s.Hold[1], s.Hold[2])
-	}
-	fmt.Fprintln(t, "\t\t\t\t\t\t\t\t\t")
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	fmt.Fprintln(t, "trace\tfallbacks\tpredicted\tF1\twait error\t")
-	for i, v := range fit.Validations {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%.4f\t%+.0f %%\t\n", list[i].Path(), v.Observed, v.Predicted, v.F1(), 100*v.WaitError())
-	}
-	return t.Flush()
-}
-
-// calibration is the JSON document of calibrate.
-type calibration struct {
-	Schema  string           `json:"schema"`
-	Machine string           `json:"machine"`
-	Rows    []calibrationRow `json:"rows"`
-}
-
-type calibrationRow struct {
-	Resolver  string  `json:"resolver"`
-	CPUs      int     `json:"cpus"`
-	Measured  float64 `json:"measured_mhits_per_s"`
-	Predicted float64 `json:"predicted_mhits_per_s"`
-	Error     float64 `json:"error"`
-}
-
-func newCalibration(machine string, rows []replay.Residual) calibration {
-	doc := calibration{Schema: "replay.calibrate/1", Machine: machine}
-	for _, r := range rows {
-		doc.Rows = append(doc.Rows, calibrationRow{r.Resolver, r.CPUs, r.MHits, r.Predicted, r.Error()})
-	}
-	return doc
-}
-
-// residuals prints the fit, row by row, and the median and worst error of each
-// resolver.
-func (e *env) residuals(rows []replay.Residual) error {
-	t := tabwriter.NewWriter(e.stdout, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "resolver\tcpus\tmeasured\tpredicted\terror\t")
-	errs := map[string][]float64{}
-	var names []string
-	for _, r := range rows {
-		fmt.Fprintf(t, "%s\t%d\t%.3f\t%.3f\t%+.1f%%\t\n", r.Resolver, r.CPUs, r.MHits, r.Predicted, 100*r.Error())
-		if errs[r.Resolver] == nil {
-			names = append(names, r.Resolver)
-		}
-		errs[r.Resolver] = append(errs[r.Resolver], max(r.Error(), -r.Error()))
-	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	for _, name := range names {
-		list := errs[name]
-		slices.Sort(list)
-		fmt.Fprintf(e.stdout, "%s: median error %.1f%%, worst %.1f%%\n", name, 100*list[len(list)/2], 100*list[len(list)-1])
-	}
-	return nil
+	return doc.Text(e.stdout)
 }

@@ -310,7 +310,7 @@ func (r *recording) ingest(loss lossLimit) error {
 	ctx, cancel := signal.NotifyContext(context.WithoutCancel(r.c.Context), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	o := ingest.Options{Format: rawFormat[r.options.Tool], Inlines: r.c.Bool("inlines"), Progress: r.progress(r.c, reading)}
-	count := newCounter()
+	count := reports.NewInfoCounter()
 	raw := r.options.Output
 	meta, err := r.store(ctx, []string{raw}, o, r.trace, r.c.Bool("force"), count)
 	if err != nil {
@@ -320,7 +320,7 @@ func (r *recording) ingest(loss lossLimit) error {
 	if err := os.Remove(raw); err != nil {
 		return err
 	}
-	info := count.report(meta)
+	info := count.Info(meta)
 	for _, w := range meta.Warnings {
 		r.remark(r.c, "warning: %s", w)
 	}
@@ -328,17 +328,17 @@ func (r *recording) ingest(loss lossLimit) error {
 	if info.Kinds["hit"]+info.Kinds["ret"] == 0 {
 		r.remark(r.c, "warning: the program never came to the probe")
 	}
-	if info.lost > 0 {
+	if info.LostEvents() > 0 {
 		r.remark(r.c, "warning: the buffers of %s for each CPU overflowed: give more with -m, or leave out events with --no-locks", r.options.Buffer)
 	}
 	if r.c.Bool("json") {
 		err = writeJSON(r.env, info)
 	} else {
 		_, err = fmt.Fprintf(r.stdout, "%s: %d events, %s, %s\nreplay run %s\n",
-			r.trace, info.Events, info.hitsText(), info.lostText(), capture.Quote(r.trace))
+			r.trace, info.Events, info.HitsText(), info.LostText(), capture.Quote(r.trace))
 	}
 	if err != nil {
 		return err
 	}
-	return loss.check(info.lost, info.Events, info.Unknown)
+	return loss.check(info.LostEvents(), info.Events, info.Unknown)
 }

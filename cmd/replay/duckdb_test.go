@@ -80,7 +80,7 @@ func traceNames(t *testing.T) []string {
 func TestDuckDBAgreesWithInfo(t *testing.T) {
 	inFolder(t)
 	for _, name := range traceNames(t) {
-		var info infoReport
+		var info reports.Info
 		if err := json.Unmarshal([]byte(succeed(t, "info", "--json", name)), &info); err != nil {
 			t.Fatal(err)
 		}

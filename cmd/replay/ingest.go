@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/replay/replay/reports"
 	"github.com/replay/replay/traces"
 )
 
@@ -46,7 +47,7 @@ func (e *env) ingest(c *cli.Context) error {
 	if name == "" {
 		name = traceName(c.Args().First())
 	}
-	count := newCounter()
+	count := reports.NewInfoCounter()
 	meta, err := e.store(c.Context, c.Args().Slice(), o, name, c.Bool("force"), count)
 	if err != nil {
 		return err
@@ -54,11 +55,11 @@ func (e *env) ingest(c *cli.Context) error {
 	for _, s := range meta.Sources {
 		e.detail(c, "%s was read as %s", s.Path, s.Format)
 	}
-	info := count.report(meta)
+	info := count.Info(meta)
 	if c.Bool("json") {
 		err = writeJSON(e, info)
 	} else {
-		_, err = fmt.Fprintf(e.stdout, "%s: %d events, %s, %s\n", name, info.Events, info.hitsText(), info.lostText())
+		_, err = fmt.Fprintf(e.stdout, "%s: %d events, %s, %s\n", name, info.Events, info.HitsText(), info.LostText())
 	}
 	for _, w := range meta.Warnings {
 		e.remark(c, "warning: %s", w)
@@ -67,12 +68,12 @@ func (e *env) ingest(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return loss.check(info.lost, info.Events, info.Unknown)
+	return loss.check(info.LostEvents(), info.Events, info.Unknown)
 }
 
 // remarkUnknown says what a new trace cannot tell, but for the outcomes: leaving out
 // lock events is a choice.
-func (e *env) remarkUnknown(c *cli.Context, info *infoReport) {
+func (e *env) remarkUnknown(c *cli.Context, info *reports.Info) {
 	for _, u := range info.Unknown {
 		if u.What != traces.UnknownOutcomes || info.Kinds["lock_start"] > 0 {
 			e.remark(c, "warning: %s", u)

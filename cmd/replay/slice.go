@@ -55,7 +55,7 @@ func (e *env) slice(c *cli.Context) error {
 			return err
 		}
 	}
-	return loss.check(info.lost, info.Events, info.Unknown)
+	return loss.check(info.LostEvents(), info.Events, info.Unknown)
 }
 
 // cut writes the cut of a trace.

@@ -179,7 +179,7 @@ func isStored(path string) (bool, error) {
 
 // store writes what the inputs hold into a trace, aside and then in its place. It
 // counts the events, unless count is nil.
-func (e *env) store(ctx context.Context, inputs []string, o ingest.Options, name string, force bool, count *counter) (traces.Meta, error) {
+func (e *env) store(ctx context.Context, inputs []string, o ingest.Options, name string, force bool, count *reports.InfoCounter) (traces.Meta, error) {
 	if i := slices.IndexFunc(inputs, isOtherFolder); i >= 0 {
 		return traces.Meta{}, usage("%s is a folder: give the files in it", inputs[i])
 	}
@@ -195,7 +195,7 @@ func (e *env) store(ctx context.Context, inputs []string, o ingest.Options, name
 	defer w.Abort()
 	write := func(ev *traces.Event) error {
 		if count != nil {
-			if err := count.add(ev); err != nil {
+			if err := count.Add(ev); err != nil {
 				return err
 			}
 		}
