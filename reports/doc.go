@@ -17,6 +17,8 @@
 //  7. Baseline, Limit and Check are the gate for CI: a replay has no noise, so a
 //     figure is compared with the one on record, exactly or within a stated limit,
 //     and never statistically. Diff shows two runs side by side.
+//  8. Info counts what is in a trace; Bench, BenchCalibration, TraceCalibration and
+//     ValidationJSON are the documents of the commands that measure the model.
 //
 // # What is unknown
 //
