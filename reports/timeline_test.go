@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -128,14 +129,9 @@ func TestTimelineWaits(t *testing.T) {
 // Runs of one process are told apart, and each thread is named once.
 func TestTimelineTracks(t *testing.T) {
 	res := fixture()
-	first := res.Runs[1].Spans[0]
-	first.TID, first.Comm = 1, "init"
-	res.Runs[0].Spans = append([]replay.Span{first}, res.Runs[1].Spans...)
-	for i := range res.Runs[0].Spans {
-		if s := &res.Runs[0].Spans[i]; s.Kind == replay.FallbackSpan && s.Blame >= 0 {
-			s.Blame++
-		}
-	}
+	last := res.Runs[1].Spans[0]
+	last.TID, last.Comm = 1, "init"
+	res.Runs[0].Spans = append(slices.Clone(res.Runs[1].Spans), last)
 	res.Trace.Losses = append(res.Trace.Losses, replay.Loss{From: 1_500_000, To: 1_600_000, CPU: 0, Events: 1})
 	named := map[track]string{}
 	for _, e := range eventsOf(t, res) {
