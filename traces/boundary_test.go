@@ -237,3 +237,39 @@ func TestCounts(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+// TestMetaOfACut numbers sources, and tells of warnings that were left out where there
+// were some.
+func TestMetaOfACut(t *testing.T) {
+	m := Meta{Sources: []Source{{Path: "a", Format: "x"}, {Path: "b", Format: "y"}}}
+	cut := Cut{Anonymise: true}
+	got := cut.Meta(m)
+	if len(got.Sources) != 2 || got.Sources[0] != (Source{Path: "source1", Format: "x"}) || got.Sources[1] != (Source{Path: "source2", Format: "y"}) {
+		t.Errorf("sources %+v", got.Sources)
+	}
+	if len(got.Warnings) != 1 || strings.Contains(got.Warnings[0], "warnings") {
+		t.Errorf("no warnings became %q", got.Warnings)
+	}
+	m.Warnings = []string{"one"}
+	if got := cut.Meta(m); len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0], "1 warnings were left out") {
+		t.Errorf("one warning became %q", got.Warnings)
+	}
+	if got := (&Cut{}).Meta(m); len(got.Warnings) != 2 || got.Warnings[0] != "one" || len(m.Warnings) != 1 || got.Sources[0].Path != "a" {
+		t.Errorf("not anonymous: %+v", got)
+	}
+}
+
+// TestJSONOfAStack separates frames.
+func TestJSONOfAStack(t *testing.T) {
+	var b bytes.Buffer
+	w := NewJSONWriter(&b)
+	if err := w.Write(&Event{Kind: Hit, Has: ColStack, Stack: []string{"a", "b", "c"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(b.String(), `"stack":["a","b","c"]`) {
+		t.Error(b.String())
+	}
+}

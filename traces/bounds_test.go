@@ -136,6 +136,7 @@ func TestSkipThriftByHand(t *testing.T) {
 		{"as deep as may be", nested(thriftDepthMax, "\x1c", "\x00"), 2*thriftDepthMax + 1, ""},
 		{"deeper", nested(thriftDepthMax+1, "\x1c", "\x00"), thriftDepthMax + 1, "deeper than 32"},
 		{"lists as deep as may be", "\x19" + nested(thriftDepthMax-1, "\x19", "\x13\x00") + "\x00", thriftDepthMax + 3, ""},
+		{"maps deeper", "\x1b" + strings.Repeat("\x01\x3b\x05", thriftDepthMax) + "\x01\x33\x05\x05\x00", 3*thriftDepthMax + 3, "deeper than 32"},
 		{"lists deeper", "\x19" + strings.Repeat("\x19", thriftDepthMax) + "\x13\x00\x00", 34, "deeper than 32"},
 	} {
 		n, err := skipThrift([]byte(c.b))

@@ -100,7 +100,7 @@ func sparseRows(n int) []Event {
 func TestTheLibraryReadsTheStore(t *testing.T) {
 	large := sparseRows(RowGroupRows + 40_000)
 	if testing.Short() {
-		large = sparseRows(3 * batchRows) // one row group
+		large = sparseRows(80_000) // one row group, of some pages
 	}
 	path := filepath.Join(t.TempDir(), "t.parquet")
 	for _, events := range [][]Event{nil, everything(), large} {
