@@ -7,7 +7,7 @@ import (
 )
 
 // blameTypes are the columns of the blame profile.
-var blameTypes = []*profile.ValueType{
+var blameTypes = []profile.ValueType{
 	{Type: "sections", Unit: "count"},
 	{Type: "hold", Unit: "nanoseconds"},
 	{Type: "fallbacks", Unit: "count"},

@@ -10,7 +10,7 @@ import (
 // hitTypes are the columns of the hit profile. Scripts rely on them and on their
 // order. The trap and the handlers, which cost the same whatever the resolver, are
 // in the reports.
-var hitTypes = []*profile.ValueType{
+var hitTypes = []profile.ValueType{
 	{Type: "hits", Unit: "count"},
 	{Type: "resolve", Unit: "nanoseconds"},
 	{Type: "lock_wait", Unit: "nanoseconds"},

@@ -35,10 +35,14 @@ type profileBuilder struct {
 
 // newProfile returns a builder for one run. The first type is what it counts;
 // defaultType is what a viewer shows first.
-func newProfile(res *replay.Result, r *replay.Run, types []*profile.ValueType, defaultType string) *profileBuilder {
+func newProfile(res *replay.Result, r *replay.Run, types []profile.ValueType, defaultType string) *profileBuilder {
+	own := make([]*profile.ValueType, len(types)) // encoding writes into them
+	for i := range types {
+		own[i] = &profile.ValueType{Type: types[i].Type, Unit: types[i].Unit}
+	}
 	b := &profileBuilder{
 		p: &profile.Profile{
-			SampleType: types, DefaultSampleType: defaultType, PeriodType: types[0], Period: 1,
+			SampleType: own, DefaultSampleType: defaultType, PeriodType: own[0], Period: 1,
 			DurationNanos: r.Makespan.Nanos(), Comments: comments(res, r),
 		},
 		locations: map[frame]*profile.Location{},
