@@ -210,7 +210,7 @@ type reconstructor struct {
 	threads     map[int32]*thread
 	latest      *thread // of threads: mostly the next row is of the same
 	classes     classes
-	origins     []Origin // allocated and not used
+	origins     []Origin // for hits, allocated and not used
 	whos        map[whoKey]int32
 	lastStart   map[int32]int64 // ns, of the latest lock_start of each CPU
 	ready       actionQueue
@@ -483,18 +483,17 @@ func (r *reconstructor) emitOn(cpu int32, ev *traces.Event, a action) {
 
 // origin is that of what a thread does at the row ev.
 func (r *reconstructor) origin(t *thread, ev *traces.Event, kind string, stack []string) *Origin {
-	o := r.newOrigin()
-	*o = Origin{
+	return &Origin{
 		Class: r.classes.of(&Class{PID: t.pid, TID: t.tid, Comm: ev.Comm, Kind: kind, Probe: ev.Probe, Stack: stack}),
 		Seq:   ev.Seq, Time: ev.Time, Undecided: r.survey.losses.touch(ev.Time, ev.Time+ev.Dur),
 	}
-	return o
 }
 
-// originBlock is how many origins are allocated at once.
+// originBlock is how many origins of hits are allocated at once. Those of sections, which
+// a result may keep, are not among them, or each would keep a block.
 const originBlock = 256
 
-func (r *reconstructor) newOrigin() *Origin {
+func (r *reconstructor) hitOrigin() *Origin {
 	if len(r.origins) == 0 {
 		r.origins = make([]Origin, originBlock)
 	}
@@ -518,7 +517,7 @@ func (r *reconstructor) takeHit(t *thread, ev *traces.Event) {
 	if r.optimised(ev) {
 		begin, observed = r.checkBefore(&a, t, begin, observed)
 	}
-	o := r.newOrigin()
+	o := r.hitOrigin()
 	*o = Origin{
 		Class: r.hitClass(t, ev), Seq: ev.Seq, Time: ev.Time, Observed: observed,
 		Undecided: r.survey.losses.touch(min(begin, r.quiet(t, ev)), ev.Time),
