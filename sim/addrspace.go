@@ -99,7 +99,7 @@ type globalLines struct {
 	tree  line
 	hits  line    // of one probe: the benchmark has no more
 	files []*line // by mm.FileID
-	nodes []*line // by mm.ProbeID, from NoProbe on
+	nodes []*line // by mm.ProbeID
 }
 
 func (g *globalLines) init() {
@@ -109,5 +109,5 @@ func (g *globalLines) init() {
 func (g *globalLines) file(id mm.FileID) *line { return lineAt(&g.files, int(id), FileLine, nil) }
 
 func (g *globalLines) probe(id mm.ProbeID) *line {
-	return lineAt(&g.nodes, int(id-mm.NoProbe), UprobeNode, nil)
+	return lineAt(&g.nodes, int(id), UprobeNode, nil)
 }

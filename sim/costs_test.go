@@ -448,3 +448,87 @@ func TestCheckOfATrampolineThatIsGone(t *testing.T) {
 		}
 	}
 }
+
+// TestLinesOfSeveralProbes has two probes: a lookup reads the struct of its own, and one
+// that finds none ends at the neighbour below which it would be.
+func TestLinesOfSeveralProbes(t *testing.T) {
+	const first, second = probeAddr + 0x10, probeAddr + 0x20
+	for _, resolver := range []string{"locked", "speculative", "ideal", "refcount"} {
+		r := newRig(t, testMachine(), resolver)
+		warm, other := r.NewTask(1, 0), r.NewTask(2, 2)
+		hit := func(task *Task, at Time, addr uint64) {
+			r.add(task, OpHit, at, 0, 0)
+			r.last().Addr, r.last().Offset = addr, addr%mm.PageSize
+		}
+		hit(warm, Microsecond, first)
+		hit(warm, 10*Microsecond, second)
+		hit(other, 20*Microsecond, first)
+		hit(other, 30*Microsecond, second) // of what the first one moved, only the struct differs
+		hit(other, 40*Microsecond, second)
+		r.run(t)
+		lines := r.Lines()
+		moved := int64(1) // to the other core
+		if resolver == "refcount" {
+			moved = 2 // read, then written
+		}
+		if got := lines[UprobeNode].Transfers; got != 2*moved {
+			t.Errorf("%s: %d transfers of the structs of two uprobes, want %d", resolver, got, 2*moved)
+		}
+		for id := range mm.ProbeID(2) {
+			if l := r.global.nodes[id]; l == nil || !l.sharers.has(r.topo.cpus[0].core) && resolver != "refcount" || !l.sharers.has(r.topo.cpus[2].core) {
+				t.Errorf("%s: the struct of uprobe %d was not read by both", resolver, id)
+			}
+		}
+	}
+}
+
+// TestNothingBehindWhatIsNotFound holds what a locked lookup reads when it finds nothing.
+func TestNothingBehindWhatIsNotFound(t *testing.T) {
+	at := mm.VMA{Start: probeAddr, End: probeAddr + mm.PageSize, Prot: mm.Read}
+	anonymous, another := at, at
+	another.File, another.Pgoff = textFile, 0x5000
+	type reads map[Role]int64
+	for _, c := range []struct {
+		name string
+		then *mm.VMA
+		want reads
+	}{
+		{"unmapped", nil, reads{TreeRoot: 1, TreeLeaf: 1}},
+		{"no file", &anonymous, reads{TreeRoot: 1, TreeLeaf: 1, VMATail: 1}},
+		// The tree has one uprobe, at which the search ends.
+		{"no uprobe", &another, reads{TreeRoot: 1, TreeLeaf: 1, VMATail: 1, VMAHead: 1, FileLine: 1, UprobeTree: 1, UprobeNode: 1}},
+	} {
+		for _, resolver := range []string{"locked", "refcount"} {
+			traffic := func(second bool) [NumRoles]LineStats {
+				r := newRig(t, testMachine(), resolver)
+				r.add(r.NewTask(1, 0), OpHit, Microsecond, 0, 0)
+				r.unmapAfterTrap(12*Microsecond + 50*Nanosecond)
+				r.last().Change = func(s *mm.AddressSpace) mm.Effect {
+					e, _ := s.Unmap(probeAddr, 1)
+					if c.then != nil {
+						e, _ = s.Map(*c.then)
+					}
+					return e
+				}
+				if second {
+					r.add(r.NewTask(3, 4), OpHit, 12*Microsecond, 0, 0)
+				}
+				r.run(t)
+				if second && r.rec.hits[1].Found {
+					t.Fatalf("%s: found", c.name)
+				}
+				return r.Lines()
+			}
+			with, without := traffic(true), traffic(false)
+			for role := TreeRoot; role < NumRoles; role++ {
+				want := c.want[role]
+				if resolver == "refcount" && role == UprobeTree && want > 0 {
+					want += 2 // its lock
+				}
+				if got := with[role].Accesses - without[role].Accesses; got != want {
+					t.Errorf("%s, %s: %d accesses to %v, want %d", resolver, c.name, got, role, want)
+				}
+			}
+		}
+	}
+}

@@ -85,8 +85,7 @@ func (s *System) survey(t *Task, w *walk) *course {
 	loads, halves := 0, 0
 	event := func() { c.loads, c.halves = append(c.loads, loads), append(c.halves, halves) }
 	event()
-	for i, step := range w.steps {
-		def := &actions[step.do]
+	for def := t.walk.next(); def != nil; def = t.walk.next() {
 		for _, touch := range def.touches {
 			if !s.touched(t, touch.role) {
 				return nil // no core can have it
@@ -99,16 +98,16 @@ func (s *System) survey(t *Task, w *walk) *course {
 			halves++
 			event()
 		}
-		t.walk.pc = i
-		if def.check(s, t) != Lockless || t.walk.pc != i {
+		if def.check(s, t) != Lockless {
 			return nil
 		}
-		switch step.do {
+		switch w.steps[t.walk.pc].do {
 		case seqBegin:
 			c.sampled = len(c.loads) - 1
 		case seqEnd:
 			c.checked = len(c.loads) - 1
 		}
+		t.walk.end()
 	}
 	c.walk = t.walk
 	return c
@@ -253,13 +252,12 @@ func (s *System) interrupt(t *Task) {
 		// The event at this time has happened: it decides the step that ended, and
 		// begins the next touch or walk.
 		w := &t.walk
-		def := &actions[w.steps[w.pc].do]
+		def := w.next()
 		if w.touch == len(def.touches) && !def.walks || w.touch > len(def.touches) {
 			s.now = at
 			def.check(s, t) // it refuses nothing: what it reads was not disturbed
 			s.now = now
-			w.pc++
-			w.touch = 0
+			w.end()
 			continue
 		}
 		computing := w.touch == len(def.touches)

@@ -15,12 +15,37 @@ type walk struct {
 	spec  bool // in the speculative part
 
 	seq    uint64
+	got    reach
 	vma    mm.VMA
 	offset uint64
 	probe  mm.ProbeID
-	found  bool
 	after  resume // when steps are done
 }
+
+// reach is how far a walk from the address to the uprobe came.
+type reach uint8
+
+const (
+	nowhere reach = iota
+	mapping       // vma
+	file          // its vm_file: offset has a meaning
+	uprobe        // probe
+)
+
+// next goes past steps that have nothing to act on: find_active_uprobe_rcu leaves out
+// what needs a mapping, a file or a uprobe that was not found. It returns what to do, nil
+// at the end of the steps.
+func (w *walk) next() *actionDef {
+	for ; w.pc < len(w.steps); w.pc++ {
+		if def := &actions[w.steps[w.pc].do]; def.needs <= w.got {
+			return def
+		}
+	}
+	return nil
+}
+
+// end ends the action at hand.
+func (w *walk) end() { w.pc, w.touch = w.pc+1, 0 }
 
 // touchSpec is one access of an action.
 type touchSpec struct {
@@ -31,6 +56,7 @@ type touchSpec struct {
 // actionDef says what an action does: the lines it touches in order, its share
 // of the walk's private cycles, and what it decides once all lines are here.
 type actionDef struct {
+	needs   reach // what it acts on
 	touches []touchSpec
 	walks   bool // a tree, for walk.half cycles
 	check   func(*System, *Task) Outcome
@@ -44,11 +70,11 @@ func init() {
 	actions = [numActions]actionDef{
 		seqBegin:        {touches: []touchSpec{{SeqLine, load}}, check: checkSeqBegin},
 		findVMA:         {touches: []touchSpec{{TreeRoot, load}, {TreeLeaf, load}}, walks: true, check: checkVMA},
-		readFile:        {touches: []touchSpec{{VMATail, load}}, check: checkFile},
-		readOffset:      {touches: []touchSpec{{VMAHead, load}, {FileLine, load}}, check: checkOffset},
-		findUprobe:      {touches: []touchSpec{{UprobeTree, load}, {UprobeNode, load}}, walks: true, check: checkUprobe},
+		readFile:        {needs: mapping, touches: []touchSpec{{VMATail, load}}, check: checkFile},
+		readOffset:      {needs: file, touches: []touchSpec{{VMAHead, load}, {FileLine, load}}, check: checkOffset},
+		findUprobe:      {needs: file, touches: []touchSpec{{UprobeTree, load}, {UprobeNode, load}}, walks: true, check: checkUprobe},
 		findTrampoline:  {touches: []touchSpec{{TreeRoot, load}, {TreeLeaf, load}}, walks: true, check: checkTrampoline},
-		readMapping:     {touches: []touchSpec{{VMATail, load}}, check: pass},
+		readMapping:     {needs: mapping, touches: []touchSpec{{VMATail, load}}, check: pass},
 		seqEnd:          {touches: []touchSpec{{SeqLine, load}}, check: checkSeqEnd},
 		mmapReadLock:    {block: takeMmapLock},
 		mmapReadUnlock:  {block: dropMmapLock},
@@ -56,13 +82,13 @@ func init() {
 		vmaReadUnlock:   {touches: []touchSpec{{VMAHead, rmw}}, check: pass},
 		srcuEnter:       {block: srcuBarrier},
 		srcuLeave:       {block: srcuBarrier},
-		treeLock:        {touches: []touchSpec{{UprobeTree, rmw}}, check: pass},
-		treeUnlock:      {touches: []touchSpec{{UprobeTree, rmw}}, check: pass},
-		getUprobe:       {touches: []touchSpec{{UprobeNode, rmw}}, check: pass},
-		putUprobe:       {touches: []touchSpec{{UprobeNode, rmw}}, check: pass},
-		lockConsumers:   {touches: []touchSpec{{UprobeNode, rmw}, {UprobeNode, store}}, check: pass}, // count, then owner
-		unlockConsumers: {touches: []touchSpec{{UprobeNode, rmw}}, check: pass},
-		countHit:        {touches: []touchSpec{{HitCounter, load}, {HitCounter, store}}, check: pass},
+		treeLock:        {needs: file, touches: []touchSpec{{UprobeTree, rmw}}, check: pass},
+		treeUnlock:      {needs: file, touches: []touchSpec{{UprobeTree, rmw}}, check: pass},
+		getUprobe:       {needs: uprobe, touches: []touchSpec{{UprobeNode, rmw}}, check: pass},
+		putUprobe:       {needs: uprobe, touches: []touchSpec{{UprobeNode, rmw}}, check: pass},
+		lockConsumers:   {needs: uprobe, touches: []touchSpec{{UprobeNode, rmw}, {UprobeNode, store}}, check: pass}, // count, then owner
+		unlockConsumers: {needs: uprobe, touches: []touchSpec{{UprobeNode, rmw}}, check: pass},
+		countHit:        {needs: uprobe, touches: []touchSpec{{HitCounter, load}, {HitCounter, store}}, check: pass},
 	}
 }
 
@@ -126,7 +152,7 @@ func checked(s *System, t *Task) {
 	s.endLookup(t)
 	if t.hit.Check.Outcome == Lockless && s.comparable(t, &t.hit.Check) {
 		s.oracle++
-		if v, ok := t.op.MM.Space.Find(t.op.Trampoline); ok != t.walk.found || ok && v.ID != t.walk.vma.ID {
+		if v, ok := t.op.MM.Space.Find(t.op.Trampoline); ok != (t.walk.got == mapping) || ok && v.ID != t.walk.vma.ID {
 			panic("sim: a lockless check of the trampoline found what a locked one would not")
 		}
 	}
@@ -187,8 +213,7 @@ func (s *System) perform(t *Task, steps []Step, after resume) {
 // nextTouch makes the next access of the current action, or decides it.
 func nextTouch(s *System, t *Task) {
 	w := &t.walk
-	for w.pc < len(w.steps) {
-		def := &actions[w.steps[w.pc].do]
+	for def := w.next(); def != nil; def = w.next() {
 		if def.block != nil {
 			def.block(s, t)
 			return
@@ -196,8 +221,11 @@ func nextTouch(s *System, t *Task) {
 		if w.touch < len(def.touches) {
 			spec := def.touches[w.touch]
 			w.touch++
-			s.touch(t, s.lineOf(t, spec.role), spec.kind, nextTouch)
-			return
+			if l := s.lineOf(t, spec.role); l != nil {
+				s.touch(t, l, spec.kind, nextTouch)
+				return
+			}
+			continue
 		}
 		if def.walks && w.touch == len(def.touches) {
 			w.touch++
@@ -208,16 +236,14 @@ func nextTouch(s *System, t *Task) {
 			s.refuse(t, outcome)
 			return
 		}
-		w.pc++
-		w.touch = 0
+		w.end()
 	}
 	w.after(s, t)
 }
 
 // nextAction goes on after an action that blocked.
 func nextAction(s *System, t *Task) {
-	t.walk.pc++
-	t.walk.touch = 0
+	t.walk.end()
 	nextTouch(s, t)
 }
 
@@ -232,7 +258,7 @@ func (s *System) refuse(t *Task, outcome Outcome) {
 	s.beginLocked(t)
 }
 
-// lineOf returns the line of a role that t's lookup touches next.
+// lineOf returns the line of a role that t's lookup touches next, nil for none.
 func (s *System) lineOf(t *Task, role Role) *line {
 	m, w := t.op.MM, &t.walk
 	switch role {
@@ -254,7 +280,18 @@ func (s *System) lineOf(t *Task, role Role) *line {
 	case HitCounter:
 		return &s.global.hits
 	}
-	return s.global.probe(w.probe)
+	if id := s.node(w); id != mm.NoProbe {
+		return s.global.probe(id)
+	}
+	return nil
+}
+
+// node is the uprobe that w reads: before one is found, the last of its way down the tree.
+func (s *System) node(w *walk) mm.ProbeID {
+	if w.got < uprobe {
+		return s.probes.Last(w.vma.File, w.offset)
+	}
+	return w.probe
 }
 
 // touched reports whether the line of a role that t's lookup touches next was ever
@@ -270,8 +307,8 @@ func (s *System) touched(t *Task, role Role) bool {
 	case FileLine:
 		return int(w.vma.File) < len(s.global.files) && s.global.files[w.vma.File] != nil
 	case UprobeNode:
-		i := int(w.probe - mm.NoProbe)
-		return i < len(s.global.nodes) && s.global.nodes[i] != nil
+		i := int(s.node(w))
+		return i >= 0 && i < len(s.global.nodes) && s.global.nodes[i] != nil
 	}
 	return true
 }
@@ -289,29 +326,26 @@ func checkSeqBegin(s *System, t *Task) Outcome {
 
 func checkVMA(s *System, t *Task) Outcome {
 	w := &t.walk
-	w.vma, w.found = t.op.MM.Space.Find(w.addr)
-	if !w.found {
+	w.got = nowhere
+	v, ok := t.op.MM.Space.Find(w.addr)
+	if !ok {
 		return NoVMA
 	}
+	w.vma, w.got = v, mapping
 	return Lockless
 }
 
-// checkTrampoline refuses nothing: that there is no mapping would be an answer. Then
-// there is none to be read, either.
+// checkTrampoline refuses nothing: that there is no mapping is an answer.
 func checkTrampoline(s *System, t *Task) Outcome {
-	w := &t.walk
-	w.vma, w.found = t.op.MM.Space.Find(w.addr)
-	if !w.found {
-		w.pc++
-	}
+	checkVMA(s, t)
 	return Lockless
 }
 
 func checkFile(s *System, t *Task) Outcome {
-	if !t.walk.found || !t.walk.vma.FileBacked() {
-		t.walk.found = false
+	if !t.walk.vma.FileBacked() {
 		return NoFile
 	}
+	t.walk.got = file
 	return Lockless
 }
 
@@ -323,12 +357,11 @@ func checkOffset(s *System, t *Task) Outcome {
 
 func checkUprobe(s *System, t *Task) Outcome {
 	w := &t.walk
-	if w.found {
-		w.probe, w.found = s.probes.Find(w.vma.File, w.offset)
-	}
-	if !w.found {
+	id, ok := s.probes.Find(w.vma.File, w.offset)
+	if !ok {
 		return NoUprobe
 	}
+	w.probe, w.got = id, uprobe
 	return Lockless
 }
 
@@ -373,7 +406,7 @@ func passBarrier(s *System, t *Task) {
 // answered is the end of the lookup; the handlers follow.
 func answered(s *System, t *Task) {
 	h := &t.hit
-	h.Found = t.walk.found
+	h.Found = t.walk.got == uprobe
 	s.checkAnswer(t)
 	s.endLookup(t)
 	h.Outcome = h.Deciding().Outcome

@@ -87,24 +87,24 @@ func (u *Uprobes) Find(file FileID, offset uint64) (ProbeID, bool) {
 	return NoProbe, false
 }
 
-// Depth is the number of nodes that a lookup of the place reads, with the tree
-// perfectly balanced. A red-black tree is at most twice as deep.
-func (u *Uprobes) Depth(file FileID, offset uint64) int {
-	at := place{file, offset}
-	lo, hi, depth := 0, len(u.tree), 0
-	for lo < hi {
-		depth++
+// Last is the uprobe of the last node that a lookup of the place reads, with the tree
+// perfectly balanced: the one at the place, or where there is none, the one below which
+// it would be; NoProbe in an empty tree.
+func (u *Uprobes) Last(file FileID, offset uint64) ProbeID {
+	at, last := place{file, offset}, NoProbe
+	for lo, hi := 0, len(u.tree); lo < hi; {
 		mid := int(uint(lo+hi) / 2)
+		last = u.tree[mid].id
 		switch {
 		case u.tree[mid].place == at:
-			return depth
+			return last
 		case at.less(u.tree[mid].place):
 			hi = mid
 		default:
 			lo = mid + 1
 		}
 	}
-	return depth
+	return last
 }
 
 // Within is the number of uprobes from offset start up to end of file: the

@@ -1,7 +1,9 @@
 package mm
 
 import (
-	"math/bits"
+	"cmp"
+	"maps"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -61,8 +63,8 @@ func checkUprobes(t *rapid.T, u *Uprobes, consumers map[place]int, ids map[place
 			if known, is := ids[at]; is && u.Consumers(known) != consumers[at] {
 				t.Fatalf("%d consumers at %+v, want %d", u.Consumers(known), at, consumers[at])
 			}
-			if depth := u.Depth(f, offset); depth > bits.Len(uint(u.Len())) || depth < bits.Len(uint(u.Len()))-1 && !ok || ok && depth < 1 {
-				t.Fatalf("depth %d of %d uprobes", depth, u.Len())
+			if last := u.Last(f, offset); ok && last != id || !ok && !neighbours(consumers, at, ids, last) {
+				t.Fatalf("a lookup of %+v, found %v, ends at probe %d", at, ok, last)
 			}
 			if n := u.Within(f, 0, offset+1); n != within {
 				t.Fatalf("%d uprobes up to %#x, want %d", n, offset, within)
@@ -78,6 +80,26 @@ func checkUprobes(t *rapid.T, u *Uprobes, consumers map[place]int, ids map[place
 			t.Fatalf("probe %d is at %d, %#x, want %+v", id, f, offset, at)
 		}
 	}
+}
+
+// neighbours reports whether no live uprobe is between a place without one and a probe:
+// what a search in an ordered tree ends at. NoProbe is right where there is none at all.
+func neighbours(consumers map[place]int, at place, ids map[place]ProbeID, last ProbeID) bool {
+	low, high, live := NoProbe, NoProbe, 0
+	for _, other := range slices.SortedFunc(maps.Keys(consumers), func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.file, b.file), cmp.Compare(a.offset, b.offset))
+	}) {
+		switch {
+		case consumers[other] == 0:
+			continue
+		case other.less(at):
+			low = ids[other]
+		case high == NoProbe:
+			high = ids[other]
+		}
+		live++
+	}
+	return live == 0 && last == NoProbe || live > 0 && last != NoProbe && (last == low || last == high)
 }
 
 func TestFiles(t *testing.T) {
