@@ -36,9 +36,12 @@ type Options struct {
 	// Bpftrace says what the lines of a bpftrace script of one's own mean; nil for
 	// those of replay capture.
 	Bpftrace *bpftrace.Format
-	Stderr   string // the file that bpftrace's standard error went to, "" for none
-	Stdin    io.Reader
-	Progress func(done, total int64) // bytes read; total is 0 where unknown
+	// ArriveArg names the probes' argument that holds the time just before the trap, in ns
+	// of CLOCK_MONOTONIC, "" for none: each makes an arrive row. Only perf.data has it.
+	ArriveArg string
+	Stderr    string // the file that bpftrace's standard error went to, "" for none
+	Stdin     io.Reader
+	Progress  func(done, total int64) // bytes read; total is 0 where unknown
 }
 
 // Stream is an opened input, or several merged.
@@ -165,6 +168,9 @@ func openOne(ctx context.Context, in *input) (Stream, error) {
 	}
 	if err == nil && o.Stderr != "" && f.name != "bpftrace" && f.name != "bpftrace-json" {
 		err = fmt.Errorf("%s: what bpftrace said on standard error does not go with an input of format %s", path, f.name)
+	}
+	if err == nil && o.ArriveArg != "" && f.name != "perf-data" {
+		err = fmt.Errorf("%s: arrivals in an argument are read from perf.data alone: an input of format %s does not tell its clock, or has its rows already", path, f.name)
 	}
 	if err != nil {
 		in.close()

@@ -30,6 +30,7 @@ type perfStream struct {
 
 	newest, flush int64 // ns: of this round, and of the round before
 	losses        losses
+	arrivals      arrivals
 
 	guests   int64
 	filtered int64            // samples that a filter dropped on purpose
@@ -37,7 +38,7 @@ type perfStream struct {
 }
 
 func openPerfData(ctx context.Context, in *input) (Stream, error) {
-	s := &perfStream{reading: reading{in: in, ctx: ctx}, queue: newPerfQueue(), unused: map[string]int64{}}
+	s := &perfStream{reading: reading{in: in, ctx: ctx}, queue: newPerfQueue(), arrivals: arrivals{arg: in.opts.ArriveArg}, unused: map[string]int64{}}
 	var err error
 	if in.file != nil && !isPipeHeader(in.prefix) {
 		s.r, err = perfdata.New(in.file, in.size, in.path)
@@ -91,6 +92,9 @@ func (s *perfStream) start() error {
 	if err := s.noProbe(); err != nil && !s.in.shared {
 		return err
 	}
+	if err := s.checkArrivals(); err != nil {
+		return err
+	}
 	symbols, err := symbols.New(symbols.Options{KernelID: s.r.Info().KernelID, Kallsyms: s.in.opts.Kallsyms, Inlines: s.in.opts.Inlines})
 	if err != nil {
 		return err
@@ -126,6 +130,9 @@ func (s *perfStream) inVain() error { return s.noProbe() }
 // read takes in the next record in order, or reads one more.
 func (s *perfStream) read() error {
 	if h := &s.held; s.queue.pop(h) {
+		if h.typ == arrivalRecord {
+			return s.arrived(h)
+		}
 		err := s.r.Decode(&s.taken, h.typ, h.misc, h.offset, h.body)
 		if err == nil {
 			s.take(&s.taken)
@@ -184,6 +191,12 @@ func (s *perfStream) enqueue() error {
 	s.newest = max(s.newest, int64(s.rec.Time))
 	part.newest = max(part.newest, int64(s.rec.Time))
 	s.queue.add(&s.rec, part.r.Body())
+	if err := s.arrival(part.r.Body()); err != nil {
+		if !s.in.opts.SkipBad {
+			return err
+		}
+		s.skipped.add(err)
+	}
 	if s.queue.full() {
 		s.queue.half()
 	}
@@ -207,9 +220,18 @@ func (s *perfStream) end() error {
 // OE_FLUSH__ROUND).
 func (s *perfStream) round() {
 	if s.flush > 0 {
-		s.queue.advance(s.flush)
+		s.complete(s.flush)
 	}
 	s.flush = s.newest
+}
+
+// complete says that no record earlier than t will be read any more. The arrival of one
+// that is later may lie before.
+func (s *perfStream) complete(t int64) {
+	if s.arrivals.arg != "" {
+		t -= arriveReach
+	}
+	s.queue.advance(t)
 }
 
 // take makes an assembler's record of rec.
@@ -271,6 +293,7 @@ type decoder struct {
 	fields []fieldDecoder
 	path   *perfdata.Field // of sched_process_exec
 	ip     *perfdata.Field // of dynamic events
+	arrive *perfdata.Field // of a hit: the time before its trap
 	kernel bool            // it is a kprobe, its samples say
 }
 
@@ -315,7 +338,11 @@ func (s *perfStream) decoder(ev *perfdata.Event) *decoder {
 		s.decoders = append(s.decoders, nil)
 	}
 	if s.decoders[ev.Index] == nil {
-		s.decoders[ev.Index] = newDecoder(ev)
+		d := newDecoder(ev)
+		if arg := s.arrivals.arg; arg != "" && d.point != nil && d.point.Kind == traces.Hit {
+			d.arrive = ev.Format.Field(arg)
+		}
+		s.decoders[ev.Index] = d
 	}
 	return s.decoders[ev.Index]
 }
@@ -450,17 +477,24 @@ func (s *perfStream) lost(rec *perfdata.Record) {
 // clocks names what perf's time stamps may be of (enum in include/uapi/linux/time.h).
 var clocks = map[int32]string{0: "realtime", 1: "monotonic", 4: "monotonic_raw", 7: "boottime", 11: "tai"}
 
+// clock is that of the time stamps.
+func (s *perfStream) clock() string {
+	info := s.r.Info()
+	switch {
+	case !info.HasClockID:
+		return "perf"
+	case clocks[info.ClockID] == "":
+		return fmt.Sprintf("clock %d", info.ClockID)
+	}
+	return clocks[info.ClockID]
+}
+
 // Meta is part of traces.Stream.
 func (s *perfStream) Meta() traces.Meta {
 	info := s.r.Info()
 	m := traces.Meta{
-		Schema: traces.Schema, Clock: "perf", CPUs: info.CPUs, Kernel: info.OSRelease, Arch: info.Arch,
+		Schema: traces.Schema, Clock: s.clock(), CPUs: info.CPUs, Kernel: info.OSRelease, Arch: info.Arch,
 		Sources: []traces.Source{{Path: s.in.path, Format: "perf-data"}},
-	}
-	if info.HasClockID {
-		if m.Clock = clocks[info.ClockID]; m.Clock == "" {
-			m.Clock = fmt.Sprintf("clock %d", info.ClockID)
-		}
 	}
 	if s.asm != nil {
 		c := s.asm.Counts()
@@ -480,6 +514,7 @@ func (s *perfStream) warnings() []string {
 		w = append(w, fmt.Sprintf("%d bytes of text that stand between the records were left out, the first: %q", info.Text, firstLine(info.TextBegin)))
 	}
 	w = append(w, s.skipped.warnings("records")...)
+	w = append(w, s.arrivals.warnings()...)
 	if s.filtered > 0 {
 		w = append(w, fmt.Sprintf("%d samples were dropped on purpose by a filter of the recording (perf record --filter): what it dropped did happen", s.filtered))
 	}

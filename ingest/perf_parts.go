@@ -58,7 +58,7 @@ func (s *perfStream) part() *perfPart {
 // advanceParts tells the queue how far all parts are read: none has rounds.
 func (s *perfStream) advanceParts() {
 	if part := s.part(); len(s.parts) > 1 && part != nil {
-		s.queue.advance(part.newest)
+		s.complete(part.newest)
 	}
 }
 

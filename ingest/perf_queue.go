@@ -73,6 +73,7 @@ const (
 
 // heldRecord is a record that waits.
 type heldRecord struct {
+	time   int64 // ns: where it is in the order
 	typ    perfdata.Type
 	misc   uint16
 	offset int64 // in the file
@@ -193,6 +194,7 @@ func (q *perfQueue) pop(h *heldRecord) bool {
 	s := &q.slabs[r.slab]
 	b := s.bytes[r.at:]
 	le := binary.LittleEndian
+	h.time = r.time
 	h.typ, h.offset, h.misc = perfdata.Type(le.Uint32(b[12:])), int64(le.Uint64(b[16:])), le.Uint16(b[24:])
 	n := heldHeader + int(le.Uint16(b[26:]))
 	h.body = b[heldHeader:n:n]

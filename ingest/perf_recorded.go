@@ -54,6 +54,9 @@ func (s *perfStream) recorded() []string {
 			continue
 		}
 		k.add(d.point)
+		if d.arrive != nil {
+			has[traces.Arrive] = true
+		}
 	}
 	return k.names()
 }

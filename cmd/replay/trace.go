@@ -56,6 +56,7 @@ var ingestFlags = []cli.Flag{
 	&cli.BoolFlag{Name: "inlines", Usage: "name inlined functions in user stacks; reads all DWARF of the programs"},
 	&cli.StringFlag{Name: "kallsyms", Usage: "`FILE` like /proc/kallsyms of the recorded kernel, to name kernel frames"},
 	&cli.StringFlag{Name: "bpftrace-format", Usage: "what the lines of a bpftrace script of your own mean: `FILE` in YAML, or such text itself"},
+	&cli.StringFlag{Name: "arrive-arg", Usage: "`ARGUMENT` of perf's probes that holds the time just before the trap, in ns of CLOCK_MONOTONIC: arrivals of hits are taken from it"},
 	&cli.StringFlag{Name: "stderr", Usage: "`FILE` that bpftrace's standard error went to: losses in it are counted"},
 	&cli.StringFlag{Name: "max-loss", Usage: "exit 4 when more than `N` events were lost; 0.01 or 1% is a share of them"},
 }
@@ -63,7 +64,7 @@ var ingestFlags = []cli.Flag{
 func (e *env) ingestOptions(c *cli.Context) (ingest.Options, error) {
 	o := ingest.Options{
 		Format: c.String("format"), Kallsyms: c.String("kallsyms"),
-		Inlines: c.Bool("inlines"), Stdin: e.stdin, Stderr: c.String("stderr"),
+		Inlines: c.Bool("inlines"), Stdin: e.stdin, Stderr: c.String("stderr"), ArriveArg: c.String("arrive-arg"),
 	}
 	if names := strings.Split(ingest.FormatList(), ", "); !slices.Contains(names, o.Format) {
 		return o, usage("--format %q: want one of %s", o.Format, ingest.FormatList())
