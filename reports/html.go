@@ -17,17 +17,28 @@ import (
 var (
 	//go:embed page/page.html
 	pageHTML string
+	//go:embed page/index.html
+	indexHTML string
+	//go:embed page/table.html
+	tableHTML string
 	//go:embed page/page.css
 	pageCSS string
 	//go:embed page/page.js
 	pageJS string
+	//go:embed page/table.js
+	tableJS string
 	//go:embed page/uplot.js
 	uplotJS string
 	//go:embed page/uplot.css
 	uplotCSS string
 )
 
-var pageTemplate = sync.OnceValue(func() *template.Template { return template.Must(template.New("page").Parse(pageHTML)) })
+var pageTemplate = sync.OnceValue(func() *template.Template { return parsePage(pageHTML) })
+
+// parsePage parses a page that has tables.
+func parsePage(html string) *template.Template {
+	return template.Must(template.Must(template.New("page").Parse(tableHTML)).Parse(html))
+}
 
 // HTML writes the report as one page that needs nothing else, no network either.
 func HTML(w io.Writer, res *replay.Result) error {
@@ -38,7 +49,7 @@ func HTML(w io.Writer, res *replay.Result) error {
 type page struct {
 	Title, Subtitle, Setup string
 	UplotCSS, CSS          template.CSS
-	UplotJS, JS            template.JS
+	UplotJS, JS, TableJS   template.JS
 
 	Warnings   []string
 	Recorded   *recordedPage
@@ -61,7 +72,7 @@ type card struct {
 func newPage(res *replay.Result) *page {
 	p := &page{
 		Title: path.Base(res.Trace.Path), Subtitle: traceSentence(res), Setup: setupSentence(res),
-		UplotCSS: template.CSS(uplotCSS), CSS: template.CSS(pageCSS), UplotJS: template.JS(uplotJS), JS: template.JS(pageJS),
+		UplotCSS: template.CSS(uplotCSS), CSS: template.CSS(pageCSS), UplotJS: template.JS(uplotJS), JS: template.JS(pageJS), TableJS: template.JS(tableJS),
 		Charts: []chart{},
 	}
 	if answered(res) {

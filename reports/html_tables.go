@@ -8,15 +8,19 @@ import (
 	"github.com/replay/replay/sim"
 )
 
-// pageRows is how many rows a table of the page has at most; report.json has
-// all.
-const pageRows = 25
+// A table of the page shows the first rows, and has the rest at hand up to a limit;
+// report.json has all.
+const (
+	pageRows    = 12
+	pageRowsMax = 300
+)
 
 // pageTable is one table of the page.
 type pageTable struct {
 	Title, Hint, More string
 	Columns           []pageColumn
 	Rows              []pageRow
+	Cut               bool // some rows are only shown when asked for
 }
 
 type pageColumn struct {
@@ -27,6 +31,7 @@ type pageColumn struct {
 type pageRow struct {
 	Cells []pageCell
 	Stack []string
+	Rest  bool // shown when asked for
 }
 
 type pageCell struct {
@@ -49,13 +54,20 @@ func (t *pageTable) add(stack []string, cells ...string) {
 	t.Rows = append(t.Rows, row)
 }
 
-// cut leaves out the rows beyond pageRows, and says so.
-func (t *pageTable) cut() *pageTable { return t.cutAt(pageRows) }
-
-func (t *pageTable) cutAt(rows int) *pageTable {
-	if left := len(t.Rows) - rows; left > 0 {
-		t.Rows = t.Rows[:rows]
-		t.More = fmt.Sprintf("%s more in report.json", count(int64(left)))
+// cut hides the rows beyond pageRows, unless these are few, leaves out those beyond
+// pageRowsMax, and says so.
+func (t *pageTable) cut() *pageTable {
+	n := len(t.Rows)
+	if n <= pageRows+pageRows/4 {
+		return t
+	}
+	t.Rows, t.Cut = t.Rows[:min(n, pageRowsMax)], true
+	for i := pageRows; i < len(t.Rows); i++ {
+		t.Rows[i].Rest = true
+	}
+	t.More = fmt.Sprintf("%d of %s rows", pageRows, count(int64(n)))
+	if n > pageRowsMax {
+		t.More += fmt.Sprintf("; those beyond %d are in report.json alone", pageRowsMax)
 	}
 	return t
 }

@@ -223,6 +223,11 @@ func comparison(runs []replay.Run) [][]string {
 	for i := range runs {
 		docs[i] = newRun(&runs[i])
 	}
+	return compare(docs)
+}
+
+// compare is the comparison of runs of which all is known.
+func compare(docs []Run) [][]string {
 	var rows [][]string
 	for i := range figures {
 		m := &figures[i]

@@ -410,16 +410,13 @@ func newRecordedPage(res *replay.Result) *recordedPage {
 	for _, f := range recordedFindings(res) {
 		p.Findings = append(p.Findings, f.text)
 	}
-	for _, t := range []*pageTable{waiterTable(waiterParties(r)).cutAt(pageWaiters), holderTable(holderParties(r)).cut()} {
+	for _, t := range []*pageTable{waiterTable(waiterParties(r)).cut(), holderTable(holderParties(r)).cut()} {
 		if len(t.Rows) > 0 {
 			p.Tables = append(p.Tables, *t)
 		}
 	}
 	return p
 }
-
-// pageWaiters is how many rows the first table has, so that the rest is near.
-const pageWaiters = 10
 
 func waiterTable(all []*party) *pageTable {
 	t := &pageTable{

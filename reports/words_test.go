@@ -354,15 +354,21 @@ func TestLatency(t *testing.T) {
 
 // Tables of the page say what they leave out, and none is empty.
 func TestPageTables(t *testing.T) {
-	table := &pageTable{Columns: []pageColumn{words("a")}}
-	for range 3 {
-		table.add(nil, "x")
+	cut := func(n int) *pageTable {
+		table := &pageTable{Columns: []pageColumn{words("a")}}
+		for range n {
+			table.add(nil, "x")
+		}
+		return table.cut()
 	}
-	if table.cutAt(3); len(table.Rows) != 3 || table.More != "" {
-		t.Errorf("all rows: %+v", table)
+	if table := cut(15); table.Cut || table.More != "" || table.Rows[14].Rest {
+		t.Errorf("few rows: %+v", table)
 	}
-	if table.cutAt(2); len(table.Rows) != 2 || table.More != "1 more in report.json" {
-		t.Errorf("a row less: %+v", table)
+	if table := cut(16); !table.Cut || table.More != "12 of 16 rows" || table.Rows[11].Rest || !table.Rows[12].Rest {
+		t.Errorf("more: %+v", table)
+	}
+	if table := cut(1301); len(table.Rows) != 300 || table.More != "12 of 1,301 rows; those beyond 300 are in report.json alone" {
+		t.Errorf("too many: %d rows, %q", len(table.Rows), table.More)
 	}
 	if got := figureTable(nil); len(got.Rows) != 0 {
 		t.Errorf("figures of no run: %+v", got)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strconv"
@@ -23,7 +24,8 @@ func runCommand(e *env) *cli.Command {
 		&cli.StringFlag{Name: "placement", Value: "recorded", Usage: "`WHERE` threads run: recorded, pack, spread or round-robin"},
 		&cli.IntFlag{Name: "clone", Value: 1, Usage: "run `K` phase-shifted copies of each recorded thread"},
 		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`DIR` for the reports (default TRACE.run)"},
-		seedFlag,
+		&cli.BoolFlag{Name: "web", Usage: "serve the reports to a browser afterwards, as replay web does, until Ctrl-C"},
+		httpFlag, noBrowserFlag, seedFlag,
 	}
 	return &cli.Command{
 		Name: "run", Usage: "replay a trace and report; the main job", ArgsUsage: "TRACE",
@@ -55,6 +57,9 @@ func (e *env) run(c *cli.Context) error {
 	}
 	color, err := useColor(c, e.stdout)
 	if err != nil {
+		return err
+	}
+	if err := checkWebFlags(c); err != nil {
 		return err
 	}
 	dir := c.String("output")
@@ -97,7 +102,11 @@ func (e *env) run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return loss.check(result.Trace.Lost, result.Trace.Events, result.Unknown)
+	var served error
+	if c.Bool("web") {
+		served = e.serve(c, []string{dir})
+	}
+	return cmp.Or(loss.check(result.Trace.Lost, result.Trace.Events, result.Unknown), served)
 }
 
 // runOptions reads the flags that say how to replay.

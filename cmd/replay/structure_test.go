@@ -19,7 +19,7 @@ var mayImport = map[string][]string{
 	"ingest":  {"traces", "ingest"},
 	"sim":     {"sim"},
 	"replay":  {"traces", "sim", "replay"},
-	"reports": {"replay", "sim", "traces"},
+	"reports": {"replay", "sim", "traces", "reports"},
 	"cmd":     {"traces", "ingest", "sim", "replay", "reports"},
 }
 
