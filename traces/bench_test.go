@@ -39,6 +39,28 @@ func BenchmarkRead(b *testing.B) {
 	store(b, path, synthetic(benchRows), someMeta)
 	b.Run("pruned", func(b *testing.B) { benchRead(b, path, ColCPU|ColTID|ColAddr|ColDur|ColProbe) })
 	b.Run("all", func(b *testing.B) { benchRead(b, path, AllColumns) })
+	path = filepath.Join(b.TempDir(), "t.parquet")
+	store(b, path, javac(b, benchRows), someMeta)
+	b.Run("recorded", func(b *testing.B) { benchRead(b, path, AllColumns&^(ColSrc|ColSrcPos|ColBuildID)) }) // what a replay asks for
+}
+
+// javac is a recording of it, repeated until it has n rows.
+func javac(b *testing.B, n int) []Event {
+	once, _ := readAll(b, "corpus/javac.parquet", AllColumns)
+	first, last := once[0].Time, once[len(once)-1].Time
+	events := make([]Event, 0, n)
+	for round := 0; len(events) < n; round++ {
+		for i := range once[:min(len(once), n-len(events))] {
+			e := once[i]
+			e.Time += int64(round) * (last - first + 1)
+			e.Seq += int64(round * len(once))
+			if e.Got(ColTrap) {
+				e.Trap += int64(round * len(once))
+			}
+			events = append(events, e)
+		}
+	}
+	return events
 }
 
 func benchRead(b *testing.B, path string, cols Columns) {

@@ -1,10 +1,15 @@
 package traces
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
+	"slices"
+	"strings"
+	"unsafe"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
@@ -14,8 +19,9 @@ import (
 // from the pages' typed buffers.
 type columnReader struct {
 	*column
-	leaf leaf
-	pool *pool
+	leaf  leaf
+	pool  *pool
+	field uintptr // where the column's field is in an Event
 
 	pages  parquet.Pages // nil before open and after the last page
 	page   parquet.Page
@@ -23,29 +29,30 @@ type columnReader struct {
 	reps   []byte // repetition levels of page; empty where nothing repeats
 	levels int    // number of levels in page
 	level  int    // the next one
+	there  int    // levels in page that have a value
 	value  int    // the next of the page's values
+	blank  bool   // no row of page has a value
 
-	// The page's values, of the column's type; strings by their id in pool.
-	i32  values[int32]
-	i64  values[int64]
-	u64  values[uint64]
-	flag values[bool]
+	// The page's values, of the column's type: strings by their id in pool, numbers
+	// by their bits.
+	i32  paged[int32]
+	i64  paged[int64]
+	flag paged[bool]
 
-	frames []int32 // stack under construction
+	rows   [readRows]uint8 // of a batch, those that have a value
+	frames []int32         // of a stack that goes on in another page
 }
 
-// values is a page's values: plain, or by index into a dictionary.
-type values[T any] struct {
-	plain []T
-	dict  []T
-	index []int32
+// paged is the values of a page, in the page itself or looked up in the dictionary of
+// its column chunk.
+type paged[T any] struct {
+	values []T
+	looked []T // buffer
+	dict   []T // nil until a page needs it
 }
 
-func (v *values[T]) at(i int) T {
-	if v.index != nil {
-		return v.dict[v.index[i]]
-	}
-	return v.plain[i]
+func newColumnReader(c *column, leaf leaf, pool *pool) *columnReader {
+	return &columnReader{column: c, leaf: leaf, pool: pool, field: c.offset()}
 }
 
 // open begins a column chunk of a row group.
@@ -72,7 +79,7 @@ func (c *columnReader) close() {
 		c.pages = nil
 	}
 	c.defs, c.reps, c.level, c.levels = nil, nil, 0, 0
-	c.i32.dict, c.i64.dict, c.u64.dict, c.flag.dict = nil, nil, nil, nil
+	c.i32.dict, c.i64.dict, c.flag.dict = nil, nil, nil
 }
 
 var errShort = errors.New("the column ends before the row group does")
@@ -115,17 +122,16 @@ func (c *columnReader) loadPage() error {
 	if err != nil {
 		return err
 	}
-	want := c.levels
+	c.there = c.levels
 	if c.defs != nil {
-		want = 0
-		for _, d := range c.defs {
-			if d == c.leaf.maxDef {
-				want++
-			}
-		}
+		c.there = bytes.Count(c.defs, []byte{c.leaf.maxDef})
 	}
-	if have < want || have > want && c.column.flag == nil { // flags come in bytes
-		return fmt.Errorf("a page has %d values where its levels announce %d", have, want)
+	c.blank = c.there == 0
+	if c.column.stack != nil {
+		c.blank = c.leaf.list > 0 && bytes.Count(c.defs, []byte{0}) == c.levels && bytes.Count(c.reps, []byte{0}) == c.levels
+	}
+	if have < c.there || have > c.there && c.column.flag == nil { // flags come in bytes
+		return fmt.Errorf("a page has %d values where its levels announce %d", have, c.there)
 	}
 	return nil
 }
@@ -134,40 +140,37 @@ func (c *columnReader) loadPage() error {
 func (c *columnReader) loadValues() (int, error) {
 	switch {
 	case c.column.i32 != nil:
-		return load(&c.i32, c.page, int32Values)
-	case c.column.i64 != nil:
-		return load(&c.i64, c.page, int64Values)
-	case c.column.u64 != nil:
-		return load(&c.u64, c.page, uint64Values)
+		return c.i32.load(c.page, int32Values)
+	case c.column.i64 != nil, c.column.u64 != nil:
+		return c.i64.load(c.page, int64Values)
 	case c.column.flag != nil:
-		return load(&c.flag, c.page, boolValues)
+		return c.flag.load(c.page, boolValues)
 	default:
-		return load(&c.i32, c.page, c.stringValues)
+		return c.i32.load(c.page, c.stringValues)
 	}
 }
 
-// load fills v from page; decode is asked for the values of a plain page or of
-// a dictionary. A dictionary is loaded once per column chunk.
-func load[T any](v *values[T], page parquet.Page, decode func(parquet.Page) []T) (int, error) {
+// load takes the values of page and returns their number; decode is asked for those of
+// a plain page or of a dictionary. A dictionary is loaded once per column chunk.
+func (p *paged[T]) load(page parquet.Page, decode func(parquet.Page) []T) (int, error) {
 	dict := page.Dictionary()
 	if dict == nil {
-		v.plain, v.index = decode(page), nil
-		return len(v.plain), nil
+		p.values = decode(page)
+		return len(p.values), nil
 	}
-	if v.dict == nil {
-		v.dict = decode(dict.Page())
+	if p.dict == nil {
+		p.dict = decode(dict.Page())
 	}
 	data := page.Data()
-	v.plain, v.index = nil, data.Int32()
-	if v.index == nil {
-		v.index = []int32{}
-	}
-	for _, i := range v.index {
-		if uint(i) >= uint(len(v.dict)) {
-			return 0, fmt.Errorf("value %d of a dictionary of %d", i, len(v.dict))
+	p.looked = slices.Grow(p.looked[:0], len(data.Int32()))
+	for _, i := range data.Int32() {
+		if uint(i) >= uint(len(p.dict)) {
+			return 0, fmt.Errorf("value %d of a dictionary of %d", i, len(p.dict))
 		}
+		p.looked = append(p.looked, p.dict[i])
 	}
-	return len(v.index), nil
+	p.values = p.looked
+	return len(p.values), nil
 }
 
 func int32Values(p parquet.Page) []int32 {
@@ -180,17 +183,12 @@ func int64Values(p parquet.Page) []int64 {
 	return data.Int64()
 }
 
-func uint64Values(p parquet.Page) []uint64 {
-	data := p.Data()
-	return data.Uint64()
-}
-
 func boolValues(p parquet.Page) []bool {
 	data := p.Data()
-	bits := data.Boolean()
-	flags := make([]bool, min(8*int64(len(bits)), p.NumValues()))
+	packed := data.Boolean()
+	flags := make([]bool, min(8*int64(len(packed)), p.NumValues()))
 	for i := range flags {
-		flags[i] = bits[i/8]>>(i%8)&1 != 0
+		flags[i] = packed[i/8]>>(i%8)&1 != 0
 	}
 	return flags
 }
@@ -206,8 +204,8 @@ func (c *columnReader) stringValues(p parquet.Page) []int32 {
 	return ids
 }
 
-// fill decodes the column's values into the events. On an error it returns the
-// index of the event that it could not fill.
+// fill decodes the column's values into the events, of which there are no more than
+// readRows. On an error it returns the index of the event that it could not fill.
 func (c *columnReader) fill(events []Event) (int, error) {
 	for done := 0; done < len(events); {
 		if c.level == c.levels {
@@ -229,73 +227,98 @@ func (c *columnReader) fill(events []Event) (int, error) {
 
 // fillFromPage fills as many of the events as the page has rows for.
 func (c *columnReader) fillFromPage(events []Event) (int, error) {
+	if c.blank && c.bit != 0 {
+		n := min(len(events), c.levels-c.level)
+		c.level += n
+		return n, nil
+	}
 	if c.column.stack != nil {
 		return c.fillStacks(events)
 	}
 	events = events[:min(len(events), c.levels-c.level)]
+	rows := c.rowsWithValue(len(events))
+	if c.bit == 0 && len(rows) < len(events) {
+		n := 0
+		for n < len(rows) && int(rows[n]) == n {
+			n++
+		}
+		return n, errNull
+	}
+	from := c.value
+	c.level, c.value = c.level+len(events), from+len(rows)
+	for _, i := range rows {
+		events[i].Has |= c.bit
+	}
 	switch {
 	case c.column.i32 != nil:
-		return scatter(c, events, &c.i32, c.column.i32)
-	case c.column.i64 != nil:
-		return scatter(c, events, &c.i64, c.column.i64)
-	case c.column.u64 != nil:
-		return scatter(c, events, &c.u64, c.column.u64)
+		put(events, rows, c.field, c.i32.values[from:c.value])
+	case c.column.i64 != nil, c.column.u64 != nil:
+		put(events, rows, c.field, c.i64.values[from:c.value])
 	case c.column.flag != nil:
-		return scatter(c, events, &c.flag, c.column.flag)
+		put(events, rows, c.field, c.flag.values[from:c.value])
 	case c.column.text != nil:
-		return c.fillStrings(events)
+		c.putNames(events, rows, c.i32.values[from:c.value])
 	default:
-		return c.fillKinds(events)
-	}
-}
-
-// scatter stores values into the field of each event that has one.
-func scatter[T any](c *columnReader, events []Event, v *values[T], field func(*Event) *T) (int, error) {
-	for i := range events {
-		e := &events[i]
-		if !c.take() {
-			if c.bit == 0 {
-				return i, errNull
-			}
-			continue
-		}
-		*field(e) = v.at(c.value)
-		c.value++
-		e.Has |= c.bit
+		return c.putKinds(events, c.i32.values[from:c.value])
 	}
 	return len(events), nil
 }
 
 var errNull = errors.New("null in a column that every row has")
 
-// take steps over the next level and reports whether it has a value.
-func (c *columnReader) take() bool {
-	c.level++
-	return c.defs == nil || c.defs[c.level-1] == c.leaf.maxDef
-}
+// everyRow is the rows of a batch.
+var everyRow = func() (rows [readRows]uint8) {
+	for i := range rows {
+		rows[i] = uint8(i)
+	}
+	return rows
+}()
 
-func (c *columnReader) fillStrings(events []Event) (int, error) {
-	for i := range events {
-		if c.take() {
-			*c.text(&events[i]) = c.pool.strings[c.i32.at(c.value)]
-			c.value++
-			events[i].Has |= c.bit
+// rowsWithValue are those of the page's next n rows that are not null.
+func (c *columnReader) rowsWithValue(n int) []uint8 {
+	switch c.there {
+	case c.levels:
+		return everyRow[:n]
+	case 0:
+		return nil
+	}
+	// Levels of a column that is no list are 0 and 1: eight of them are looked at
+	// together, since where few rows have a value most are passed over.
+	defs, rows := c.defs[c.level:c.level+n], c.rows[:0]
+	at := 0
+	for ; at+8 <= n; at += 8 {
+		for has := binary.LittleEndian.Uint64(defs[at:]); has != 0; has &= has - 1 {
+			rows = append(rows, uint8(at+bits.TrailingZeros64(has)/8))
 		}
 	}
-	return len(events), nil
+	for ; at < n; at++ {
+		if defs[at] != 0 {
+			rows = append(rows, uint8(at))
+		}
+	}
+	return rows
 }
 
-func (c *columnReader) fillKinds(events []Event) (int, error) {
+// put stores values into the field of the rows that have one.
+func put[T any](events []Event, rows []uint8, field uintptr, values []T) {
+	for n, v := range values[:len(rows)] {
+		*(*T)(unsafe.Add(unsafe.Pointer(&events[rows[n]]), field)) = v
+	}
+}
+
+func (c *columnReader) putNames(events []Event, rows []uint8, ids []int32) {
+	for n, id := range ids[:len(rows)] {
+		*(*string)(unsafe.Add(unsafe.Pointer(&events[rows[n]]), c.field)) = c.pool.strings[id]
+	}
+}
+
+func (c *columnReader) putKinds(events []Event, ids []int32) (int, error) {
 	for i := range events {
-		if !c.take() {
-			return i, errNull
-		}
-		kind, err := c.pool.kind(c.i32.at(c.value))
+		kind, err := c.pool.kind(ids[i])
 		if err != nil {
 			return i, err
 		}
-		c.value++
-		*c.kind(&events[i]) = kind
+		events[i].Kind = kind
 	}
 	return len(events), nil
 }
@@ -310,60 +333,79 @@ func (c *columnReader) fillStacks(events []Event) (int, error) {
 		if c.reps[c.level] != 0 {
 			return i, errors.New("a stack begins with a repeated frame")
 		}
-		if err := c.fillStack(&events[i]); err != nil {
-			return i, err
+		if def := c.defs[c.level]; def > c.leaf.list { // a list always has levels
+			events[i].Has |= c.bit
+			if err := c.fillStack(&events[i]); err != nil {
+				return i, err
+			}
+		} else {
+			if def == c.leaf.list {
+				events[i].Has |= c.bit
+			}
+			c.level++
 		}
 	}
 	return len(events), nil
 }
 
+// fillStack fills a stack of one frame or more. Mostly all of them are in the page,
+// where they follow each other.
 func (c *columnReader) fillStack(e *Event) error {
-	c.frames = c.frames[:0]
-	if def := c.defs[c.level]; def <= c.leaf.list { // a list always has levels
-		c.level++
-		if def == c.leaf.list {
-			e.Has |= c.bit
-		}
-		return nil
+	n := 1 + bytes.IndexByte(c.reps[c.level+1:], 0)
+	if n == 0 {
+		return c.joinStack(e)
 	}
-	e.Has |= c.bit
-	for {
-		if c.defs[c.level] != c.leaf.maxDef {
-			return errors.New("null in a stack")
-		}
-		c.frames = append(c.frames, c.i32.at(c.value))
-		c.value++
-		c.level++
-		if more, err := c.repeats(); err != nil || !more {
-			e.Stack = c.pool.stack(c.frames)
-			return err
-		}
+	if !c.takeFrames(n) {
+		return errNullFrame
 	}
+	e.Stack = c.pool.stack(c.i32.values[c.value-n : c.value])
+	return nil
 }
 
-// repeats reports whether the next level goes on with the same stack, loading
-// the next page where that is needed to tell.
-func (c *columnReader) repeats() (bool, error) {
-	if c.level == c.levels {
-		err := c.nextPage()
-		if err == io.EOF {
-			return false, nil
-		}
-		if err != nil {
-			return false, err
+var errNullFrame = errors.New("null in a stack")
+
+// takeFrames steps over the next n frames, and reports whether none is null.
+func (c *columnReader) takeFrames(n int) bool {
+	for _, d := range c.defs[c.level : c.level+n] {
+		if d != c.leaf.maxDef {
+			return false
 		}
 	}
-	return c.reps[c.level] != 0, nil
+	c.level, c.value = c.level+n, c.value+n
+	return true
+}
+
+// joinStack fills a stack that reaches the end of the page, and may go on in the next.
+func (c *columnReader) joinStack(e *Event) error {
+	c.frames = c.frames[:0]
+	for more := true; more; {
+		n := 0
+		for c.level+n < c.levels && (c.reps[c.level+n] != 0 || len(c.frames)+n == 0) {
+			n++
+		}
+		if !c.takeFrames(n) {
+			return errNullFrame
+		}
+		c.frames = append(c.frames, c.i32.values[c.value-n:c.value]...)
+		if more = c.level == c.levels; more {
+			if err := c.nextPage(); err == io.EOF {
+				more = false
+			} else if err != nil {
+				return err
+			}
+		}
+	}
+	e.Stack = c.pool.stack(c.frames)
+	return nil
 }
 
 // pool holds one copy of each string and stack of a pass, so that an event costs
 // no allocation.
 type pool struct {
 	ids     map[string]int32
-	strings []string // by id
-	kinds   []Kind   // by id, as far as asked for; NoKind where not yet known
-	stacks  map[string][]string
-	key     []byte
+	strings []string            // by id
+	kinds   []Kind              // by id, as far as asked for; NoKind where not yet known
+	stacks  map[string][]string // by their frames' ids
 }
 
 // poolMax is the number of strings, and of stacks, beyond which a pool starts
@@ -407,19 +449,16 @@ func (p *pool) kind(id int32) (Kind, error) {
 	return p.kinds[id], nil
 }
 
-// stack returns the stack of these frames.
+// stack returns the stack of these frames, of which there are some.
 func (p *pool) stack(frames []int32) []string {
-	p.key = p.key[:0]
-	for _, id := range frames {
-		p.key = binary.LittleEndian.AppendUint32(p.key, uint32(id))
-	}
-	s, ok := p.stacks[string(p.key)]
+	key := unsafe.String((*byte)(unsafe.Pointer(&frames[0])), len(frames)*int(unsafe.Sizeof(frames[0])))
+	s, ok := p.stacks[key]
 	if !ok {
 		s = make([]string, len(frames))
 		for i, id := range frames {
 			s[i] = p.strings[id]
 		}
-		p.stacks[string(p.key)] = s
+		p.stacks[strings.Clone(key)] = s
 	}
 	return s
 }

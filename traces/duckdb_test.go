@@ -158,7 +158,7 @@ func TestDuckDBWritesBack(t *testing.T) {
 	path, copied := filepath.Join(dir, "t.parquet"), filepath.Join(dir, "copy.parquet")
 	events := everything()
 	store(t, path, events, someMeta)
-	for _, options := range []string{"", ", COMPRESSION zstd, PARQUET_VERSION v2", ", ROW_GROUP_SIZE 2048"} {
+	for _, options := range []string{"", ", COMPRESSION uncompressed", ", COMPRESSION gzip, DICTIONARY_SIZE_LIMIT 1", ", COMPRESSION zstd, PARQUET_VERSION v2", ", PARQUET_VERSION v2, DICTIONARY_SIZE_LIMIT 1", ", ROW_GROUP_SIZE 2048"} {
 		os.Remove(copied)
 		duckdb(t, fmt.Sprintf("COPY (SELECT *, 1 AS extra FROM '%s') TO '%s' (FORMAT parquet, KV_METADATA {'replay.schema': '1'}%s)", path, copied, options))
 		got, meta := readAll(t, copied, AllColumns)

@@ -173,7 +173,7 @@ type sequence struct {
 
 // follow takes the next event, or says why it cannot be the next.
 func (s *sequence) follow(e *Event) error {
-	if s.begun && Compare(&s.last, e) >= 0 {
+	if s.begun && e.Time <= s.last.Time && Compare(&s.last, e) >= 0 {
 		return fmt.Errorf("%w: (time, cpu, seq) is (%d, %d, %d) after (%d, %d, %d)", ErrOrder,
 			e.Time, e.orderCPU(), e.Seq, s.last.Time, s.last.orderCPU(), s.last.Seq)
 	}

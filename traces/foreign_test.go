@@ -13,13 +13,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
+	"pgregory.net/rapid"
 
 	"github.com/replay/replay/traces/tracetest"
 )
 
 // foreign writes rows with the library's own machinery, as another tool would,
 // with the metadata of a trace.
-func foreign[T any](t testing.TB, rows []T, options ...parquet.WriterOption) []byte {
+func foreign[T any](t rapid.TB, rows []T, options ...parquet.WriterOption) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := parquet.NewGenericWriter[T](&b, append([]parquet.WriterOption{parquet.KeyValueMetadata("replay.schema", "1")}, options...)...)
@@ -162,6 +163,7 @@ func TestFileErrorsSayWhatIsWrong(t *testing.T) {
 		}{{}}), ErrUnsupported},
 		{"unknown kind", foreign(t, []least{{0, 0, "hit"}, {1, 1, "hti"}}), ErrCorrupt},
 		{"null kind", foreign(t, []nullable{{0, &seq, &hit}, {1, &seq, nil}}), ErrCorrupt},
+		{"null kind first", foreign(t, []nullable{{0, &seq, nil}, {1, &seq, &hit}}), ErrCorrupt},
 		{"null seq", foreign(t, []nullable{{0, &seq, &hit}, {1, nil, &hit}}), ErrCorrupt},
 		{"null frame", foreign(t, []nullFrame{{least{0, 0, "hit"}, nil}, {least{1, 1, "hit"}, []*string{&hit, nil}}}), ErrCorrupt},
 		{"order", foreign(t, []least{{5, 0, "hit"}, {4, 1, "hit"}}), ErrOrder},

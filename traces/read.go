@@ -253,7 +253,7 @@ func (f *File) Events(cols Columns) (*Reader, error) {
 	}
 	for i := range columns {
 		if c := &columns[i]; f.leaves[i].index >= 0 && cols&c.bit == c.bit {
-			r.cols = append(r.cols, &columnReader{column: c, leaf: f.leaves[i], pool: r.pool})
+			r.cols = append(r.cols, newColumnReader(c, f.leaves[i], r.pool))
 		}
 	}
 	return r, nil
