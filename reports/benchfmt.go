@@ -15,6 +15,11 @@ import (
 // them. A replay has no noise: every unit is declared exact. Figures that rest on what
 // the trace cannot tell are left out, and runs without any other.
 func Benchfmt(w io.Writer, res *replay.Result) error {
+	return BenchfmtOf(w, []*Document{NewDocument(res)})
+}
+
+// BenchfmtOf writes the runs of reports as Benchfmt does.
+func BenchfmtOf(w io.Writer, docs []*Document) error {
 	out := benchfmt.NewWriter(w)
 	for _, u := range benchUnits {
 		for _, kv := range [][2]string{{"assume", "exact"}, {"better", u.better.String()}} {
@@ -24,12 +29,13 @@ func Benchfmt(w io.Writer, res *replay.Result) error {
 			}
 		}
 	}
-	for i := range res.Runs {
-		if !answered(res) {
-			break
-		}
-		if err := out.Write(benchResult(res, &res.Runs[i])); err != nil {
-			return err
+	for _, d := range docs {
+		for i := range d.Runs {
+			if r := benchResult(d, &d.Runs[i]); r != nil {
+				if err := out.Write(r); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return nil
@@ -47,23 +53,27 @@ func benchValue(m *metric, r *Run) float64 {
 	return x
 }
 
-func benchResult(res *replay.Result, r *replay.Run) *benchfmt.Result {
-	name := strings.TrimSuffix(path.Base(res.Trace.Path), ".parquet")
+// benchResult is nil for a run of which nothing is known.
+func benchResult(d *Document, r *Run) *benchfmt.Result {
+	if r.Fallbacks == nil || r.Hits == nil {
+		return nil
+	}
+	name, sha := strings.TrimSuffix(path.Base(d.Trace.Path), ".parquet"), ""
+	if d.Trace.SHA256 != nil {
+		sha = *d.Trace.SHA256
+	}
 	b := &benchfmt.Result{
 		Config: []benchfmt.Config{
-			{Key: "machine", Value: []byte(res.Machine.Name), File: true},
-			{Key: "trace", Value: []byte(res.Trace.SHA256), File: true},
+			{Key: "machine", Value: []byte(d.Machine.Name), File: true},
+			{Key: "trace", Value: []byte(sha), File: true},
 		},
-		Name:  benchfmt.Name(fmt.Sprintf("Replay/trace=%s/resolver=%s-%d", strings.ReplaceAll(name, " ", "_"), r.Resolver, res.Machine.CPUs)),
-		Iters: int(r.Hits),
+		Name:  benchfmt.Name(fmt.Sprintf("Replay/trace=%s/resolver=%s-%d", strings.ReplaceAll(name, " ", "_"), r.Resolver, d.Machine.CPUs)),
+		Iters: int(*r.Hits),
 	}
-	doc := newRun(r)
 	for i := range benchUnits {
-		u := &benchUnits[i]
-		if u.lossy && !res.Knows(replay.UnknownLosses) {
-			continue
+		if u := &benchUnits[i]; u.get(r).Known {
+			b.Values = append(b.Values, benchfmt.Value{Value: benchValue(u, r), Unit: u.bench})
 		}
-		b.Values = append(b.Values, benchfmt.Value{Value: benchValue(u, &doc), Unit: u.bench})
 	}
 	return b
 }

@@ -167,7 +167,7 @@ func TestLimitsFor(t *testing.T) {
 		{"locked:fallbacks<=1 fallbacks<=8 fallbacks>=2", "locked:fallbacks<=1 fallbacks>=2"},
 	} {
 		var got []string
-		for _, l := range limitsFor(mustLimits(t, strings.Fields(c.limits)...), "locked", "fallbacks") {
+		for _, l := range limitsFor(mustLimits(t, strings.Fields(c.limits)...), "locked", Part{}, "fallbacks") {
 			got = append(got, l.String())
 		}
 		if diff := cmp.Diff(strings.Fields(c.want), got); diff != "" && c.want+strings.Join(got, "") != "" {
@@ -280,13 +280,13 @@ func TestAffinity(t *testing.T) {
 	if !slices.IsSortedFunc(ranked, func(a, b *Entry) int { return affinity(a, now) - affinity(b, now) }) {
 		t.Error("matches are ranked otherwise")
 	}
-	if i, err := match([]Entry{*ranked[0], *ranked[1], *ranked[5], *ranked[3]}, now); err != nil || i != 2 {
+	if i, err := match([]*Entry{ranked[0], ranked[1], ranked[5], ranked[3]}, now); err != nil || i != 2 {
 		t.Errorf("the match is %d, %v", i, err)
 	}
-	if i, err := match([]Entry{*ranked[0]}, now); err != nil || i != -1 {
+	if i, err := match([]*Entry{ranked[0]}, now); err != nil || i != -1 {
 		t.Errorf("a match with nothing in common: %d, %v", i, err)
 	}
-	if i, err := match([]Entry{*ranked[1], *ranked[1]}, now); err == nil || i != -1 {
+	if i, err := match([]*Entry{ranked[1], ranked[1]}, now); err == nil || i != -1 {
 		t.Errorf("an open choice: %d, %v", i, err)
 	}
 }

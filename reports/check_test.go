@@ -142,7 +142,7 @@ func TestCheckLoss(t *testing.T) {
 		if b, err = ReadBaseline(&stored, "baseline"); err != nil {
 			t.Fatal(err)
 		}
-		v, err := Check(b, []*Document{NewDocument(c.now)}, nil, func(lost, events int64) bool { return c.tolerate && lost == 12 && events == 92_341 })
+		v, err := Check(b, []*Document{NewDocument(c.now)}, CheckOptions{Tolerate: func(lost, events int64) bool { return c.tolerate && lost == 12 && events == 92_341 }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,7 +202,7 @@ func TestCheck(t *testing.T) {
 			for _, r := range c.now {
 				docs = append(docs, NewDocument(r))
 			}
-			v, err := Check(base, docs, mustLimits(t, c.limits...), func(int64, int64) bool { return true })
+			v, err := Check(base, docs, CheckOptions{Limits: mustLimits(t, c.limits...), Tolerate: func(int64, int64) bool { return true }})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -222,19 +222,19 @@ func TestCheck(t *testing.T) {
 // models, and that a report finds its own.
 func TestCheckPicksTheModel(t *testing.T) {
 	base := baselineOf(t, fixture(), clone())
-	v, err := Check(base, []*Document{NewDocument(clone()), NewDocument(fixture())}, nil, nil)
+	v, err := Check(base, []*Document{NewDocument(clone()), NewDocument(fixture())}, CheckOptions{})
 	if err != nil || !v.Passed || len(v.Findings) != 0 {
 		t.Errorf("got %+v, %v", v, err)
 	}
 	stranger := fixture()
 	stranger.Options.Clone = 2
-	if v, err := Check(base, []*Document{NewDocument(stranger)}, nil, nil); err == nil || v != nil {
+	if v, err := Check(base, []*Document{NewDocument(stranger)}, CheckOptions{}); err == nil || v != nil {
 		t.Errorf("an open choice was made: %+v", v)
 	}
-	if v, err := Check(base, []*Document{NewDocument(fixture())}, mustLimits(t, "speculativ:fallbacks=+5"), nil); err == nil || v != nil {
+	if v, err := Check(base, []*Document{NewDocument(fixture())}, CheckOptions{Limits: mustLimits(t, "speculativ:fallbacks=+5")}); err == nil || v != nil {
 		t.Errorf("a limit for an unknown resolver was ignored: %+v", v)
 	}
-	if v, err := Check(baselineOf(t, fixture()), []*Document{NewDocument(fixture()), NewDocument(clone())}, nil, nil); err == nil || v != nil {
+	if v, err := Check(baselineOf(t, fixture()), []*Document{NewDocument(fixture()), NewDocument(clone())}, CheckOptions{}); err == nil || v != nil {
 		t.Errorf("two reports were compared with one entry: %+v", v)
 	}
 }
@@ -273,7 +273,7 @@ func TestParseLimit(t *testing.T) {
 		"fallbacks<=5%":    "a bound has no baseline to take a percentage of",
 	} {
 		_, err := ParseLimit(in)
-		if want = fmt.Sprintf("limit %q: %s; want [RESOLVER:]METRIC=[+|-|+-]N[%%], METRIC<=N, METRIC>=N or METRIC=any", in, want); err == nil || err.Error() != want {
+		if want = fmt.Sprintf("limit %q: %s; want [RESOLVER:]METRIC[ of probe|process|writer NAME]=[+|-|+-]N[%%], METRIC<=N, METRIC>=N or METRIC=any", in, want); err == nil || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
 	}
@@ -308,7 +308,7 @@ func TestLimitHolds(t *testing.T) {
 }
 
 func FuzzParseLimit(f *testing.F) {
-	for _, s := range []string{"fallbacks=+5%", "speculative:resolve_ns.p99<=1.5", "hits=any", "hits_per_s>=-3", "a:b=+-0"} {
+	for _, s := range []string{"fallbacks=+5%", "speculative:resolve_ns.p99<=1.5", "hits=any", "hits_per_s>=-3", "a:b=+-0", "fallbacks of probe a:b=1", `hits of process "x\x00=" >= 2`, "r:wasted_ns of writer munmap by c=+1%"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -346,7 +346,7 @@ func FuzzReadBaseline(f *testing.F) {
 		if err != nil {
 			return
 		}
-		v, err := Check(base, []*Document{doc}, nil, nil)
+		v, err := Check(base, []*Document{doc}, CheckOptions{})
 		if (v == nil) != (err != nil) {
 			t.Fatalf("got %v and %v", v, err)
 		}

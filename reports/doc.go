@@ -16,8 +16,10 @@
 //  6. WriteDir writes all of them into one directory, or none. Index is a page of
 //     several runs; package web serves it, the directories, and pprof's web UI.
 //  7. Baseline, Limit and Check are the gate for CI: a replay has no noise, so a
-//     figure is compared with the one on record, exactly or within a stated limit,
-//     and never statistically. Diff shows two runs side by side.
+//     figure is compared with the one on record, exactly or within a stated limit.
+//     Only several captures of one program (a set) vary, and are compared as samples.
+//     Package ci writes the verdict in the formats of CI systems. Diff shows two runs
+//     side by side.
 //  8. Info counts what is in a trace; Bench, BenchCalibration, TraceCalibration and
 //     ValidationJSON are the documents of the commands that measure the model.
 //

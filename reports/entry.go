@@ -5,14 +5,20 @@ import (
 	"fmt"
 	"path"
 	"strings"
+
+	"github.com/replay/replay/replay"
 )
 
 // Entry is what a baseline records of one report: which trace on which model
 // gave which figures.
 type Entry struct {
+	// Set is of what this is one capture among several; empty: of itself alone.
+	Set   string     `json:"set,omitempty"`
 	Trace EntryTrace `json:"trace"`
 	Model Model      `json:"model"`
 	Runs  []EntryRun `json:"runs"`
+
+	Unknown []replay.Unknown `json:"-"` // what a report's trace cannot tell
 }
 
 // EntryTrace says which trace an Entry is about.
@@ -39,6 +45,9 @@ type EntryRun struct {
 	Digest   string            `json:"digest"`
 	Metrics  map[string]Figure `json:"metrics"`
 	Bounds   *Bounds           `json:"bounds,omitempty"` // nil where nothing was lost
+	Parts    *[]PartFigures    `json:"parts,omitempty"`  // nil in a baseline of before there were some
+
+	AllParts bool `json:"-"` // Parts are all that there are
 }
 
 // Bounds is what lost events leave open of a run.
@@ -65,9 +74,21 @@ func NewEntry(d *Document) *Entry {
 		if r.FallbacksLow != nil && r.FallbacksHigh != nil && r.Undecided != nil && d.Trace.Lost != nil && (*d.Trace.Lost > 0 || *r.Undecided > 0) {
 			run.Bounds = &Bounds{*d.Trace.Lost, *r.Undecided, *r.FallbacksLow, *r.FallbacksHigh}
 		}
+		run.Parts, run.AllParts = new(partsOf(d, r.Resolver)), true
 		e.Runs = append(e.Runs, run)
 	}
 	return e
+}
+
+// record is what of e a baseline with these limits has.
+func (e *Entry) record(limits []Limit) Entry {
+	kept := *e
+	kept.Runs = []EntryRun{}
+	for _, r := range e.Runs {
+		r.Parts, r.AllParts = new(keepParts(*r.Parts, limits)), false
+		kept.Runs = append(kept.Runs, r)
+	}
+	return kept
 }
 
 func (e *Entry) run(resolver string) *EntryRun {
@@ -129,10 +150,10 @@ func (m *Model) explain(n *Model) string {
 // match finds the entry that e is to be compared with: one of the same trace, by
 // content or else by name, and among those one of the same model. It is -1 when
 // there is none, and an error when the choice is open.
-func match(entries []Entry, e *Entry) (int, error) {
+func match(entries []*Entry, e *Entry) (int, error) {
 	best, bestScore, ties := -1, 0, 0
 	for i := range entries {
-		score := affinity(&entries[i], e)
+		score := affinity(entries[i], e)
 		switch cmp.Compare(score, bestScore) {
 		case 1:
 			best, bestScore, ties = i, score, 0

@@ -149,7 +149,10 @@ func (r reader) missingField(raw any, t reflect.Type, path string) string {
 	}
 	for i := range t.NumField() {
 		f := t.Field(i)
-		key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		key, option, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if key == "-" || option == "omitempty" && object[key] == nil {
+			continue
+		}
 		if r.allKnown && f.Tag.Get("null") == "unknown" && object[key] == nil {
 			return path + "." + key
 		}

@@ -67,7 +67,7 @@ func TestMoved(t *testing.T) {
 		{five, ten, "wasted_ns rose from 5 ns to 10 ns (+100.00 %)"}, {ten, five, "wasted_ns fell from 10 ns to 5 ns (-50.00 %)"},
 		{five, five, "wasted_ns stayed at 5 ns"}, {none, five, "wasted_ns rose from 0 ns to 5 ns (from nothing)"}, {Figure{}, five, "wasted_ns is 5 ns"},
 	} {
-		if got := moved(m, c.was, c.is); got != c.want {
+		if got := moved(m.name, m, c.was, c.is); got != c.want {
 			t.Errorf("got  %s\nwant %s", got, c.want)
 		}
 	}

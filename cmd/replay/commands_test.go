@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -74,7 +75,7 @@ func TestOneJSONDocument(t *testing.T) {
 			"expected_fallbacks_2sd tp fp fn precision recall f1 undecided_lookups unknown wait_ns arrival_error_ns"},
 		{"machines --json", "schema machines"},
 		{"check --json --baseline base.json --update a.run", "schema limits entries"},
-		{"check --json --baseline base.json a.run", "schema passed open compared findings"},
+		{"check --json --baseline base.json a.run", "schema passed open compared findings figures captures"},
 		{"diff --json a.run a.run", "schema trace model base_unknown new_unknown changes blame only_in"},
 		{"capture --json --print --probe app:f -- true", "schema tool trace script"},
 	} {
@@ -271,6 +272,58 @@ func TestCheck(t *testing.T) {
 	if r := call(t, "check", "--json", "--baseline", "base.json", "four.run"); r.code != exitRegression || !json.Valid([]byte(r.stdout)) {
 		t.Errorf("--json: exit %d\n%s", r.code, r.stdout)
 	}
+}
+
+// Limits come from a file, which names probes, too, and the verdict goes to where CI
+// systems look for it.
+func TestCheckForCI(t *testing.T) {
+	inFolder(t)
+	succeed(t, "run", "-q", "-o", "base.run", "app.parquet")
+	succeed(t, "run", "-q", "-o", "four.run", "--clone", "4", "app.parquet")
+	if err := os.WriteFile("limits", []byte("# ours\nhits of probe probe_app:alloc = +0\nfallbacks = any\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	succeed(t, "check", "-q", "--baseline", "base.json", "--limits", "limits", "--update", "base.run")
+	to := []string{"check", "--baseline", "base.json", "--limits", "limits", "--to", "junit=j.xml", "--to", "sarif=s.json", "--to", "markdown=m.md", "--to", "benchfmt=b.txt", "--to", "github=-"}
+	if out := succeed(t, append(to, "base.run")...); out != "" {
+		t.Errorf("annotations of nothing: %s", out)
+	}
+	r := call(t, append(to, "four.run")...)
+	if r.code != exitRegression || !strings.HasPrefix(r.stdout, "::") || !strings.Contains(r.stdout, "::error file=limits,line=2,") {
+		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	for name, want := range map[string]string{"j.xml": "<testsuites", "s.json": `"ruleId": "replay/limit-exceeded"`, "m.md": "## replay: FAILED", "b.txt": "Unit fallbacks assume=exact"} {
+		if b, err := os.ReadFile(name); err != nil || !strings.Contains(string(b), want) {
+			t.Errorf("%s lacks %q: %v\n%s", name, want, err, b)
+		}
+	}
+}
+
+// Captures of one program are compared as samples, beside traces of themselves alone.
+func TestCheckCaptures(t *testing.T) {
+	inFolder(t)
+	succeed(t, "run", "-q", "-o", "base.run", "app.parquet")
+	succeed(t, "check", "-q", "--baseline", "base.json", "--update", "base.run")
+	var base, now []string
+	for i := range 8 {
+		part := fmt.Sprintf("part-%d.parquet", i)
+		succeed(t, "slice", "-q", "--time", fmt.Sprintf("%dus,2s", 1100+50*i), "-o", part, "app.parquet")
+		succeed(t, "run", "-q", "-o", fmt.Sprintf("part-%d.run", i), part)
+		if i%2 == 0 {
+			base = append(base, fmt.Sprintf("part-%d.run", i))
+		} else {
+			now = append(now, fmt.Sprintf("part-%d.run", i))
+		}
+	}
+	set := []string{"check", "-q", "--baseline", "base.json", "--as", "app"}
+	succeed(t, append(append(set, "--update"), base...)...)
+	if out := succeed(t, append(append(set, "--limit", "hits=+-50%"), base...)...); strings.Contains(out, "captures") {
+		t.Errorf("the same traces are compared as samples:\n%s", out)
+	}
+	if r := call(t, append(append(set, "--limit", "hits=+-50%"), now...)...); !strings.Contains(r.stdout, "4 captures against 4 of the baseline") {
+		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	succeed(t, "check", "--baseline", "base.json", "base.run")
 }
 
 // TestSameBytes runs everything twice, on one and on more processors.

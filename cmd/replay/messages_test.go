@@ -147,6 +147,13 @@ check --baseline bad.json app.run
 check --baseline new.json --update bad.json
 check --baseline new.json --update missing.run
 check --baseline new.json --limit nonsense --update app.run
+check --baseline new.json --limits missing app.run
+check --baseline new.json --limits notes.txt app.run
+check --baseline new.json --alpha 2 app.run
+check --baseline new.json --to html=x app.run
+check --baseline new.json --to junit app.run
+check --baseline new.json --to junit=- --to github=- app.run
+check --baseline new.json --json --to junit=- app.run
 diff app.run
 diff app.run missing.run
 machines nosuch
