@@ -2,9 +2,9 @@ package replay
 
 import (
 	"cmp"
-	"math/bits"
 	"slices"
 
+	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/sim"
 )
 
@@ -13,13 +13,13 @@ import (
 type chronicle struct {
 	series   Series
 	spans    []Span
-	origins  []*Origin       // of each span: a section's own, or whom a hit blames
-	sections map[*Origin]int // spans of sections
+	origins  []*timeline.Origin       // of each span: a section's own, or whom a hit blames
+	sections map[*timeline.Origin]int // spans of sections
 	dropped  int64
 }
 
 func newChronicle() *chronicle {
-	return &chronicle{series: Series{Step: sim.Microsecond}, sections: map[*Origin]int{}}
+	return &chronicle{series: Series{Step: sim.Microsecond}, sections: map[*timeline.Origin]int{}}
 }
 
 // slice is where time t belongs.
@@ -53,7 +53,7 @@ func (s *Series) double() {
 	s.Slices = s.Slices[:(len(s.Slices)+1)/2]
 }
 
-func (c *chronicle) hit(h *sim.HitRecord, o *Origin) {
+func (c *chronicle) hit(h *sim.HitRecord, o *timeline.Origin) {
 	s := c.slice(h.Trap)
 	s.Outcomes[h.Outcome]++
 	s.LockWait += h.Parts.LockWait
@@ -61,7 +61,7 @@ func (c *chronicle) hit(h *sim.HitRecord, o *Origin) {
 		return
 	}
 	l := h.Deciding()
-	blamed, _ := l.Blame.(*Origin)
+	blamed, _ := l.Blame.(*timeline.Origin)
 	c.origins = append(c.origins, blamed)
 	c.spans = append(c.spans, Span{
 		Kind: FallbackSpan, PID: o.PID, TID: o.TID, Comm: o.Comm, CPU: int(h.CPU),
@@ -69,7 +69,7 @@ func (c *chronicle) hit(h *sim.HitRecord, o *Origin) {
 	})
 }
 
-func (c *chronicle) section(x *sim.Section, o *Origin) {
+func (c *chronicle) section(x *sim.Section, o *timeline.Origin) {
 	for at := x.Acquired; at < x.Even; {
 		s := c.slice(at)
 		next := min((at/c.series.Step+1)*c.series.Step, x.Even)
@@ -119,25 +119,4 @@ func (c *chronicle) finish(r *Run) {
 		}
 		r.Spans = append(r.Spans, s)
 	}
-}
-
-// binBits is how many bins of a histogram an octave has, as a power of two.
-const binBits = 4
-
-// bins is the distribution as a histogram: sixteen bins to an octave.
-func (s *sketch) bins() []Bin {
-	var out []Bin
-	for _, bar := range s.hist.Distribution() {
-		if bar.Count == 0 {
-			continue
-		}
-		shift := max(bits.Len64(uint64(bar.From))-1-binBits, 0)
-		low := sim.Time(bar.From>>shift<<shift) * sim.Nanosecond
-		if n := len(out); n > 0 && out[n-1].Low == low {
-			out[n-1].Count += bar.Count
-			continue
-		}
-		out = append(out, Bin{Low: low, High: low + sim.Time(1<<shift)*sim.Nanosecond, Count: bar.Count})
-	}
-	return out
 }

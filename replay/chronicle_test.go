@@ -5,6 +5,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/sim"
 )
 
@@ -17,11 +18,11 @@ func TestChronicle(t *testing.T) {
 		var held, at sim.Time
 		for range rapid.IntRange(1, 60).Draw(t, "operations") {
 			at += sim.Time(rapid.Int64Range(0, int64(3*sim.Millisecond)).Draw(t, "gap"))
-			o := &Origin{Class: &Class{Kind: "munmap", TID: int32(at % 1000)}}
+			o := &timeline.Origin{Class: &timeline.Class{Kind: "munmap", TID: int32(at % 1000)}}
 			length := sim.Time(rapid.Int64Range(0, int64(sim.Millisecond)).Draw(t, "hold"))
 			c.section(&sim.Section{Requested: at, Acquired: at, Even: at + length, Released: at + length}, o)
 			held += length
-			c.hit(&sim.HitRecord{Outcome: sim.WriterActive, Trap: at, Lookup: sim.Lookup{Outcome: sim.WriterActive, Start: at, Blame: o}}, &Origin{Class: &Class{TID: -1}})
+			c.hit(&sim.HitRecord{Outcome: sim.WriterActive, Trap: at, Lookup: sim.Lookup{Outcome: sim.WriterActive, Start: at, Blame: o}}, &timeline.Origin{Class: &timeline.Class{TID: -1}})
 			hits++
 		}
 		var r Run
@@ -39,28 +40,6 @@ func TestChronicle(t *testing.T) {
 			if s.Kind == FallbackSpan && (s.Blame < 0 || r.Spans[s.Blame].Kind != SectionSpan || r.Spans[s.Blame].Start != s.Start) {
 				t.Fatalf("span %+v blames the wrong section", s)
 			}
-		}
-	})
-}
-
-func TestSketchBins(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		s := newSketch()
-		values := rapid.SliceOfN(rapid.Int64Range(0, 1<<40), 1, 50).Draw(t, "ps")
-		for _, v := range values {
-			s.add(sim.Time(v))
-		}
-		var total int64
-		last := sim.Time(-1)
-		for _, b := range s.bins() {
-			if b.Low <= last || b.High <= b.Low {
-				t.Fatalf("bins out of order: %+v", b)
-			}
-			last = b.Low
-			total += b.Count
-		}
-		if total != int64(len(values)) {
-			t.Fatalf("%d of %d values", total, len(values))
 		}
 	})
 }

@@ -1,104 +1,29 @@
-// Package replay turns a trace into simulated work, drives the machine of package
-// sim with it, and gathers what happened.
+// Package replay plays the operations of a trace on the machine of package sim, and
+// gathers what happened.
 //
-//  1. takeSurvey reads the trace once: counts, the pace of each thread, and what
-//     recording an event costs (recorder.go), measured between rows that have
-//     nothing else between them.
-//  2. A reconstructor turns rows into actions on the recording's clock: lookups of
-//     hits, write sections, changes of address spaces. A timeline does it once and hands
-//     the same actions to every replay beside it.
-//  3. A source turns actions into operations of simulated threads: it places them
-//     on CPUs, scales time and makes clones, and has the address spaces of one replay.
-//  4. sim executes them through one resolver; a gatherer adds up a [Run].
+//  1. Package timeline reads the trace once for a survey, and once more to turn its rows
+//     into operations on the recording's clock, which it hands to all players.
+//  2. A [Player] is one replay, through one resolver. Its source turns operations into
+//     those of simulated threads: it places them on CPUs, scales time and makes clones,
+//     and has the address spaces of the replay.
+//  3. sim executes them; a gatherer adds up a [Run], whose distributions are of package
+//     dist, and a chronicle keeps when things happened.
 //
-// [Play] is the main job. [Validate] does the same with the resolver of the
-// recorded kernel and compares outcomes, hit by hit. [Bench] is the kernel's
-// benchmark. [FitTraces] and [FitBench] fit a [Profile].
-//
-// A hit is a trap, and a trap is one lookup, however many events it made: rows with
-// Event.Trap are counted, and decide nothing. A return probe traps at its function's
-// entry too; where that was not recorded, a warning counts the lookups that are missing.
-//
-// # What was recorded
-//
-// A [Recording] says what the recorded kernel did, from lock events alone (lockbook.go).
-// Locks are told apart by the kernel's mm, since a thread also takes those of other
-// processes: to read /proc/PID/smaps, for ptrace, for process_vm_readv. A wait is put
-// down to all who had the lock meanwhile; a reader waits for another only while a
-// writer is queued between them. Nothing is taken off a wait: recording its lock_start
-// is part of it, and a wait no longer than that (Recording.Unblocked) is none.
-// A hold whose lock_released was lost ends, with unknown length and blaming nobody,
-// when another gets the lock that it would have kept out.
-//
-// # Arrivals
-//
-// A hit's row is stamped when its handler runs, after its lookup and after any
-// wait. So the lookup is placed before it:
-//
-//   - with an arrive row, where that says;
-//   - with a lock_start of the lookup itself (it failed): it ended FailLag before,
-//     and as much more as a lock_start is late whose code is out of the caches;
-//   - else HitLag before the hit's own stamp.
-//
-// Each lookup takes Window: its own time and the spread of those lags, the same for
-// all. Where a trace has no lock events, or they may not be used, a hit that fell
-// back does not say so. Then each hit has two explanations, on time or late because
-// of a section, and the likelier is taken: see inference.go. What the recorder
-// itself adds to a late hit, and to a writer before its lock, is found on the trace:
-// it is what makes all stamps likeliest (infer_fit.go). Where each event has a
-// callchain, those of lock events make write sections longer, too.
-//
-// The hit of an optimised probe looks up twice, and whether it is one, is found in the
-// survey (sites.go). Its check of the trampoline is placed by its own lock_start, or
-// CheckLead before the lookup of the uprobe: a lookup that seems to be on time takes no
-// longer, in both parts, than Window and that lead. When the check fell back, the second
-// lookup is where its own rows show it, and not when the simulated check is done: the
-// wake-up in between is not simulated. Validation compares lookup by lookup.
-//
-// # Write sections
-//
-// With lock events a section is odd from AcquireLead before its lock_acquired to
-// some time after the row that ends it. That row comes before the sequence is
-// bumped (mmap_write_unlock, mmap_write_downgrade), and recording it takes time:
-// what the thread took from there to the end of its syscall, less ExitLag; where it
-// did not return at once, what it usually takes. Without lock events a section lies
-// in its syscall as the profile's [SectionModel] says, after those of calls that left
-// the kernel during it, and after what a recorder of lock events spent before the
-// lock; a lookup on time inside it cuts it short.
+// [Play] does that for each resolver, on a profile of package machines, and makes a
+// [Result] of it. Package fit plays a trace as it was recorded, compares, and fits
+// profiles.
 //
 // # What is unknown
 //
 // A trace without a writer may be of a program that never changed its address space, or
 // of a recorder that was not told to look. [Result].Unknown says what a trace cannot
 // tell (traces.Coverage). Writers, processes and hits are what all figures of a run rest
-// on: without them there is none ([Unanswered]), though the runs are there. Without
-// outcomes there is no score in a [Validation], and hits are placed in time as in a
-// trace without lock events. Threads whose process is unknown share one address space.
+// on: without them there is none ([Unanswered]), though the runs are there.
 //
 // # Losses
 //
-// The recorder says when it dropped events, and how many, not which. One that is
-// lost was a hit, or part of a section of any writer: so all that overlaps such a gap
-// is undecided, and so is all between a gap and the end of something whose beginning
-// is missing, or the other way round (loss.go). A run's fallbacks of the full trace
-// lie between [Run].Low, those that no loss touches, and [Run].High, with every
-// undecided hit and every lost event added. A test takes gaps out of real recordings
+// What lost events may have changed is undecided (package timeline). A run's fallbacks of
+// the full trace lie between [Run].Low, those that no loss touches, and [Run].High, with
+// every undecided hit and every lost event added. A test takes gaps out of real recordings
 // and finds the true number within the bounds.
-//
-// # Waits
-//
-// A lookup that falls back asks for the lock when the recorder is done with its
-// lock_start, and sleeps when the lock is taken then. [Validate] adds what waking
-// up takes: WakeLatency, the mean of many; or longer, when another thread's rows
-// show that it had the CPU (occupancy.go). It adds it where it holds up nobody,
-// since the rows say when a thread went on. Of the sleeps of a recording some have
-// no trace of who was in the way; those come out at WakeLatency.
-//
-// # What a prediction may see
-//
-// [Validate] hides outcomes: with lock events ([Locks]) only the position of a
-// lookup comes from its own lock_start, never its length or its outcome, and how
-// long it waited is not read, nor are the stamp and the CPU of its hit, or any row
-// of its thread, for the time that it took to wake up; without ([Syscalls]) no lock event is. A test takes
-// out or scrambles what is hidden and gets the same predictions.
 package replay

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/replay/replay/replay/dist"
+	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/sim"
 )
 
@@ -12,9 +14,9 @@ import (
 // the dense ids of classes, CPUs and address spaces.
 type gatherer struct {
 	run        *Run
-	resolve    *sketch
-	lockWait   *sketch
-	writerWait *sketch
+	resolve    *dist.Sketch
+	lockWait   *dist.Sketch
+	writerWait *dist.Sketch
 
 	classes []classRows // by Class.id
 	probes  map[string]*ProbeRow
@@ -46,16 +48,16 @@ type twice struct {
 	check, lookup sim.Outcome
 }
 
-func newGatherer(resolver string) *gatherer {
+func newGatherer(resolver string, each func(*sim.HitRecord)) *gatherer {
 	return &gatherer{
-		run: &Run{Resolver: resolver}, resolve: newSketch(), lockWait: newSketch(), writerWait: newSketch(),
-		probes: map[string]*ProbeRow{}, times: newChronicle(),
+		run: &Run{Resolver: resolver}, resolve: dist.NewSketch(), lockWait: dist.NewSketch(), writerWait: dist.NewSketch(),
+		probes: map[string]*ProbeRow{}, times: newChronicle(), each: each,
 	}
 }
 
 // Hit is part of sim.Observer.
 func (g *gatherer) Hit(h *sim.HitRecord) {
-	o := h.Op.Tag.(*Origin)
+	o := h.Op.Tag.(*timeline.Origin)
 	r := g.run
 	g.end = max(g.end, h.End)
 	r.Hits++
@@ -76,9 +78,9 @@ func (g *gatherer) Hit(h *sim.HitRecord) {
 	if h.Inferred {
 		g.inferred++
 	}
-	g.resolve.add(h.Parts.Resolve())
+	g.resolve.Add(h.Parts.Resolve())
 	if h.Check.Acquired != 0 || h.Lookup.Acquired != 0 {
-		g.lockWait.add(h.Parts.LockWait)
+		g.lockWait.Add(h.Parts.LockWait)
 	}
 	g.addSample(h, o.Class)
 	g.addRows(h, o.Class)
@@ -95,7 +97,7 @@ func (g *gatherer) addLookup(h *sim.HitRecord, l *sim.Lookup) {
 	if l.Outcome != sim.Lockless {
 		g.run.LookupFallbacks++
 	}
-	blamed, ok := l.Blame.(*Origin)
+	blamed, ok := l.Blame.(*timeline.Origin)
 	if !ok {
 		return
 	}
@@ -107,7 +109,7 @@ func (g *gatherer) addLookup(h *sim.HitRecord, l *sim.Lookup) {
 	b.Wasted += l.Parts.Wasted
 }
 
-func (g *gatherer) addSample(h *sim.HitRecord, c *Class) {
+func (g *gatherer) addSample(h *sim.HitRecord, c *timeline.Class) {
 	s := g.sample(h, c)
 	s.Hits++
 	s.Parts.Add(h.Parts)
@@ -118,8 +120,8 @@ func (g *gatherer) addSample(h *sim.HitRecord, c *Class) {
 }
 
 // sample is the row of a hit.
-func (g *gatherer) sample(h *sim.HitRecord, c *Class) *Sample {
-	cells := slot(&slot(&g.classes, c.id).samples, int(h.CPU))
+func (g *gatherer) sample(h *sim.HitRecord, c *timeline.Class) *Sample {
+	cells := slot(&slot(&g.classes, c.ID).samples, int(h.CPU))
 	how := twice{h.Optimised(), h.Check.Outcome, h.Lookup.Outcome}
 	for i := range *cells {
 		if cell := &(*cells)[i]; cell.outcome == h.Outcome && cell.twice == how {
@@ -134,8 +136,8 @@ func (g *gatherer) sample(h *sim.HitRecord, c *Class) *Sample {
 	return s
 }
 
-func (g *gatherer) addRows(h *sim.HitRecord, c *Class) {
-	rows := slot(&g.classes, c.id)
+func (g *gatherer) addRows(h *sim.HitRecord, c *timeline.Class) {
+	rows := slot(&g.classes, c.ID)
 	if rows.probe == nil {
 		if rows.probe = g.probes[c.Probe]; rows.probe == nil {
 			rows.probe = &ProbeRow{Probe: c.Probe}
@@ -152,7 +154,7 @@ func (g *gatherer) addRows(h *sim.HitRecord, c *Class) {
 	m.Wait += h.Parts.LockWait
 }
 
-func (g *gatherer) mm(id int32, c *Class) *MmRow {
+func (g *gatherer) mm(id int32, c *timeline.Class) *MmRow {
 	m := slot(&g.mms, int(id))
 	if *m == nil {
 		*m = &MmRow{PID: c.PID, Comm: c.Comm}
@@ -166,8 +168,8 @@ func (g *gatherer) Section(s *sim.Section) {
 	if s.Op.Kind != sim.OpWrite {
 		return
 	}
-	o := s.Op.Tag.(*Origin)
-	g.writerWait.add(s.Acquired - s.Requested)
+	o := s.Op.Tag.(*timeline.Origin)
+	g.writerWait.Add(s.Acquired - s.Requested)
 	b := g.blameOf(o.Class)
 	b.Sections++
 	b.Hold += s.Even - s.Acquired
@@ -175,8 +177,8 @@ func (g *gatherer) Section(s *sim.Section) {
 	g.mm(s.Op.MM.ID, o.Class).Writers++
 }
 
-func (g *gatherer) blameOf(c *Class) *Blame {
-	b := &slot(&g.classes, c.id).blame
+func (g *gatherer) blameOf(c *timeline.Class) *Blame {
+	b := &slot(&g.classes, c.ID).blame
 	if *b == nil {
 		*b = &Blame{Comm: c.Comm, PID: c.PID, TID: c.TID, Kind: c.Kind, Stack: c.Stack}
 	}
@@ -188,8 +190,8 @@ func (g *gatherer) finish(sys *sim.System) Run {
 	r := g.run
 	r.Digest = sys.Digest()
 	r.Makespan = g.end
-	r.Resolve, r.LockWait, r.WriterWait = g.resolve.dist(), g.lockWait.dist(), g.writerWait.dist()
-	r.ResolveHist = g.resolve.bins()
+	r.Resolve, r.LockWait, r.WriterWait = g.resolve.Dist(), g.lockWait.Dist(), g.writerWait.Dist()
+	r.ResolveHist = g.resolve.Bins()
 	g.times.finish(r)
 	var samples []*Sample
 	var blame []*Blame

@@ -1,44 +1,26 @@
 package replay
 
 import (
-	"context"
-	"errors"
-	"io"
 	"slices"
 	"testing"
 
+	"github.com/replay/replay/replay/replaytest"
 	"github.com/replay/replay/sim"
 	"github.com/replay/replay/traces"
 )
 
-// rows are all of a trace of the corpus.
-func rows(t *testing.T, name string) made {
-	t.Helper()
-	stream, err := corpus(t, name).Stream(traces.AllColumns)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closeStream(stream)
-	var all made
-	for {
-		var ev traces.Event
-		if err := stream.Next(&ev); errors.Is(err, io.EOF) {
-			return all
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, ev)
-	}
-}
+// stretch is from one time to another, in ns.
+type stretch struct{ from, to int64 }
 
 // overflow is the trace as a recorder has it whose buffer of one CPU was full during
 // the span: entries and exits of syscalls are events of their own, and the loss is
 // told of at the CPU's next event, or at the end. It returns how many events were lost.
-func overflow(full made, cpu int32, lost span) (made, int64) {
+func overflow(full []traces.Event, cpu int32, lost stretch) ([]traces.Event, int64) {
+
 	in := func(at int64, ev *traces.Event) bool {
 		return ev.Kind != traces.Map && ev.Got(traces.ColCPU) && ev.CPU == cpu && lost.from <= at && at <= lost.to
 	}
-	var left made
+	var left []traces.Event
 	var dropped, before int64
 	told := false
 	tell := func(at int64) {
@@ -91,17 +73,6 @@ func overflow(full made, cpu int32, lost span) (made, int64) {
 	return left, dropped
 }
 
-func speculative(t *testing.T, trace Trace) *Result {
-	t.Helper()
-	o := DefaultOptions()
-	o.Resolvers = []string{"speculative"}
-	res, err := Play(context.Background(), trace, profile(), o, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res
-}
-
 // Whatever is lost, the fallbacks of the full trace lie within the bounds.
 func TestLossBounds(t *testing.T) {
 	rounds := 12
@@ -109,8 +80,8 @@ func TestLossBounds(t *testing.T) {
 		rounds = 2
 	}
 	for _, name := range []string{"churn-1x1", "stress-malloc-z", "javac"} {
-		full := rows(t, name)
-		res := speculative(t, full)
+		full := replaytest.Corpus(t, name).Rows(t)
+		res := speculative(t, replaytest.Made(full))
 		truth := res.Runs[0].Fallbacks()
 		if r := &res.Runs[0]; r.Low != truth || r.High != truth || r.Undecided != 0 {
 			t.Errorf("%s: nothing lost, but %d to %d fallbacks of %d, %d hits undecided", name, r.Low, r.High, truth, r.Undecided)
@@ -120,9 +91,9 @@ func TestLossBounds(t *testing.T) {
 		var undecided, all, hits int64
 		for range rounds {
 			from := start + int64(rand.Uint64()>>1)%length
-			lost := span{from, from + int64(rand.Uint64()>>1)%(length/20)}
+			lost := stretch{from, from + int64(rand.Uint64()>>1)%(length/20)}
 			trace, n := overflow(full, int32(rand.Uint64()>>33%2), lost)
-			res := speculative(t, trace)
+			res := speculative(t, replaytest.Made(trace))
 			r := &res.Runs[0]
 			if res.Trace.Lost != n || n == 0 && r.Undecided > 0 || n > 0 && len(res.Trace.Losses) != 1 {
 				t.Errorf("%s: %d events lost, told of %d in %d stretches", name, n, res.Trace.Lost, len(res.Trace.Losses))
@@ -142,14 +113,14 @@ func TestLossBounds(t *testing.T) {
 // A hold whose end was lost does not hold up the replay, nor does it spoil hits for
 // ever.
 func TestLostRelease(t *testing.T) {
-	full := rows(t, "churn-1x1")
+	full := replaytest.Corpus(t, "churn-1x1").Rows(t)
 	i := slices.IndexFunc(full, func(ev traces.Event) bool { return ev.Kind == traces.LockReleased && ev.Time > full[len(full)/2].Time })
 	released := full[i]
-	trace, n := overflow(full, released.CPU, span{released.Time, released.Time})
+	trace, n := overflow(full, released.CPU, stretch{released.Time, released.Time})
 	if n == 0 {
 		t.Fatal("vacuous: nothing was lost")
 	}
-	truth, res := speculative(t, full).Runs[0], speculative(t, trace)
+	truth, res := speculative(t, replaytest.Made(full)).Runs[0], speculative(t, replaytest.Made(trace))
 	r := &res.Runs[0]
 	if r.Low > truth.Fallbacks() || r.High < truth.Fallbacks() || r.Undecided == 0 || r.Undecided > r.Hits/50 {
 		t.Errorf("%d to %d fallbacks of %d, %d of %d hits undecided", r.Low, r.High, truth.Fallbacks(), r.Undecided, r.Hits)

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
+	"github.com/replay/replay/replay/machines"
+	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/sim"
 	"github.com/replay/replay/sim/mm"
 )
@@ -21,72 +24,64 @@ func DefaultOptions() Options {
 
 // Play replays the trace on the machine, once for each resolver. progress, which
 // may be nil, is told how many of the trace's rows the first of them has behind it.
-func Play(ctx context.Context, trace Trace, profile *Profile, options Options, progress func(done, total int64)) (*Result, error) {
-	s, err := takeSurvey(ctx, trace)
+func Play(ctx context.Context, trace timeline.Trace, profile *machines.Profile, options Options, progress func(done, total int64)) (*Result, error) {
+	s, err := timeline.TakeSurvey(ctx, trace)
 	if err != nil {
 		return nil, err
 	}
-	recorded := s.locks.recorded(s.unknown)
-	if s.none() && recorded == nil {
+	recorded := s.Recording()
+	if s.None() && recorded == nil {
 		return nil, ErrNoHits
 	}
-	topo, err := topology(profile, &options, s)
+	topo, err := Topology(profile, &options, s)
 	if err != nil {
 		return nil, err
 	}
-	res := &Result{Options: options, Recorded: recorded, Unknown: s.unknown, Machine: MachineSummary{profile.Name, topo.CPUs(), topo.Sockets(), profile.SMT}}
-	if s.hits == 0 {
-		res.Trace, res.Warnings = s.summary(trace), trace.Meta().Warnings
-		s.locks.summarise(&res.Trace)
+	res := &Result{Options: options, Recorded: recorded, Unknown: s.Unknown, Machine: MachineSummary{profile.Name, topo.CPUs(), topo.Sockets(), profile.SMT}}
+	if s.Hits == 0 {
+		res.Trace, res.Warnings = summaryOf(trace, s), trace.Meta().Warnings
+		res.Trace.Writers, res.Trace.Threads, res.Trace.Mms = s.Writers()
+		res.Trace.Sections.Observed = res.Trace.Writers
 		return res, nil
 	}
-	in, err := inferenceFor(ctx, trace, profile, s, Everything)
-	if err != nil {
-		return nil, err
-	}
-	rec, err := reconstruct(trace, Everything, profile, s, in)
-	if err != nil {
-		return nil, err
-	}
-	defer closeStream(rec.stream)
+	config := timeline.Config{Using: timeline.Everything, Profile: profile}
 	if progress != nil {
-		rec.progress = func(rows int64) { progress(rows, s.events) }
+		config.Progress = func(rows int64) { progress(rows, s.Events) }
 	}
-	players := make([]*player, len(options.Resolvers))
-	line := newTimeline(ctx, rec, len(players))
+	rec, err := timeline.Reconstruct(ctx, trace, s, config)
+	if err != nil {
+		return nil, err
+	}
+	defer rec.Close()
+	players := make([]*Player, len(options.Resolvers))
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	shared := timeline.Share(ctx, rec, len(players))
 	for i, name := range options.Resolvers {
-		if players[i], err = newPlayer(line.reader(i), topo, &res.Options, s, name, i); err != nil {
+		if players[i], err = NewPlayer(shared.Reader(i), topo, s, PlayerConfig{Resolver: name, Nth: i, Options: &res.Options}); err != nil {
 			return nil, err
 		}
 	}
-	if res.Runs, err = line.play(players); err != nil {
+	if res.Runs, err = playAll(ctx, cancel, shared, players); err != nil {
 		return nil, err
 	}
-	res.Trace = players[0].summary(trace, &res.Runs[0], &rec.notes)
+	res.Trace = players[0].summary(trace, &res.Runs[0], rec.Found())
 	if recorded != nil {
 		recorded.Lookups = res.Runs[0].Lookups / int64(max(options.Clone, 1))
 	}
-	res.Warnings = append(append(res.Warnings, trace.Meta().Warnings...), s.warnings()...)
-	res.Warnings = append(res.Warnings, players[0].warnings(&rec.notes)...)
-	if w := s.coverage.Partly(trace.Meta()); w != "" {
+	res.Warnings = append(append(res.Warnings, trace.Meta().Warnings...), unseenWarnings(s)...)
+	res.Warnings = append(res.Warnings, players[0].warnings(rec.Found())...)
+	if w := s.Partly(trace.Meta()); w != "" {
 		res.Warnings = append(res.Warnings, w)
 	}
 	return res, nil
 }
 
-// inferenceFor is nil when lock events tell what it would infer.
-func inferenceFor(ctx context.Context, trace Trace, profile *Profile, s *survey, using Using) (*inference, error) {
-	if using == Locks || using == Everything && s.showsLookups() {
-		return nil, nil
-	}
-	return newInference(ctx, trace, profile, s)
-}
-
-// topology puts as many CPUs to use as asked for, or as the recording had.
-func topology(profile *Profile, options *Options, s *survey) (*sim.Topology, error) {
+// Topology puts as many CPUs to use as asked for, or as the recording had.
+func Topology(profile *machines.Profile, options *Options, s *timeline.Survey) (*sim.Topology, error) {
 	n := options.CPUs
 	if n == 0 {
-		n = s.cpus
+		n = s.CPUs
 		if n > profile.CPUs() {
 			return nil, fmt.Errorf("the trace was recorded on %d CPUs and machine %s has %d: choose --cpus or another --machine", n, profile.Name, profile.CPUs())
 		}
@@ -94,64 +89,104 @@ func topology(profile *Profile, options *Options, s *survey) (*sim.Topology, err
 	return sim.NewTopology(&profile.Machine, n)
 }
 
-// player is one replay of a trace through one resolver.
-type player struct {
+// playAll runs the players beside the reconstruction, and returns what each of them found.
+// When one fails, all end.
+func playAll(ctx context.Context, cancel context.CancelCauseFunc, operations *timeline.Shared, players []*Player) ([]Run, error) {
+	runs, errs := make([]Run, len(players)), make([]error, len(players))
+	var wg sync.WaitGroup
+	wg.Go(operations.Feed)
+	for i, p := range players {
+		wg.Go(func() {
+			if runs[i], errs[i] = p.Play(ctx); errs[i] != nil {
+				cancel(errs[i])
+			}
+		})
+	}
+	wg.Wait()
+	cancel(nil) // feed ends, too
+	for _, err := range errs {
+		if err != nil && !errors.Is(err, context.Canceled) {
+			return nil, err // the others were cancelled for it
+		}
+	}
+	return runs, errors.Join(errs...)
+}
+
+// PlayerConfig is what one replay of a trace is like.
+type PlayerConfig struct {
+	Resolver string
+	Nth      int // of the replays that share operations, from 0
+	Options  *Options
+	// The rest is for a replay as it was recorded. Each is told of every hit; LockDelay
+	// is what the recorder spent on each lock_start of a lookup; Stamped has both lookups
+	// of an optimised hit where the stamps show them.
+	Each      func(*sim.HitRecord)
+	LockDelay sim.Time
+	Stamped   *Stamped
+}
+
+// Stamped are the private cycles of the two lookups of an optimised hit, which lie where
+// they were recorded and not where the simulated check ends.
+type Stamped struct{ Check, Lookup int64 }
+
+func (s *Stamped) place(op *sim.Op, lookupAt sim.Time) {
+	op.LookupAt, op.CheckCycles, op.LookupCycles = lookupAt, s.Check, s.Lookup
+}
+
+// Player is one replay of a trace through one resolver.
+type Player struct {
 	src    *source
 	sys    *sim.System
 	gather *gatherer
 	closed bool
-	survey *survey
+	survey *timeline.Survey
 }
 
-// maxReplays is how many replays one reconstruction serves: each has a bit in
-// change.made.
-const maxReplays = 32
-
-// newPlayer returns the nth replay of the actions.
-func newPlayer(from actions, topo *sim.Topology, options *Options, s *survey, resolver string, nth int) (*player, error) {
-	if nth >= maxReplays {
-		return nil, fmt.Errorf("more than %d resolvers in one run", maxReplays)
+// NewPlayer returns a replay of the operations.
+func NewPlayer(from timeline.Operations, topo *sim.Topology, s *timeline.Survey, c PlayerConfig) (*Player, error) {
+	if c.Nth >= timeline.MaxReplays {
+		return nil, fmt.Errorf("more than %d resolvers in one run", timeline.MaxReplays)
 	}
-	r, err := sim.FindResolver(resolver)
+	r, err := sim.FindResolver(c.Resolver)
 	if err != nil {
 		return nil, err
 	}
-	g := newGatherer(resolver)
+	g, options := newGatherer(c.Resolver, c.Each), c.Options
 	sys := sim.NewSystem(sim.Config{Topology: topo, Resolver: r, Seed: options.Seed, Probes: &mm.Uprobes{}, Observer: g, AsRecorded: asRecorded(options, topo, s), Stepwise: options.stepwise})
-	return &player{
-		src: newSource(from, sys, topo, options, s, nth), sys: sys, gather: g,
+	return &Player{
+		src: newSource(from, sys, topo, s, &c), sys: sys, gather: g,
 		closed: options.Timing != Original, survey: s,
 	}, nil
 }
 
 // asRecorded reports whether every operation runs when and where it did.
-func asRecorded(o *Options, topo *sim.Topology, s *survey) bool {
-	return o.Timing == Original && o.Placement == Recorded && o.Clone <= 1 && topo.CPUs() >= s.cpus
+func asRecorded(o *Options, topo *sim.Topology, s *timeline.Survey) bool {
+	return o.Timing == Original && o.Placement == Recorded && o.Clone <= 1 && topo.CPUs() >= s.CPUs
 }
 
-func (p *player) play(ctx context.Context) (Run, error) {
+func (p *Player) Play(ctx context.Context) (Run, error) {
 	if err := p.sys.Run(ctx, p.src, p.closed); err != nil {
 		return Run{}, fmt.Errorf("replay through %s: %w", p.gather.run.Resolver, err)
 	}
 	run := p.gather.finish(p.sys)
-	run.Probes = eventsOf(run.Probes, p.survey.at.probes, int64(max(p.src.options.Clone, 1)))
-	run.High = run.Low + run.Undecided + p.survey.lost*int64(max(p.src.options.Clone, 1))
+	run.Probes = eventsOf(run.Probes, p.survey.ProbeEvents(), int64(max(p.src.options.Clone, 1)))
+	run.High = run.Low + run.Undecided + p.survey.Lost*int64(max(p.src.options.Clone, 1))
 	return run, nil
 }
 
-// summary says what the pass itself knows of the trace.
-func (s *survey) summary(trace Trace) TraceSummary {
+// summaryOf says what the survey alone knows of the trace.
+func summaryOf(trace timeline.Trace, s *timeline.Survey) TraceSummary {
 	return TraceSummary{
-		Path: trace.Path(), SHA256: trace.SHA256(), Events: s.events, Hits: s.hits, HitEvents: s.at.hits, DurationNs: s.end - s.start,
-		Lost: s.lost, Losses: s.losses.since(s.start), LossyNs: s.losses.length(s.start, s.end),
+		Path: trace.Path(), SHA256: trace.SHA256(), Events: s.Events, Hits: s.Hits, HitEvents: s.HitEvents(), DurationNs: s.End - s.Start,
+		Lost: s.Lost, Losses: s.WorstLosses(), LossyNs: s.LossyNs(),
 	}
 }
 
 // summary says what was replayed. Clones are not counted.
-func (p *player) summary(trace Trace, run *Run, n *notes) TraceSummary {
-	t := p.survey.summary(trace)
-	t.Writers, t.Undecided = n.observedSections+n.modelledSections, n.undecidedSections
-	t.Arrivals, t.Sections = Split{n.observedArrivals, n.inferredArrivals}, Split{n.observedSections, n.modelledSections}
+func (p *Player) summary(trace timeline.Trace, run *Run, n *timeline.Found) TraceSummary {
+	t := summaryOf(trace, p.survey)
+	t.Writers, t.Undecided = n.ObservedSections+n.ModelledSections, n.UndecidedSections
+	t.Arrivals, t.Sections = Split{n.ObservedArrivals, n.InferredArrivals}, Split{n.ObservedSections, n.ModelledSections}
 	for i := range run.Mms {
 		if m := &run.Mms[i]; m.Hits > 0 || m.Writers > 0 {
 			t.Mms++
@@ -159,7 +194,7 @@ func (p *player) summary(trace Trace, run *Run, n *notes) TraceSummary {
 	}
 	seen := map[int32]bool{}
 	for _, clones := range p.src.threads {
-		if len(clones) > 0 && clones[0].tid != mapper && !seen[clones[0].tid] {
+		if len(clones) > 0 && clones[0].tid != timeline.Mapper && !seen[clones[0].tid] {
 			seen[clones[0].tid] = true
 			t.Threads++
 		}
@@ -167,9 +202,9 @@ func (p *player) summary(trace Trace, run *Run, n *notes) TraceSummary {
 	return t
 }
 
-// warnings tell of lookups that no replay can have.
-func (s *survey) warnings() []string {
-	n := s.at.unseen()
+// unseenWarnings tell of lookups that no replay can have.
+func unseenWarnings(s *timeline.Survey) []string {
+	n := s.Unseen()
 	if n == 0 {
 		return nil
 	}
@@ -191,7 +226,7 @@ func eventsOf(rows []ProbeRow, events map[string]int64, clones int64) []ProbeRow
 }
 
 // warnings are what bounds the conclusions.
-func (p *player) warnings(n *notes) []string {
+func (p *Player) warnings(n *timeline.Found) []string {
 	var w []string
 	add := func(count int64, format string, args ...any) {
 		if count > 0 {
@@ -200,8 +235,8 @@ func (p *player) warnings(n *notes) []string {
 	}
 	add(p.gather.inferred, "%d hits lay outside every known mapping: one was inferred from the probe's file")
 	add(p.src.refused, "%d changes of an address space were refused (the first: %v): earlier ones may be missing", p.src.firstRefusal)
-	add(n.unended, "%d holds of mmap_lock had no end in the trace and were left out")
-	add(n.untold, "%d hits are of a process with optimised probes, and whether theirs is one is not recorded: they count as one lookup each, and would be two; mmap_lock events with callchains, from before its first hit, tell")
-	add(n.late, "%d operations were reconstructed too late to be placed in time")
+	add(n.Unended, "%d holds of mmap_lock had no end in the trace and were left out")
+	add(n.Untold, "%d hits are of a process with optimised probes, and whether theirs is one is not recorded: they count as one lookup each, and would be two; mmap_lock events with callchains, from before its first hit, tell")
+	add(n.Late, "%d operations were reconstructed too late to be placed in time")
 	return w
 }

@@ -3,6 +3,8 @@ package replay
 import (
 	"cmp"
 
+	"github.com/replay/replay/replay/dist"
+	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/sim"
 )
 
@@ -11,7 +13,7 @@ import (
 // bytes in every report.
 type Result struct {
 	Trace    TraceSummary
-	Recorded *Recording // nil for a trace without lock events
+	Recorded *timeline.Recording // nil for a trace without lock events
 	Machine  MachineSummary
 	Options  Options
 	Runs     []Run // in the order asked for
@@ -33,11 +35,11 @@ type TraceSummary struct {
 	Threads    int64 // threads with at least one hit or writer
 	DurationNs int64
 	Lost       int64
-	Losses     []Loss // the largest MaxLosses stretches with losses, in order of time
-	LossyNs    int64  // in which a loss may have changed what happened, all together
-	Undecided  int64  // write sections that a lost event may have changed
-	Arrivals   Split  // hits whose arrival was recorded, or reconstructed
-	Sections   Split  // write sections from lock events, or from the syscall model
+	Losses     []timeline.Loss // the largest MaxLosses stretches with losses, in order of time
+	LossyNs    int64           // in which a loss may have changed what happened, all together
+	Undecided  int64           // write sections that a lost event may have changed
+	Arrivals   Split           // hits whose arrival was recorded, or reconstructed
+	Sections   Split           // write sections from lock events, or from the syscall model
 }
 
 // Split counts what the trace itself showed against what had to be modelled.
@@ -72,9 +74,9 @@ type Run struct {
 	// undecided hit, and every lost event, which may have been a hit that fell back.
 	Low, High int64
 
-	Resolve    Dist // per hit: start of lookup to answer
-	LockWait   Dist // per hit that took the lock: blocked time
-	WriterWait Dist // per write section: blocked time
+	Resolve    dist.Dist // per hit: start of lookup to answer
+	LockWait   dist.Dist // per hit that took the lock: blocked time
+	WriterWait dist.Dist // per write section: blocked time
 
 	LineTransfers int64 // cache lines moved between cores
 	Makespan      sim.Time
@@ -85,10 +87,10 @@ type Run struct {
 	Mms     []MmRow
 	Lines   []LineRow // by transfers, largest first
 
-	ResolveHist  []Bin  // of Resolve, ascending; empty bins are left out
-	Series       Series // the run over virtual time
-	Spans        []Span // by Start, then CPU, then TID; at most MaxSpans
-	SpansDropped int64  // spans beyond MaxSpans
+	ResolveHist  []dist.Bin // of Resolve, ascending; empty bins are left out
+	Series       Series     // the run over virtual time
+	Spans        []Span     // by Start, then CPU, then TID; at most MaxSpans
+	SpansDropped int64      // spans beyond MaxSpans
 }
 
 // Lockless is the number of hits resolved without mmap_lock.
@@ -96,22 +98,6 @@ func (r *Run) Lockless() int64 { return r.Outcomes[sim.Lockless] }
 
 // Fallbacks is the number of hits that took mmap_lock.
 func (r *Run) Fallbacks() int64 { return r.Hits - r.Lockless() }
-
-// Dist summarises a distribution of times. Total, Mean and Max are exact;
-// the percentiles are within 0.1 %.
-type Dist struct {
-	Count              int64
-	Total              sim.Time
-	P50, P90, P99, Max sim.Time
-}
-
-// Mean is Total/Count, or 0 for an empty distribution.
-func (d Dist) Mean() sim.Time {
-	if d.Count == 0 {
-		return 0
-	}
-	return d.Total / sim.Time(d.Count)
-}
 
 // Sample is one row of the profile: all hits that share stack, thread, probe,
 // CPU and outcome.
@@ -189,12 +175,6 @@ type LineRow struct {
 	Accesses  int64
 	Transfers int64
 	Stall     sim.Time
-}
-
-// Bin is one bar of a histogram: Count values in [Low, High).
-type Bin struct {
-	Low, High sim.Time
-	Count     int64
 }
 
 // Series cuts a run into slices of equal length. The first starts at time 0.

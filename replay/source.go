@@ -1,70 +1,61 @@
 package replay
 
 import (
+	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/sim"
 	"github.com/replay/replay/sim/mm"
 	"github.com/replay/replay/traces"
 )
 
-// source hands the reconstructed actions to the simulator: it names simulated
+// source hands the reconstructed operations to the simulator: it names simulated
 // threads, places them on CPUs, scales time, makes clones, and has the address spaces
 // of this replay.
 type source struct {
-	actions actions
-	sys     *sim.System
-	options *Options
-	survey  *survey
-	cpus    int
-	topo    *sim.Topology
-	order   []int // CPUs in the order that a placement fills them
+	operations timeline.Operations
+	sys        *sim.System
+	options    *Options
+	survey     *timeline.Survey
+	cpus       int
+	topo       *sim.Topology
+	order      []int // CPUs in the order that a placement fills them
 
-	threads [][]*simThread // by action.who, then clone
+	threads [][]*simThread // by operation.who, then clone
 	spaces  []*ownSpace    // by process.index
-	replay  uint32         // the bit of change.made that is this replay's
+	replay  int            // number of this replay
 	tasks   int
 	placed  int
 
 	queue []sim.Ticket // read ahead, in order of Due from head on
 	head  int
-	kept  keptActions // of tickets whose operations have not begun
-	bound sim.Time    // operations that are not read yet are not due before
-	ended bool        // there are none
-	lead  sim.Time    // by how much a trap may lie before its lookup, at most
+	kept  keptOperations // of tickets whose operations have not begun
+	bound sim.Time       // operations that are not read yet are not due before
+	ended bool           // there are none
+	lead  sim.Time       // by how much a trap may lie before its lookup, at most
 
-	occupancy *occupancy // where somebody wants to know who ran where
-	passed    int64      // ns: the time of the action before, which the simulation has reached
-	// lockDelay is what the recorder spent on each lock_start of a lookup.
-	lockDelay sim.Time
-	stamped   *stampedLookups // where lookups lie as recorded, not as they are simulated
-	stealable bool            // the pace of threads tells what was stolen from them
+	lockDelay sim.Time // see PlayerConfig
+	stamped   *Stamped
 
 	started      int // address spaces
 	refused      int64
 	firstRefusal error
 }
 
-// actions yields reconstructed actions in order of time.
-type actions interface {
-	next() (action, bool)
-	failed() error // why next returned false early, nil at the end of the trace
-}
-
 // simThread is a simulated thread and where it is.
 type simThread struct {
 	task   *sim.Task
 	tid    int32
-	survey *threadSurvey // of the recorded thread, or nil
-	until  sim.Time      // when the recorded thread did its last thing
+	survey *timeline.ThreadSurvey // of the recorded thread, or nil
+	until  sim.Time               // when the recorded thread did its last thing
 	cpu    int32
 	phase  sim.Time // of a clone: how far behind the recorded thread
 	last   int64    // ns: the recorded time of its operation before
 	begun  bool
 }
 
-func newSource(a actions, sys *sim.System, topo *sim.Topology, o *Options, s *survey, replay int) *source {
+func newSource(a timeline.Operations, sys *sim.System, topo *sim.Topology, s *timeline.Survey, c *PlayerConfig) *source {
 	src := &source{
-		actions: a, sys: sys, topo: topo, options: o, survey: s, cpus: topo.CPUs(),
-		order: topo.Order(o.Placement == Spread), replay: 1 << replay,
+		operations: a, sys: sys, topo: topo, options: c.Options, survey: s, cpus: topo.CPUs(),
+		order: topo.Order(c.Options.Placement == Spread), replay: c.Nth, lockDelay: c.LockDelay, stamped: c.Stamped,
 	}
 	hit := &topo.Machine.Hit
 	for cpu := range topo.CPUs() {
@@ -74,17 +65,13 @@ func newSource(a actions, sys *sim.System, topo *sim.Topology, o *Options, s *su
 }
 
 // Next is part of sim.Source. Operations come in order of their begin: a trap is
-// before the lookup, by which actions are ordered.
+// before the lookup, by which operations are ordered.
 func (s *source) Next() (sim.Ticket, bool) {
 	for !s.ended && (s.head == len(s.queue) || s.queue[s.head].Due > s.bound) {
-		a, ok := s.actions.next()
+		a, ok := s.operations.Next()
 		if !ok {
 			s.ended = true
 			break
-		}
-		if o := s.occupancy; o != nil {
-			o.forget(s.passed)
-			s.passed = a.at
 		}
 		s.expand(&a)
 	}
@@ -100,15 +87,15 @@ func (s *source) Next() (sim.Ticket, bool) {
 }
 
 // Err is part of sim.Source.
-func (s *source) Err() error { return s.actions.failed() }
+func (s *source) Err() error { return s.operations.Err() }
 
-// expand makes the tickets of an action: the recorded thread's and its clones'. A clone
+// expand makes the tickets of an operation: the recorded thread's and its clones'. A clone
 // changes nothing of the address space, it is there already.
-func (s *source) expand(a *action) {
-	at := s.scale(a.at - s.survey.start)
+func (s *source) expand(a *timeline.Operation) {
+	at := s.scale(a.At - s.survey.Start)
 	s.bound = max(s.bound, at-s.lead)
 	clones := max(s.options.Clone, 1)
-	if a.kind == sim.OpApply {
+	if a.Kind == sim.OpApply {
 		clones = 1
 	}
 	ref := s.kept.add(a, clones)
@@ -118,7 +105,7 @@ func (s *source) expand(a *action) {
 }
 
 // insert puts a ticket where its time is; those that are due together stay in the order
-// of their actions.
+// of their operations.
 func (s *source) insert(next sim.Ticket) {
 	s.queue = append(s.queue, next)
 	i := len(s.queue) - 1
@@ -129,13 +116,13 @@ func (s *source) insert(next sim.Ticket) {
 	s.queue[i] = next
 }
 
-// ticket is that of an action's clone; ref is the number of the action.
-func (s *source) ticket(a *action, at sim.Time, clone int, ref uint64) sim.Ticket {
+// ticket is that of an operation's clone; ref is the number of the operation.
+func (s *source) ticket(a *timeline.Operation, at sim.Time, clone int, ref uint64) sim.Ticket {
 	t := s.thread(a, clone)
-	s.space(a.proc)
-	if a.kind == sim.OpHit {
+	s.space(a.Space)
+	if a.Kind == sim.OpHit {
 		// The trap is before the lookup, which is what was reconstructed.
-		at = max(at-s.topo.Cycles(t.cpu, s.topo.Machine.Hit.Entry(a.trampoline != 0)), 0)
+		at = max(at-s.topo.Cycles(t.cpu, s.topo.Machine.Hit.Entry(a.Trampoline != 0)), 0)
 	}
 	next := sim.Ticket{Task: t.task, CPU: t.cpu, Due: max(at, s.bound), At: at + t.phase, Until: s.until(t), Ref: ref<<cloneBits | uint64(clone)}
 	s.pace(&next, t, a)
@@ -143,75 +130,75 @@ func (s *source) ticket(a *action, at sim.Time, clone int, ref uint64) sim.Ticke
 }
 
 // cloneBits of a ticket's reference are the number of the clone, the rest that of the
-// action.
+// operation.
 const cloneBits = 16
 
 // Op is part of sim.Source.
 func (s *source) Op(ref uint64) sim.Op {
 	a, clone := s.kept.take(ref>>cloneBits), ref&(1<<cloneBits-1)
 	op := sim.Op{
-		Kind: a.kind, Tag: a.origin, MM: s.space(a.proc), Addr: a.addr, File: a.file, Offset: a.offset, Trampoline: a.trampoline,
+		Kind: a.Kind, Tag: a.Origin, MM: s.space(a.Space), Addr: a.Addr, File: a.File, Offset: a.Offset, Trampoline: a.Trampoline,
 		LockDelay: s.lockDelay,
-		Hold:      sim.Time(a.hold) * sim.Nanosecond, ReadHold: sim.Time(a.readHold) * sim.Nanosecond,
+		Hold:      sim.Time(a.Hold) * sim.Nanosecond, ReadHold: sim.Time(a.ReadHold) * sim.Nanosecond,
 	}
-	if clone > 0 && a.kind != sim.OpHit {
-		copied := *a.origin // a section is told by it
+	if clone > 0 && a.Kind != sim.OpHit {
+		copied := *a.Origin // a section is told by it
 		op.Tag = &copied
 	}
-	if s.stamped != nil && a.trampoline != 0 {
-		s.stamped.place(&op, s.scale(a.lookupAt-s.survey.start))
+	if s.stamped != nil && a.Trampoline != 0 {
+		s.stamped.place(&op, s.scale(a.LookupAt-s.survey.Start))
 	}
-	if c := a.change; c != nil && clone == 0 {
+	if c := a.Change; c != nil && clone == 0 {
 		op.Change = func(space *mm.AddressSpace) mm.Effect { return s.make(c, space) }
 	}
 	return op
 }
 
-// keptActions are actions by number, until all their operations have begun.
-type keptActions struct {
+// keptOperations are operations by number, until all their operations have begun.
+type keptOperations struct {
 	blocks []*keptBlock // nil where all have begun
 	first  uint64       // number of the first block
-	next   uint64       // number of the next action
+	next   uint64       // number of the next operation
 }
 
 type keptBlock struct {
-	actions [keptBlockActions]action
-	left    int // operations that have not begun
+	operations [keptBlockSize]timeline.Operation
+	left       int // operations that have not begun
 }
 
-const keptBlockActions = 256
+const keptBlockSize = 256
 
-// add keeps an action of so many operations and returns its number.
-func (k *keptActions) add(a *action, operations int) uint64 {
+// add keeps an operation of so many operations and returns its number.
+func (k *keptOperations) add(a *timeline.Operation, operations int) uint64 {
 	n := k.next
 	k.next++
-	block := int(n/keptBlockActions - k.first)
+	block := int(n/keptBlockSize - k.first)
 	if block == len(k.blocks) {
 		if block > 0 && k.blocks[block-1].left == 0 {
 			k.drop(uint64(block - 1))
-			block = int(n/keptBlockActions - k.first)
+			block = int(n/keptBlockSize - k.first)
 		}
 		k.blocks = append(k.blocks, &keptBlock{})
 	}
 	b := k.blocks[block]
-	b.actions[n%keptBlockActions] = *a
+	b.operations[n%keptBlockSize] = *a
 	b.left += operations
 	return n
 }
 
-// take returns an action of which one more operation begins. It is valid until the next
+// take returns an operation of which one more operation begins. It is valid until the next
 // call of add.
-func (k *keptActions) take(n uint64) *action {
-	block := n/keptBlockActions - k.first
+func (k *keptOperations) take(n uint64) *timeline.Operation {
+	block := n/keptBlockSize - k.first
 	b := k.blocks[block]
 	if b.left--; b.left == 0 && block+1 < uint64(len(k.blocks)) {
 		k.drop(block)
 	}
-	return &b.actions[n%keptBlockActions]
+	return &b.operations[n%keptBlockSize]
 }
 
 // drop forgets a block, all of whose operations have begun.
-func (k *keptActions) drop(block uint64) {
+func (k *keptOperations) drop(block uint64) {
 	k.blocks[block] = nil
 	for len(k.blocks) > 0 && k.blocks[0] == nil {
 		k.blocks = k.blocks[1:]
@@ -220,10 +207,10 @@ func (k *keptActions) drop(block uint64) {
 }
 
 // pace turns the time of a ticket into a gap for closed loops.
-func (s *source) pace(next *sim.Ticket, t *simThread, a *action) {
-	gap := a.at - t.last
+func (s *source) pace(next *sim.Ticket, t *simThread, a *timeline.Operation) {
+	gap := a.At - t.last
 	first := !t.begun
-	t.last, t.begun = a.at+a.hold+a.readHold, true
+	t.last, t.begun = a.At+a.Hold+a.ReadHold, true
 	if s.options.Timing == Original || first { // a thread begins when it did
 		return
 	}
@@ -231,17 +218,6 @@ func (s *source) pace(next *sim.Ticket, t *simThread, a *action) {
 	if s.options.Timing == Think {
 		next.Gap = s.scale(max(gap, 0))
 	}
-}
-
-// stolen is the CPU time that a thread loses on average while it spends lockDelay:
-// mostly none, but now and then a lot. It makes a wait longer, but does not decide
-// whether the lock is free by then. The pace of threads is known from lock events;
-// a delay that was found without them includes what was stolen.
-func (s *source) stolen(tid int32) sim.Time {
-	if t := s.survey.threads[tid]; t != nil && s.stealable {
-		return s.lockDelay * sim.Time(t.stolenPermille()-1000) / 1000
-	}
-	return 0
 }
 
 // until is when the recorded thread did its last thing.
@@ -253,15 +229,15 @@ func (s *source) until(t *simThread) sim.Time {
 }
 
 // make makes a change that this replay has not made yet.
-func (s *source) make(c *change, space *mm.AddressSpace) mm.Effect {
-	if c.made.Or(s.replay)&s.replay != 0 {
+func (s *source) make(c *timeline.Change, space *mm.AddressSpace) mm.Effect {
+	if !c.First(s.replay) {
 		return mm.Effect{}
 	}
-	if c.kind == traces.Fork {
-		s.own(c.child).space.Inherit(space)
+	if c.Kind == traces.Fork {
+		s.own(c.Child).space.Inherit(space)
 		return mm.Effect{}
 	}
-	effect, err := c.apply(space)
+	effect, err := c.Apply(space)
 	if err != nil {
 		if s.refused++; s.firstRefusal == nil {
 			s.firstRefusal = err
@@ -286,15 +262,15 @@ type ownSpace struct {
 	sim   *sim.MM // nil before its first operation
 }
 
-func (s *source) own(p *process) *ownSpace {
-	at := slot(&s.spaces, int(p.index))
+func (s *source) own(p *timeline.Space) *ownSpace {
+	at := slot(&s.spaces, int(p.Index))
 	if *at == nil {
 		*at = &ownSpace{}
 	}
 	return *at
 }
 
-func (s *source) space(p *process) *sim.MM {
+func (s *source) space(p *timeline.Space) *sim.MM {
 	own := s.own(p)
 	if own.sim == nil {
 		s.started++
@@ -311,31 +287,31 @@ func slot[T any](list *[]T, i int) *T {
 	return &(*list)[i]
 }
 
-// thread returns the simulated thread of an action's clone, on its CPU.
-func (s *source) thread(a *action, clone int) *simThread {
-	at := slot(slot(&s.threads, int(a.who)), clone)
+// thread returns the simulated thread of an operation's clone, on its CPU.
+func (s *source) thread(a *timeline.Operation, clone int) *simThread {
+	at := slot(slot(&s.threads, int(a.Thread)), clone)
 	t := *at
 	if t == nil {
 		cpu := s.place(a, clone)
-		t = &simThread{task: s.sys.NewTask(int32(s.tasks), cpu), tid: a.origin.TID, survey: s.survey.threads[a.origin.TID], cpu: cpu}
+		t = &simThread{task: s.sys.NewTask(int32(s.tasks), cpu), tid: a.Origin.TID, survey: s.survey.Threads[a.Origin.TID], cpu: cpu}
 		s.tasks++
 		if t.survey != nil {
-			t.until = s.scale(t.survey.end - s.survey.start)
+			t.until = s.scale(t.survey.End - s.survey.Start)
 		}
 		t.phase = s.phase(t, clone)
 		*at = t
 	}
-	if s.options.Placement == Recorded && a.cpu >= 0 {
-		t.cpu = s.recorded(a.cpu, clone)
+	if s.options.Placement == Recorded && a.CPU >= 0 {
+		t.cpu = s.recorded(a.CPU, clone)
 	}
 	return t
 }
 
 // place picks a new thread's CPU.
-func (s *source) place(a *action, clone int) int32 {
+func (s *source) place(a *timeline.Operation, clone int) int32 {
 	switch s.options.Placement {
 	case Recorded:
-		return s.recorded(max(a.cpu, 0), clone)
+		return s.recorded(max(a.CPU, 0), clone)
 	case RoundRobin:
 		s.placed++
 		return int32((s.placed - 1) % s.cpus)
@@ -347,16 +323,16 @@ func (s *source) place(a *action, clone int) int32 {
 // recorded is the recorded CPU of a thread. Its clones are on the CPUs after
 // those of the recording, so that they share one only when there are too few.
 func (s *source) recorded(cpu int32, clone int) int32 {
-	return int32((int(cpu) + clone*s.survey.cpus) % s.cpus)
+	return int32((int(cpu) + clone*s.survey.CPUs) % s.cpus)
 }
 
 // phase is how far a clone runs behind: a share of the thread's mean gap between
 // hits, so that the clones of a steady thread lie evenly between its hits.
 func (s *source) phase(of *simThread, clone int) sim.Time {
 	t := of.survey
-	if clone == 0 || t == nil || t.hits < 2 {
+	if clone == 0 || t == nil || t.Hits < 2 {
 		return sim.Time(clone) * sim.Microsecond
 	}
-	mean := (t.last - t.first) / (t.hits - 1)
+	mean := (t.Last - t.First) / (t.Hits - 1)
 	return s.scale(mean) * sim.Time(clone) / sim.Time(max(s.options.Clone, 1))
 }

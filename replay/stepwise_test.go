@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/replay/replay/replay/replaytest"
 	"github.com/replay/replay/sim"
 )
 
@@ -13,7 +14,7 @@ import (
 // closed loops and many CPUs.
 func TestStepByStep(t *testing.T) {
 	for _, name := range []string{"churn-1x1", "stress-malloc-z", "nop5"} {
-		trace := corpus(t, name)
+		trace := replaytest.Corpus(t, name)
 		for what, change := range map[string]func(*Options){
 			"all resolvers": func(o *Options) { o.Resolvers = sim.ResolverNames() },
 			"clones":        func(o *Options) { o.Clone, o.CPUs, o.Placement = 8, 12, Spread },

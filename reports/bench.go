@@ -5,7 +5,7 @@ import (
 	"io"
 	"text/tabwriter"
 
-	"github.com/replay/replay/replay"
+	"github.com/replay/replay/replay/fit"
 )
 
 // BenchSchema names the shape of a Bench in JSON.
@@ -28,9 +28,9 @@ type BenchRow struct {
 }
 
 // NewBench returns a Bench without rows.
-func NewBench(machine string, kind replay.ProbeKind) *Bench {
+func NewBench(machine string, kind fit.ProbeKind) *Bench {
 	b := &Bench{Schema: BenchSchema, Machine: machine}
-	if kind != replay.Nop {
+	if kind != fit.Nop {
 		b.Kind = kind.String()
 	}
 	return b

@@ -35,7 +35,7 @@ func played(tb testing.TB, name string) *replay.Result {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	res, err := replay.Play(tb.Context(), storedTrace{f, path}, &machine.Profile, replay.DefaultOptions(), nil)
+	res, err := replay.Play(tb.Context(), storedTrace{f, path}, machine, replay.DefaultOptions(), nil)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/replay/replay/replay"
+	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/sim"
 )
 
@@ -297,7 +298,7 @@ func TestLossTimes(t *testing.T) {
 	res := fixture()
 	res.Options.SpeedPPM = 2_000_000
 	res.Trace.DurationNs = 5_000_000_000
-	res.Trace.Losses = []replay.Loss{{From: -5, To: 3_000_000, CPU: 1, Events: 9}, {From: 4_000_000_002, To: 6_000_000_000, CPU: -1, Events: 3}}
+	res.Trace.Losses = []timeline.Loss{{From: -5, To: 3_000_000, CPU: 1, Events: 9}, {From: 4_000_000_002, To: 6_000_000_000, CPU: -1, Events: 3}}
 	want := []loss{{0, 1_500_000 * sim.Nanosecond, 1, 9}, {2_000_000_001 * sim.Nanosecond, 2_500_000_000 * sim.Nanosecond, -1, 3}}
 	if diff := cmp.Diff(want, losses(res), cmp.AllowUnexported(loss{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -7,8 +7,9 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/replay/replay/replay"
+	"github.com/replay/replay/replay/fit"
 	"github.com/replay/replay/replay/machines"
+	"github.com/replay/replay/replay/timeline"
 )
 
 // CalibrateSchema names the shape of a TraceCalibration and a BenchCalibration in JSON.
@@ -45,18 +46,18 @@ type TraceResidual struct {
 // recorderFigures are what is fitted of the recorder, in the order of the text.
 var recorderFigures = []struct {
 	name string
-	of   func(*replay.Recorder) int64
+	of   func(*machines.Recorder) int64
 }{
-	{"hit_lag", func(r *replay.Recorder) int64 { return r.HitLag }},
-	{"fail_lag", func(r *replay.Recorder) int64 { return r.FailLag }},
-	{"window", func(r *replay.Recorder) int64 { return r.Window }},
-	{"acquire_lead", func(r *replay.Recorder) int64 { return r.AcquireLead }},
-	{"exit_lag", func(r *replay.Recorder) int64 { return r.ExitLag }},
-	{"wake_latency", func(r *replay.Recorder) int64 { return r.WakeLatency }},
+	{"hit_lag", func(r *machines.Recorder) int64 { return r.HitLag }},
+	{"fail_lag", func(r *machines.Recorder) int64 { return r.FailLag }},
+	{"window", func(r *machines.Recorder) int64 { return r.Window }},
+	{"acquire_lead", func(r *machines.Recorder) int64 { return r.AcquireLead }},
+	{"exit_lag", func(r *machines.Recorder) int64 { return r.ExitLag }},
+	{"wake_latency", func(r *machines.Recorder) int64 { return r.WakeLatency }},
 }
 
 // NewTraceCalibration is the fit of p to traces.
-func NewTraceCalibration(p *machines.Profile, list []replay.Trace, fit *replay.TraceFit) *TraceCalibration {
+func NewTraceCalibration(p *machines.Profile, list []timeline.Trace, fit *fit.TraceFit) *TraceCalibration {
 	doc := &TraceCalibration{Schema: CalibrateSchema, Machine: p.Name, Recorder: map[string]int64{}}
 	for _, f := range recorderFigures {
 		doc.Recorder[f.name] = f.of(&p.Recorder)
@@ -114,7 +115,7 @@ type BenchCalibrationRow struct {
 }
 
 // NewBenchCalibration is the fit of a machine to measurements.
-func NewBenchCalibration(machine string, rows []replay.Residual) *BenchCalibration {
+func NewBenchCalibration(machine string, rows []fit.Residual) *BenchCalibration {
 	doc := &BenchCalibration{Schema: CalibrateSchema, Machine: machine}
 	for _, r := range rows {
 		doc.Rows = append(doc.Rows, BenchCalibrationRow{r.Resolver, r.CPUs, r.MHits, r.Predicted, r.Error()})

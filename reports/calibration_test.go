@@ -8,14 +8,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/replay/replay/replay"
+	"github.com/replay/replay/replay/fit"
 	"github.com/replay/replay/replay/machines"
+	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/sim"
 	"github.com/replay/replay/traces"
 )
 
 func TestBench(t *testing.T) {
-	b := NewBench("generic", replay.Nop)
+	b := NewBench("generic", fit.Nop)
 	b.Add("locked", 2, 3_500_000)
 	if diff := cmp.Diff(&Bench{BenchSchema, "generic", "", []BenchRow{{"locked", 2, 3.5, 1.75}}}, b); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -27,17 +28,17 @@ func TestBench(t *testing.T) {
 	if want := "  resolver  cpus  M hits/s  M hits/s/cpu\n    locked     2     3.500         1.750\n"; text.String() != want {
 		t.Errorf("got\n%swant\n%s", &text, want)
 	}
-	if b := NewBench("generic", replay.Nop5); b.Kind != "nop5" {
+	if b := NewBench("generic", fit.Nop5); b.Kind != "nop5" {
 		t.Errorf("of kind %q", b.Kind)
 	}
 }
 
 // The error of each row has its sign; the median and the worst of a resolver have none.
 func TestBenchCalibration(t *testing.T) {
-	row := func(resolver string, measured, predicted float64) replay.Residual {
-		return replay.Residual{BenchPoint: replay.BenchPoint{Resolver: resolver, CPUs: 4, MHits: measured}, Predicted: predicted}
+	row := func(resolver string, measured, predicted float64) fit.Residual {
+		return fit.Residual{BenchPoint: fit.BenchPoint{Resolver: resolver, CPUs: 4, MHits: measured}, Predicted: predicted}
 	}
-	c := NewBenchCalibration("mine", []replay.Residual{row("locked", 2, 1), row("speculative", 4, 4), row("locked", 2, 2.2), row("locked", 4, 5)})
+	c := NewBenchCalibration("mine", []fit.Residual{row("locked", 2, 1), row("speculative", 4, 4), row("locked", 2, 2.2), row("locked", 4, 5)})
 	if c.Rows[0].Error != -0.5 || math.Abs(c.Rows[2].Error-0.1) > 1e-9 || c.Schema != CalibrateSchema || c.Machine != "mine" {
 		t.Errorf("%+v", c)
 	}
@@ -68,17 +69,17 @@ func (namedTrace) Meta() traces.Meta                            { return traces.
 func (namedTrace) Stream(traces.Columns) (traces.Stream, error) { return nil, nil }
 
 func TestTraceCalibration(t *testing.T) {
-	p := &machines.Profile{Profile: replay.Profile{Machine: sim.Machine{Name: "mine"}, Recorder: replay.Recorder{
+	p := &machines.Profile{Machine: sim.Machine{Name: "mine"}, Recorder: machines.Recorder{
 		HitLag: 1, FailLag: 2, Window: 3, AcquireLead: 4, ExitLag: 5, WakeLatency: 6,
-	}}}
-	v := &replay.Validation{Observed: 10, Predicted: 8, TP: 6, FP: 2, FN: 4}
+	}}
+	v := &fit.Validation{Observed: 10, Predicted: 8, TP: 6, FP: 2, FN: 4}
 	v.Waits.Observed.Total, v.Waits.Predicted.Total = 4*sim.Microsecond, 3*sim.Microsecond
-	c := NewTraceCalibration(p, []replay.Trace{namedTrace("a.parquet")}, &replay.TraceFit{
-		Sections: []replay.SectionFit{
-			{Kind: "mmap", Sections: 20, Model: replay.KindModel{Start: 300, Hold: 2000}, Start: [3]int64{250, 300, 400}, Hold: [3]int64{1500, 2000, 3000}},
-			{Kind: "brk", Sections: 12, Model: replay.KindModel{Start: 100}, Start: [3]int64{80, 100, 120}, Hold: [3]int64{500, 600, 700}},
+	c := NewTraceCalibration(p, []timeline.Trace{namedTrace("a.parquet")}, &fit.TraceFit{
+		Sections: []fit.SectionFit{
+			{Kind: "mmap", Sections: 20, Model: machines.KindModel{Start: 300, Hold: 2000}, Start: [3]int64{250, 300, 400}, Hold: [3]int64{1500, 2000, 3000}},
+			{Kind: "brk", Sections: 12, Model: machines.KindModel{Start: 100}, Start: [3]int64{80, 100, 120}, Hold: [3]int64{500, 600, 700}},
 		},
-		Validations: []*replay.Validation{v},
+		Validations: []*fit.Validation{v},
 	})
 	var text bytes.Buffer
 	if err := c.Text(&text); err != nil {

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/replay/replay/replay"
+	"github.com/replay/replay/replay/dist"
 	"github.com/replay/replay/sim"
 )
 
@@ -336,7 +337,7 @@ func newReasons(o *[sim.NumOutcomes]int64) *Reasons {
 	}
 }
 
-func newDist(d replay.Dist) *Dist {
+func newDist(d dist.Dist) *Dist {
 	doc := &Dist{Total: Nanos(d.Total)}
 	if d.Count == 0 {
 		return doc

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/replay/replay/replay"
+	"github.com/replay/replay/replay/dist"
+	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/sim"
 )
 
@@ -87,12 +89,12 @@ func (b *builder) probe(name string, o sim.Outcome, p sim.Parts) {
 	b.run.Probes = append(b.run.Probes, row)
 }
 
-func dist(times []sim.Time) replay.Dist {
+func distOf(times []sim.Time) dist.Dist {
 	if len(times) == 0 {
-		return replay.Dist{}
+		return dist.Dist{}
 	}
 	slices.Sort(times)
-	d := replay.Dist{Count: int64(len(times)), Max: times[len(times)-1]}
+	d := dist.Dist{Count: int64(len(times)), Max: times[len(times)-1]}
 	for _, t := range times {
 		d.Total += t
 	}
@@ -104,9 +106,9 @@ func dist(times []sim.Time) replay.Dist {
 // finish completes the run with the parts that no test adds up.
 func (b *builder) finish() replay.Run {
 	r := &b.run
-	r.Resolve, r.LockWait = dist(b.resolve), dist(b.waits)
+	r.Resolve, r.LockWait = distOf(b.resolve), distOf(b.waits)
 	for low := sim.Time(1); low < 1<<40; low *= 2 {
-		bin := replay.Bin{Low: low, High: 2 * low}
+		bin := dist.Bin{Low: low, High: 2 * low}
 		for _, t := range b.resolve {
 			if t >= bin.Low && t < bin.High {
 				bin.Count++
@@ -137,7 +139,7 @@ func lockedRun() replay.Run {
 		Comm: "gc", PID: 700, TID: 720, Kind: "munmap", Stack: gcStack, Sections: 40, Hold: 400 * sim.Microsecond,
 		Wait: b.run.Parts.LockWait,
 	}}
-	b.run.WriterWait = dist([]sim.Time{0, 0, 1_500_000, 22_000_000})
+	b.run.WriterWait = distOf([]sim.Time{0, 0, 1_500_000, 22_000_000})
 	b.run.Lines = []replay.LineRow{
 		{Line: "mmap_lock.count", Accesses: 4000, Transfers: 3900, Stall: 350 * sim.Microsecond},
 		{Line: "mmap_lock.owner+mm_lock_seq", Accesses: 2000, Transfers: 1900, Stall: 48 * sim.Microsecond},
@@ -165,7 +167,7 @@ func speculativeRun() replay.Run {
 	b.run.Low = b.run.Fallbacks() - 2
 	b.run.High = b.run.Low + b.run.Undecided + 12
 	b.blame()
-	b.run.WriterWait = dist([]sim.Time{0, 0, 0, 9_000_001})
+	b.run.WriterWait = distOf([]sim.Time{0, 0, 0, 9_000_001})
 	b.run.Lines = []replay.LineRow{
 		{Line: "mmap_lock.owner+mm_lock_seq", Accesses: 4100, Transfers: 300, Stall: 30 * sim.Microsecond},
 		{Line: "mmap_lock.count", Accesses: 140, Transfers: 120, Stall: 9 * sim.Microsecond},
@@ -207,7 +209,7 @@ func fixture() *replay.Result {
 		Trace: replay.TraceSummary{
 			Path: "server.parquet", SHA256: "5f3c0f4d1f1a7b5a0d4b3f2e1c0b9a8f7e6d5c4b3a2f1e0d9c8b7a6f5e4d3c2b",
 			Events: 92_341, Hits: 2000, HitEvents: 2000, Writers: 44, Mms: 1, Threads: 10, DurationNs: 2_000_000,
-			Lost: 12, Losses: []replay.Loss{{From: 610_000, To: 650_000, CPU: 1, Events: 9}, {From: 1_400_000, To: 1_400_000, CPU: -1, Events: 3}}, LossyNs: 42_000, Undecided: 2,
+			Lost: 12, Losses: []timeline.Loss{{From: 610_000, To: 650_000, CPU: 1, Events: 9}, {From: 1_400_000, To: 1_400_000, CPU: -1, Events: 3}}, LossyNs: 42_000, Undecided: 2,
 			Arrivals: replay.Split{Observed: 70, Modelled: 1930}, Sections: replay.Split{Observed: 40, Modelled: 4},
 		},
 		Machine:  replay.MachineSummary{Name: "generic", CPUs: 4, Sockets: 1, SMT: 1},
@@ -243,27 +245,27 @@ func emptyResult() *replay.Result {
 // recordedResult is the fixture with lock events.
 func recordedResult() *replay.Result {
 	res := fixture()
-	res.Recorded = &replay.Recording{
+	res.Recorded = &timeline.Recording{
 		Hits: 2000, Lookups: 2000, Outcomes: true, Fallbacks: 70,
-		LockWait:   dist([]sim.Time{4 * sim.Microsecond, 8 * sim.Microsecond, 300 * sim.Microsecond}),
-		ReaderWait: dist([]sim.Time{4 * sim.Microsecond, 6 * sim.Microsecond}), WriterWait: dist([]sim.Time{5 * sim.Microsecond, 12 * sim.Millisecond}),
-		Unblocked: dist([]sim.Time{4 * sim.Microsecond, 4 * sim.Microsecond, 5 * sim.Microsecond}), Foreign: 11 * sim.Millisecond, Refused: 2, Unended: 1,
-		Waiters: []replay.Waiter{
-			{Comm: "gc", PID: 700, TID: 720, Access: replay.WriteAccess, Wait: dist([]sim.Time{5 * sim.Microsecond, 12 * sim.Millisecond})},
-			{Comm: "worker", PID: 700, TID: 701, Access: replay.LookupAccess, Wait: dist([]sim.Time{4 * sim.Microsecond, 300 * sim.Microsecond})},
-			{Comm: "worker", PID: 700, TID: 702, Access: replay.LookupAccess, Wait: dist([]sim.Time{8 * sim.Microsecond})},
-			{Comm: "load\x1b[er", PID: replay.NoPID, TID: 733, Access: replay.ReadAccess, Wait: dist([]sim.Time{4 * sim.Microsecond, 6 * sim.Microsecond})},
+		LockWait:   distOf([]sim.Time{4 * sim.Microsecond, 8 * sim.Microsecond, 300 * sim.Microsecond}),
+		ReaderWait: distOf([]sim.Time{4 * sim.Microsecond, 6 * sim.Microsecond}), WriterWait: distOf([]sim.Time{5 * sim.Microsecond, 12 * sim.Millisecond}),
+		Unblocked: distOf([]sim.Time{4 * sim.Microsecond, 4 * sim.Microsecond, 5 * sim.Microsecond}), Foreign: 11 * sim.Millisecond, Refused: 2, Unended: 1,
+		Waiters: []timeline.Waiter{
+			{Comm: "gc", PID: 700, TID: 720, Access: timeline.WriteAccess, Wait: distOf([]sim.Time{5 * sim.Microsecond, 12 * sim.Millisecond})},
+			{Comm: "worker", PID: 700, TID: 701, Access: timeline.LookupAccess, Wait: distOf([]sim.Time{4 * sim.Microsecond, 300 * sim.Microsecond})},
+			{Comm: "worker", PID: 700, TID: 702, Access: timeline.LookupAccess, Wait: distOf([]sim.Time{8 * sim.Microsecond})},
+			{Comm: "load\x1b[er", PID: timeline.NoPID, TID: 733, Access: timeline.ReadAccess, Wait: distOf([]sim.Time{4 * sim.Microsecond, 6 * sim.Microsecond})},
 		},
-		Holders: []replay.Holder{
-			{Comm: "cat", PID: 900, TID: 900, Kind: "/proc maps", Stack: smapsStack, Hold: dist([]sim.Time{11 * sim.Millisecond}), Blocked: 1, BlockedTime: 11 * sim.Millisecond},
-			{Comm: "gc", PID: 700, TID: 720, Kind: "munmap", Write: true, Stack: gcStack, Hold: dist([]sim.Time{sim.Microsecond, 280 * sim.Microsecond}), Blocked: 2, BlockedTime: 281 * sim.Microsecond},
-			{Comm: "worker", PID: replay.NoPID, TID: 701, Kind: "unknown", Hold: dist([]sim.Time{sim.Microsecond}), Blocked: 1, BlockedTime: 400 * sim.Nanosecond},
+		Holders: []timeline.Holder{
+			{Comm: "cat", PID: 900, TID: 900, Kind: "/proc maps", Stack: smapsStack, Hold: distOf([]sim.Time{11 * sim.Millisecond}), Blocked: 1, BlockedTime: 11 * sim.Millisecond},
+			{Comm: "gc", PID: 700, TID: 720, Kind: "munmap", Write: true, Stack: gcStack, Hold: distOf([]sim.Time{sim.Microsecond, 280 * sim.Microsecond}), Blocked: 2, BlockedTime: 281 * sim.Microsecond},
+			{Comm: "worker", PID: timeline.NoPID, TID: 701, Kind: "unknown", Hold: distOf([]sim.Time{sim.Microsecond}), Blocked: 1, BlockedTime: 400 * sim.Nanosecond},
 		},
 	}
 	longest := res.Recorded.Holders[0]
-	longest.Hold, longest.Blocked, longest.BlockedTime = replay.Dist{}, 0, 0
-	res.Recorded.Longest = &replay.LongestWait{
-		Comm: "gc", PID: 700, TID: 720, Access: replay.WriteAccess, Kind: "munmap", At: 900 * sim.Microsecond, Wait: 12 * sim.Millisecond,
+	longest.Hold, longest.Blocked, longest.BlockedTime = dist.Dist{}, 0, 0
+	res.Recorded.Longest = &timeline.LongestWait{
+		Comm: "gc", PID: 700, TID: 720, Access: timeline.WriteAccess, Kind: "munmap", At: 900 * sim.Microsecond, Wait: 12 * sim.Millisecond,
 		InWay: 10*sim.Millisecond + 500*sim.Microsecond, Holder: &longest, HolderFor: 10 * sim.Millisecond, Hold: 11 * sim.Millisecond,
 	}
 	return res
@@ -288,6 +290,6 @@ func hitlessResult() *replay.Result {
 	res := recordedResult()
 	r := res.Recorded
 	res.Runs, res.Trace.Hits, res.Trace.HitEvents, res.Trace.Arrivals = nil, 0, 0, replay.Split{}
-	r.Hits, r.Lookups, r.Fallbacks, r.LockWait = 0, 0, 0, replay.Dist{}
+	r.Hits, r.Lookups, r.Fallbacks, r.LockWait = 0, 0, 0, dist.Dist{}
 	return res
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/replay/replay/replay"
+	"github.com/replay/replay/replay/dist"
 	"github.com/replay/replay/sim"
 )
 
@@ -121,7 +122,7 @@ func latency(runs []replay.Run) chart {
 }
 
 // shares is the share of hits below each x, in percent.
-func shares(bins []replay.Bin, x []float64, hits int64) []float64 {
+func shares(bins []dist.Bin, x []float64, hits int64) []float64 {
 	out := make([]float64, len(x))
 	var below int64
 	next := 0

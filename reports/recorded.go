@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/replay/replay/replay"
+	"github.com/replay/replay/replay/dist"
+	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/sim"
 )
 
@@ -81,7 +83,7 @@ type Holder struct {
 	BlockedNs Nanos    `json:"blocked_ns"`
 }
 
-func newRecorded(r *replay.Recording) *Recorded {
+func newRecorded(r *timeline.Recording) *Recorded {
 	if r == nil {
 		return nil
 	}
@@ -109,7 +111,7 @@ func newRecorded(r *replay.Recording) *Recorded {
 	return doc
 }
 
-func newLongestWait(w *replay.LongestWait) *LongestWait {
+func newLongestWait(w *timeline.LongestWait) *LongestWait {
 	doc := &LongestWait{
 		Comm: w.Comm, PID: pid(w.PID), TID: w.TID, Access: string(w.Access), Kind: w.Kind,
 		AtNs: Nanos(w.At), WaitNs: Nanos(w.Wait), InWayNs: Nanos(w.InWay),
@@ -126,13 +128,13 @@ func newLongestWait(w *replay.LongestWait) *LongestWait {
 
 // pid is null for a process that was not recorded.
 func pid(n int32) *int32 {
-	if n == replay.NoPID {
+	if n == timeline.NoPID {
 		return nil
 	}
 	return &n
 }
 
-func mode(h *replay.Holder) string {
+func mode(h *timeline.Holder) string {
 	if h.Write {
 		return "write"
 	}
@@ -184,8 +186,8 @@ func lookupFinding(res *replay.Result) finding {
 }
 
 // waitSentence says how long all others waited.
-func waitSentence(r *replay.Recording) string {
-	waits := func(who string, d replay.Dist) string {
+func waitSentence(r *timeline.Recording) string {
+	waits := func(who string, d dist.Dist) string {
 		return fmt.Sprintf("%s waited %s in %s, at worst %s", who, span(d.Total), plural(d.Count, "section"), span(d.Max))
 	}
 	var all []string
@@ -209,7 +211,7 @@ func waitSentence(r *replay.Recording) string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
-func longestSentence(w *replay.LongestWait) string {
+func longestSentence(w *timeline.LongestWait) string {
 	s := fmt.Sprintf("The longest wait: %s (tid %d) wanted it%s and waited %s, from %s on.",
 		printable(w.Comm), w.TID, purpose(w.Kind), span(w.Wait), span(w.At))
 	h := w.Holder
@@ -228,14 +230,14 @@ func longestSentence(w *replay.LongestWait) string {
 
 // purpose is what the lock was taken for, where that is known.
 func purpose(kind string) string {
-	if kind == replay.UnknownKind {
+	if kind == timeline.UnknownKind {
 		return ""
 	}
 	return " for " + kind
 }
 
 // measureSentence says what a wait is, and how short one tells nothing.
-func measureSentence(r *replay.Recording) string {
+func measureSentence(r *timeline.Recording) string {
 	s := "A wait is from lock_start to lock_acquired, recording the former included"
 	if r.Unblocked.Count == 0 {
 		return s + "."
@@ -245,7 +247,7 @@ func measureSentence(r *replay.Recording) string {
 }
 
 // whyDifferent says why simulated and recorded waits differ.
-func whyDifferent(r *replay.Recording) string {
+func whyDifferent(r *timeline.Recording) string {
 	s := "These figures differ from the recorded ones: the simulated machine is another, and its threads do not wait for a recorder or to be woken by the recorded scheduler."
 	if r.Foreign > 0 {
 		s += fmt.Sprintf(" Nor are threads of other processes in their way, which cost %s of the recorded waits: it knows an address space by its process.", span(r.Foreign))
@@ -280,7 +282,7 @@ type parties struct {
 	at  map[[3]string]*party
 }
 
-func (g *parties) add(comm, what, mode string, tid int32, d *replay.Dist) *party {
+func (g *parties) add(comm, what, mode string, tid int32, d *dist.Dist) *party {
 	key := [3]string{comm, what, mode}
 	p := g.at[key]
 	if p == nil {
@@ -299,7 +301,7 @@ func (g *parties) add(comm, what, mode string, tid int32, d *replay.Dist) *party
 }
 
 // waiterParties are the waiters, the longest first.
-func waiterParties(r *replay.Recording) []*party {
+func waiterParties(r *timeline.Recording) []*party {
 	var g parties
 	for i := range r.Waiters {
 		w := &r.Waiters[i]
@@ -310,7 +312,7 @@ func waiterParties(r *replay.Recording) []*party {
 }
 
 // holderParties are the holders, those that cost most first.
-func holderParties(r *replay.Recording) []*party {
+func holderParties(r *timeline.Recording) []*party {
 	var g parties
 	for i := range r.Holders {
 		h := &r.Holders[i]

@@ -19,7 +19,7 @@ import (
 // cannot tell which hits took the lock.
 func Timeline(w io.Writer, res *replay.Result) error {
 	z := gzip.NewWriter(w)
-	t := timeline{events: eventWriter{w: z}, names: map[track]bool{}}
+	t := timelineWriter{events: eventWriter{w: z}, names: map[track]bool{}}
 	t.events.buf = append(t.events.buf, `{"displayTimeUnit":"ns","traceEvents":[`+"\n"...)
 	for i := range res.Runs {
 		if !answered(res) {
@@ -35,7 +35,7 @@ func Timeline(w io.Writer, res *replay.Result) error {
 	return z.Close()
 }
 
-type timeline struct {
+type timelineWriter struct {
 	events eventWriter
 	arrows int64
 	names  map[track]bool
@@ -44,7 +44,7 @@ type timeline struct {
 // runSpread keeps the processes of different runs apart: recorded ids are below (PID_MAX_LIMIT).
 const runSpread = 1 << 23
 
-func (t *timeline) run(index int, r *replay.Run) {
+func (t *timelineWriter) run(index int, r *replay.Run) {
 	base := int64(index) * runSpread
 	for i := range r.Spans {
 		s := &r.Spans[i]
@@ -65,7 +65,7 @@ func (t *timeline) run(index int, r *replay.Run) {
 }
 
 // losses shows where events were lost, on a track for each CPU.
-func (t *timeline) losses(pid int64, all []loss) {
+func (t *timelineWriter) losses(pid int64, all []loss) {
 	for i, l := range all {
 		if i == 0 {
 			t.events.label("process_name", track{pid, 0}, "lost events")
@@ -87,14 +87,14 @@ func cpuName(cpu int) string {
 }
 
 // blame draws an arrow from a section to a hit.
-func (t *timeline) blame(base int64, from, to *replay.Span) {
+func (t *timelineWriter) blame(base int64, from, to *replay.Span) {
 	t.arrows++
 	t.events.arrow("s", track{base + int64(from.PID), int64(from.TID)}, from.Start, t.arrows)
 	t.events.arrow("f", track{base + int64(to.PID), int64(to.TID)}, to.Start, t.arrows)
 }
 
 // name names a track and its process, once.
-func (t *timeline) name(on track, resolver string, s *replay.Span) {
+func (t *timelineWriter) name(on track, resolver string, s *replay.Span) {
 	if t.names[on] {
 		return
 	}

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/replay/replay/replay"
+	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/sim"
 	"github.com/replay/replay/traces/tracetest"
 )
@@ -90,7 +91,7 @@ func TestTimeline(t *testing.T) {
 // Which hits took the lock is unknown: so are bars and arrows, but not the lost events.
 func TestTimelineUntold(t *testing.T) {
 	res := untoldResult()
-	res.Trace.Losses = []replay.Loss{{From: 1000, To: 2000, CPU: 0, Events: 1}}
+	res.Trace.Losses = []timeline.Loss{{From: 1000, To: 2000, CPU: 0, Events: 1}}
 	for _, e := range eventsOf(t, res) {
 		if e.Phase != "M" && e.Cat != "lost" {
 			t.Errorf("an event of a trace that cannot tell: %+v", e)
@@ -132,7 +133,7 @@ func TestTimelineTracks(t *testing.T) {
 	last := res.Runs[1].Spans[0]
 	last.TID, last.Comm = 1, "init"
 	res.Runs[0].Spans = append(slices.Clone(res.Runs[1].Spans), last)
-	res.Trace.Losses = append(res.Trace.Losses, replay.Loss{From: 1_500_000, To: 1_600_000, CPU: 0, Events: 1})
+	res.Trace.Losses = append(res.Trace.Losses, timeline.Loss{From: 1_500_000, To: 1_600_000, CPU: 0, Events: 1})
 	named := map[track]string{}
 	for _, e := range eventsOf(t, res) {
 		on := track{e.PID, e.TID}

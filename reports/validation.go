@@ -7,12 +7,14 @@ import (
 	"text/tabwriter"
 
 	"github.com/replay/replay/replay"
+	"github.com/replay/replay/replay/dist"
+	"github.com/replay/replay/replay/fit"
 )
 
 // ValidateSchema names the shape of a validation in JSON.
 const ValidateSchema = "replay.validate/1"
 
-// Validation is a replay.Validation in JSON. Figures that rest on what the trace cannot
+// Validation is a fit.Validation in JSON. Figures that rest on what the trace cannot
 // tell are null.
 type Validation struct {
 	Schema    string `json:"schema"`
@@ -53,12 +55,12 @@ type Wait struct {
 	P99   int64 `json:"p99"`
 }
 
-func newWait(d replay.Dist) *Wait {
+func newWait(d dist.Dist) *Wait {
 	return &Wait{d.Total.Nanos(), d.P50.Nanos(), d.P90.Nanos(), d.P99.Nanos()}
 }
 
 // ValidationJSON writes v as one JSON document.
-func ValidationJSON(w io.Writer, v *replay.Validation) error {
+func ValidationJSON(w io.Writer, v *fit.Validation) error {
 	doc := Validation{
 		Schema: ValidateSchema, Using: v.Using.String(), Hits: &v.Hits, Lookups: &v.Lookups, Events: v.Events, Lost: &v.Lost,
 		Undecided: v.Undecided, Unknown: append([]replay.Unknown{}, v.Unknown...),
@@ -86,7 +88,7 @@ func ValidationJSON(w io.Writer, v *replay.Validation) error {
 
 // ValidationText writes v for people: the confusion matrix, the waits, and the
 // misses that were asked for.
-func ValidationText(w io.Writer, v *replay.Validation) error {
+func ValidationText(w io.Writer, v *fit.Validation) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
 	if v.Scores() {
 		fmt.Fprintf(w, "F1 %.4f  precision %.4f  recall %.4f   (using %s, %s)\n\n", v.F1(), v.Precision(), v.Recall(), v.Using, validated(v))
@@ -101,7 +103,7 @@ func ValidationText(w io.Writer, v *replay.Validation) error {
 	}
 	fmt.Fprintln(w)
 	fmt.Fprintf(t, "\tfallbacks\twait in all\tp50\tp90\tp99\t\n")
-	row := func(name string, known bool, n int64, d replay.Dist) {
+	row := func(name string, known bool, n int64, d dist.Dist) {
 		if !known {
 			fmt.Fprintf(t, "%s\tunknown\tunknown\t\t\t\t\n", name)
 			return
@@ -134,7 +136,7 @@ func ValidationText(w io.Writer, v *replay.Validation) error {
 }
 
 // validated says what was compared. Optimised probes look up twice.
-func validated(v *replay.Validation) string {
+func validated(v *fit.Validation) string {
 	if v.Lookups > v.Hits {
 		return fmt.Sprintf("%d lookups of %d hits: optimised probes look up twice", v.Lookups, v.Hits)
 	}
@@ -142,7 +144,7 @@ func validated(v *replay.Validation) string {
 }
 
 // noScore says why there is none.
-func noScore(w io.Writer, v *replay.Validation) {
+func noScore(w io.Writer, v *fit.Validation) {
 	hits := fmt.Sprintf("%d hits", v.Hits)
 	if len(replay.Unknowns(v.Unknown, replay.UnknownHits)) > 0 {
 		hits = fmt.Sprintf("%d of an unknown number of hits", v.Hits)
@@ -158,7 +160,7 @@ func noScore(w io.Writer, v *replay.Validation) {
 }
 
 // explainMiss tells what was predicted of one hit, and why.
-func explainMiss(w io.Writer, n int, m *replay.Miss) {
+func explainMiss(w io.Writer, n int, m *fit.Miss) {
 	kernel, model := "was lockless", "fall back"
 	if m.FellBack {
 		kernel, model = "fell back", "be lockless"

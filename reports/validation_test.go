@@ -5,25 +5,28 @@ import (
 	"testing"
 
 	"github.com/replay/replay/replay"
+	"github.com/replay/replay/replay/dist"
+	"github.com/replay/replay/replay/fit"
+	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/sim"
 	"github.com/replay/replay/traces/tracetest"
 )
 
 // validated1000 is a validation of 1000 hits, of which 100 are of optimised probes.
-func validated1000() *replay.Validation {
-	v := &replay.Validation{
-		Using: replay.Locks, Events: 5000, Lost: 20, Hits: 1000, Lookups: 1100, Observed: 50, Predicted: 47, Expected: 47.6, Spread: 6.25,
-		TP: 40, FP: 7, FN: 10, ArrivalError: dist([]sim.Time{100 * sim.Nanosecond, 200 * sim.Nanosecond, 4 * sim.Microsecond}),
+func validated1000() *fit.Validation {
+	v := &fit.Validation{
+		Using: timeline.Locks, Events: 5000, Lost: 20, Hits: 1000, Lookups: 1100, Observed: 50, Predicted: 47, Expected: 47.6, Spread: 6.25,
+		TP: 40, FP: 7, FN: 10, ArrivalError: distOf([]sim.Time{100 * sim.Nanosecond, 200 * sim.Nanosecond, 4 * sim.Microsecond}),
 	}
-	v.Waits.Observed = dist([]sim.Time{sim.Microsecond, 2 * sim.Microsecond, 40 * sim.Microsecond})
-	v.Waits.Predicted = dist([]sim.Time{sim.Microsecond, 3 * sim.Microsecond})
-	v.Misses = []replay.Miss{
+	v.Waits.Observed = distOf([]sim.Time{sim.Microsecond, 2 * sim.Microsecond, 40 * sim.Microsecond})
+	v.Waits.Predicted = distOf([]sim.Time{sim.Microsecond, 3 * sim.Microsecond})
+	v.Misses = []fit.Miss{
 		{
 			Time: 5_000_000_123, PID: 700, TID: 701, Comm: "worker", FellBack: true, Arrival: "inferred", Start: 5_000_000_000, End: 5_000_000_100, WaitNs: 40_000,
 		},
 		{
 			Time: 6_500_000_000, PID: 700, TID: 702, Comm: "worker", Arrival: "observed", Start: 6_499_999_990, End: 6_500_000_250, WaitNs: 3000,
-			Blame: &replay.Origin{Class: &replay.Class{TID: 720, Comm: "gc", Kind: "munmap"}, Seq: 321, Time: 6_500_000_200},
+			Blame: &timeline.Origin{Class: &timeline.Class{TID: 720, Comm: "gc", Kind: "munmap"}, Seq: 321, Time: 6_500_000_200},
 		},
 	}
 	return v
@@ -31,7 +34,7 @@ func validated1000() *replay.Validation {
 
 func TestValidation(t *testing.T) {
 	quiet := validated1000() // a trace with nothing to say beyond the score
-	quiet.Lost, quiet.Spread, quiet.Misses, quiet.ArrivalError, quiet.Lookups = 0, 0, nil, replay.Dist{}, quiet.Hits
+	quiet.Lost, quiet.Spread, quiet.Misses, quiet.ArrivalError, quiet.Lookups = 0, 0, nil, dist.Dist{}, quiet.Hits
 	untold := validated1000()
 	untold.Undecided = 30
 	untold.Unknown = []replay.Unknown{
@@ -45,7 +48,7 @@ func TestValidation(t *testing.T) {
 		{What: replay.UnknownOutcomes, Why: "no lock events were recorded", Remedy: "record mmap_lock events"},
 		{What: replay.UnknownHits, Why: "they were sampled", Remedy: "record all"},
 	}
-	for name, v := range map[string]*replay.Validation{"scored": validated1000(), "quiet": quiet, "untold": untold, "nothing": nothing} {
+	for name, v := range map[string]*fit.Validation{"scored": validated1000(), "quiet": quiet, "untold": untold, "nothing": nothing} {
 		var text, doc bytes.Buffer
 		if err := ValidationText(&text, v); err != nil {
 			t.Fatal(err)

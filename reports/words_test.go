@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/replay/replay/replay"
+	"github.com/replay/replay/replay/dist"
+	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/sim"
 )
 
@@ -129,7 +131,7 @@ func TestLossFinding(t *testing.T) {
 		0: "lost events: 10 of 100 (10.00 %)",
 		1: "lost events: 10 of 100 (10.00 %), in 1 gap; 1.50 µs of the trace and 1 write section are undecided",
 	} {
-		tr.Losses = make([]replay.Loss, n)
+		tr.Losses = make([]timeline.Loss, n)
 		if got := lossFinding(&tr); got != (finding{caution, want}) {
 			t.Errorf("got  %v\nwant %s", got, want)
 		}
@@ -254,7 +256,7 @@ func TestBenchfmtFigures(t *testing.T) {
 	res := emptyResult()
 	res.Runs = []replay.Run{{
 		Resolver: "locked", Hits: 4, Outcomes: [sim.NumOutcomes]int64{sim.Lockless: 1, sim.Unconfigured: 3}, Low: 2, High: 5,
-		Resolve: replay.Dist{Total: 8 * sim.Nanosecond}, Parts: sim.Parts{LockWait: 2 * sim.Nanosecond}, WriterWait: replay.Dist{Total: 7 * sim.Nanosecond}, LineTransfers: 6,
+		Resolve: dist.Dist{Total: 8 * sim.Nanosecond}, Parts: sim.Parts{LockWait: 2 * sim.Nanosecond}, WriterWait: dist.Dist{Total: 7 * sim.Nanosecond}, LineTransfers: 6,
 	}}
 	line := func() string {
 		var out bytes.Buffer
@@ -288,7 +290,7 @@ func TestCards(t *testing.T) {
 	}
 	quiet := mainRun(res)
 	quiet.Outcomes = [sim.NumOutcomes]int64{sim.Lockless: quiet.Hits}
-	quiet.LockWait = replay.Dist{}
+	quiet.LockWait = dist.Dist{}
 	if all := cards(res); all[1].Bad || all[2].Bad {
 		t.Errorf("nothing was paid, but: %+v", all)
 	}
@@ -338,7 +340,7 @@ func TestCharts(t *testing.T) {
 // axis that is logarithmic starts above 0.
 func TestLatency(t *testing.T) {
 	ns := sim.Nanosecond
-	run := replay.Run{Resolver: "locked", Hits: 4, ResolveHist: []replay.Bin{{Low: ns, High: 2 * ns, Count: 1}, {Low: 2 * ns, High: 4 * ns, Count: 2}, {Low: 4 * ns, High: 8 * ns, Count: 1}}}
+	run := replay.Run{Resolver: "locked", Hits: 4, ResolveHist: []dist.Bin{{Low: ns, High: 2 * ns, Count: 1}, {Low: 2 * ns, High: 4 * ns, Count: 2}, {Low: 4 * ns, High: 8 * ns, Count: 1}}}
 	c := latency([]replay.Run{run, {Resolver: "none"}})
 	if diff := cmp.Diff([]float64{1, 2, 4, 8}, c.X); diff != "" {
 		t.Errorf("x (-want +got):\n%s", diff)
@@ -433,11 +435,11 @@ func TestRecordedSentences(t *testing.T) {
 	if strings.Contains(says(), "nobody was seen with it") {
 		t.Errorf("a tenth of the wait is news in\n%s", says())
 	}
-	r.WriterWait, r.ReaderWait = replay.Dist{}, replay.Dist{}
+	r.WriterWait, r.ReaderWait = dist.Dist{}, dist.Dist{}
 	if got := waitSentence(r); got != "Nobody else asked for it." {
 		t.Errorf("%s", got)
 	}
-	r.ReaderWait = dist([]sim.Time{4 * sim.Microsecond})
+	r.ReaderWait = distOf([]sim.Time{4 * sim.Microsecond})
 	if got := waitSentence(r); got != "Other readers waited 4.00 µs in 1 section, at worst 4.00 µs." {
 		t.Errorf("%s", got)
 	}
@@ -445,7 +447,7 @@ func TestRecordedSentences(t *testing.T) {
 
 // A loss on CPU 0 is on a CPU; one on an unknown CPU is on none.
 func TestLossCPU(t *testing.T) {
-	losses := *newTrace(&replay.TraceSummary{Losses: []replay.Loss{{CPU: 0}, {CPU: -1}}}).Losses
+	losses := *newTrace(&replay.TraceSummary{Losses: []timeline.Loss{{CPU: 0}, {CPU: -1}}}).Losses
 	if losses[0].CPU == nil || *losses[0].CPU != 0 || losses[1].CPU != nil {
 		t.Errorf("%+v", losses)
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/replay/replay/replay"
+	"github.com/replay/replay/replay/fit"
 	"github.com/replay/replay/reports"
 )
 
@@ -44,7 +44,7 @@ func (e *env) bench(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	kind, err := replay.ParseProbeKind(c.String("probe-kind"))
+	kind, err := fit.ParseProbeKind(c.String("probe-kind"))
 	if err != nil {
 		return usage("--probe-kind: %v", err)
 	}
@@ -54,7 +54,7 @@ func (e *env) bench(c *cli.Context) error {
 			if n > profile.CPUs() {
 				return usage("machine %s has %d CPUs: its figures say nothing about %d", profile.Name, profile.CPUs(), n)
 			}
-			row, err := replay.Bench(c.Context, &profile.Machine, resolver, kind, n, c.Uint64("seed"))
+			row, err := fit.Bench(c.Context, &profile.Machine, resolver, kind, n, c.Uint64("seed"))
 			if err != nil {
 				return err
 			}

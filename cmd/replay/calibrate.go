@@ -1,14 +1,14 @@
 package main
 
 import (
-	"maps"
 	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/replay/replay/replay"
+	"github.com/replay/replay/replay/fit"
 	"github.com/replay/replay/replay/machines"
+	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/reports"
 )
 
@@ -67,24 +67,24 @@ func (e *env) calibrateBench(c *cli.Context, profile *machines.Profile, table st
 		return err
 	}
 	defer f.Close()
-	points, err := replay.ReadBenchTable(f, table)
+	points, err := fit.ReadBenchTable(f, table)
 	if err != nil {
 		return badInput(err)
 	}
-	before := profile.Profile
+	before := profile.Clone()
 	show := e.progress(c, "fitting")
-	err = replay.FitBench(c.Context, &profile.Machine, points, c.Int("rounds"), c.Uint64("seed"), func(round int, _ float64) {
+	err = fit.ToBench(c.Context, &profile.Machine, points, c.Int("rounds"), c.Uint64("seed"), func(round int, _ float64) {
 		show(int64(round), int64(c.Int("rounds")))
 	})
 	if err != nil {
 		return err
 	}
-	rows, err := replay.BenchResiduals(c.Context, &profile.Machine, points, c.Uint64("seed"))
+	rows, err := fit.Residuals(c.Context, &profile.Machine, points, c.Uint64("seed"))
 	if err != nil {
 		return err
 	}
 	e.endProgress()
-	profile.CiteFitted(&before, "replay calibrate --bench "+table)
+	profile.CiteFitted(before, "replay calibrate --bench "+table)
 	if err := e.save(c, profile); err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (e *env) calibrateTraces(c *cli.Context, profile *machines.Profile) error {
 	if err != nil {
 		return err
 	}
-	var list []replay.Trace
+	var list []timeline.Trace
 	for _, path := range c.Args().Slice() {
 		t, err := e.open(c, path)
 		if err != nil {
@@ -112,15 +112,14 @@ func (e *env) calibrateTraces(c *cli.Context, profile *machines.Profile) error {
 		}
 		list = append(list, t)
 	}
-	before := profile.Profile
-	before.Sections = maps.Clone(profile.Sections)
+	before := profile.Clone()
 	show := e.progress(c, "fitting")
-	fit, err := replay.FitTraces(c.Context, list, &profile.Profile, func(round, rounds int) { show(int64(round), int64(rounds)) })
+	fit, err := fit.ToTraces(c.Context, list, profile, func(round, rounds int) { show(int64(round), int64(rounds)) })
 	if err != nil {
 		return badInput(err)
 	}
 	e.endProgress()
-	profile.CiteFitted(&before, "replay calibrate "+strings.Join(c.Args().Slice(), " "))
+	profile.CiteFitted(before, "replay calibrate "+strings.Join(c.Args().Slice(), " "))
 	if err := e.save(c, profile); err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ func (e *env) run(c *cli.Context) error {
 	}
 	defer trace.Close()
 	e.detail(c, "replaying %d events of %s on %s, lookups %s", trace.file.NumRows(), path, profile.Name, strings.Join(options.Resolvers, ", "))
-	result, err := replay.Play(c.Context, trace, &profile.Profile, options, e.progress(c, "replaying"))
+	result, err := replay.Play(c.Context, trace, profile, options, e.progress(c, "replaying"))
 	if err != nil {
 		return badInput(named(path, err))
 	}

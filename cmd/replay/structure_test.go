@@ -23,6 +23,9 @@ var mayImport = map[string][]string{
 	"cmd":     {"traces", "ingest", "sim", "replay", "reports"},
 }
 
+// rooms are the packages of replay/: each may use those before it.
+var rooms = []string{"replay/dist", "replay/machines", "replay/timeline", "replay", "replay/fit"}
+
 // The packages depend on each other as the README says, sim on the standard
 // library alone, and neither sim nor replay reads a clock or rolls dice of others.
 func TestStructure(t *testing.T) {
@@ -38,7 +41,9 @@ func TestStructure(t *testing.T) {
 				return err
 			}
 			for _, spec := range f.Imports {
-				checkImport(t, folder, path, strings.Trim(spec.Path.Value, `"`), allowed)
+				imported := strings.Trim(spec.Path.Value, `"`)
+				checkImport(t, folder, path, imported, allowed)
+				checkRoom(t, path, imported)
 			}
 			if folder == "sim" || folder == "replay" {
 				checkClock(t, path, f)
@@ -65,6 +70,16 @@ func checkImport(t *testing.T, folder, path, imported string, allowed []string) 
 		t.Errorf("%s imports %s: sim is of the standard library alone", path, imported)
 	case (folder == "sim" || folder == "replay") && (imported == "math/rand" || imported == "math/rand/v2"):
 		t.Errorf("%s imports %s: randomness comes from sim.PRNG", path, imported)
+	}
+}
+
+// checkRoom holds that no package of replay/ imports upwards.
+func checkRoom(t *testing.T, path, imported string) {
+	t.Helper()
+	room := slices.Index(rooms, filepath.ToSlash(strings.TrimPrefix(filepath.Dir(path), "../../")))
+	used := slices.Index(rooms, strings.TrimPrefix(imported, module))
+	if room >= 0 && used >= room {
+		t.Errorf("%s imports %s: a package of replay/ may use only %v", path, imported, rooms[:room])
 	}
 }
 

@@ -18,11 +18,12 @@ import (
 	"github.com/replay/replay/ingest"
 	"github.com/replay/replay/ingest/bpftrace"
 	"github.com/replay/replay/replay"
+	"github.com/replay/replay/replay/fit"
 	"github.com/replay/replay/reports"
 	"github.com/replay/replay/traces"
 )
 
-// openTrace is a trace in the store, opened for reading: it is a replay.Trace.
+// openTrace is a trace in the store, opened for reading: it is a timeline.Trace.
 type openTrace struct {
 	path, sha string
 	file      *traces.File
@@ -154,7 +155,7 @@ func named(path string, err error) error {
 	if errors.Is(err, replay.ErrNoHits) {
 		return fmt.Errorf("%s: %w: did the program come to the probe? See replay info for what was recorded", path, err)
 	}
-	if errors.Is(err, replay.ErrNoLocks) {
+	if errors.Is(err, fit.ErrNoLocks) {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return err

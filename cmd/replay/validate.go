@@ -6,7 +6,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/replay/replay/replay"
+	"github.com/replay/replay/replay/fit"
+	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/reports"
 )
 
@@ -34,7 +35,7 @@ func (e *env) validate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	using, err := replay.ParseUsing(c.String("using"))
+	using, err := timeline.ParseUsing(c.String("using"))
 	if err != nil {
 		return usage("--using: %v", err)
 	}
@@ -47,11 +48,11 @@ func (e *env) validate(c *cli.Context) error {
 		return err
 	}
 	defer trace.Close()
-	if err := replay.RequireLocks(c.Context, trace); err != nil {
+	if err := fit.RequireLocks(c.Context, trace); err != nil {
 		return badInput(named(path, err))
 	}
 	e.detail(c, "predicting %d events of %s on %s, using %s", trace.file.NumRows(), path, profile.Name, using)
-	v, err := replay.Validate(c.Context, trace, &profile.Profile, using, c.Int("explain"))
+	v, err := fit.Validate(c.Context, trace, profile, using, c.Int("explain"))
 	if err != nil {
 		return badInput(named(path, err))
 	}

@@ -2,7 +2,7 @@
 // others.
 //
 // A profile is a YAML (or JSON) file that gives every figure of a
-// [replay.Profile] together with where it comes from:
+// [Profile] together with where it comes from:
 //
 //	machine: my-server
 //	about: one line for people

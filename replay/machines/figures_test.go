@@ -8,7 +8,6 @@ import (
 	"go.yaml.in/yaml/v3"
 	"pgregory.net/rapid"
 
-	"github.com/replay/replay/replay"
 	"github.com/replay/replay/sim"
 )
 
@@ -21,7 +20,7 @@ func TestEveryFieldHasAFigure(t *testing.T) {
 	}
 	before := string(p.YAML())
 	numbers := 0
-	eachNumber(reflect.ValueOf(&p.Profile).Elem(), "", func(path string, v reflect.Value) {
+	eachNumber(reflect.ValueOf(p).Elem(), "", func(path string, v reflect.Value) {
 		if path == ".Machine.Line.Transfer[0]" {
 			return // a line in the own L1 does not travel
 		}
@@ -125,10 +124,10 @@ func TestBaseIsNotShared(t *testing.T) {
 	}
 	a := read()
 	a.Turbo[0].KHz = 1
-	a.Sections["mmap"] = replay.KindModel{}
+	a.Sections["mmap"] = KindModel{}
 	a.SetCite("line.rmw_cycles", Cite{Key: "x", Source: "y"})
 	b := read()
-	if b.Turbo[0].KHz == 1 || b.Sections["mmap"] == (replay.KindModel{}) || b.Cite("line.rmw_cycles").Key == "x" {
+	if b.Turbo[0].KHz == 1 || b.Sections["mmap"] == (KindModel{}) || b.Cite("line.rmw_cycles").Key == "x" {
 		t.Error("two loads of a profile share memory")
 	}
 }
@@ -204,7 +203,7 @@ func TestTables(t *testing.T) {
 	}
 	for i := range figures {
 		f := &figures[i]
-		if f.codec.format(&p.Profile) == nil {
+		if f.codec.format(p) == nil {
 			continue
 		}
 		c := p.Cite(f.path())
@@ -216,7 +215,7 @@ func TestTables(t *testing.T) {
 		}
 	}
 	var doc map[string]any
-	if err := yaml.Unmarshal([]byte(json.String()), &doc); err != nil || doc["schema"] != "replay.machines/1" {
+	if err := yaml.Unmarshal([]byte(json.String()), &doc); err != nil || doc["schema"] != "machines/1" {
 		t.Errorf("document %v, %v", doc["schema"], err)
 	}
 }

@@ -5,8 +5,6 @@ import (
 	"slices"
 
 	"go.yaml.in/yaml/v3"
-
-	"github.com/replay/replay/replay"
 )
 
 // Write writes the profile out in full.
@@ -17,10 +15,10 @@ func (p *Profile) Write(w io.Writer) error {
 
 // CiteFitted gives every figure that differs from the profile before the source
 // named: how they were fitted.
-func (p *Profile) CiteFitted(before *replay.Profile, source string) {
+func (p *Profile) CiteFitted(before *Profile, source string) {
 	for i := range figures {
 		f := &figures[i]
-		was, is := f.codec.format(before), f.codec.format(&p.Profile)
+		was, is := f.codec.format(before), f.codec.format(p)
 		if is != nil && (was == nil || !equal(was, is)) {
 			p.SetCite(f.path(), Cite{Key: "fitted", Source: source})
 		}

@@ -10,38 +10,10 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
-
-	"github.com/replay/replay/replay"
 )
 
 // MaxFileBytes is the size of the largest profile that Parse reads.
 const MaxFileBytes = 1 << 20
-
-// Cite says where a figure comes from.
-type Cite struct {
-	Key    string // names the source within the profile
-	Source string // a URL, a message-id, or how the figure was found
-	Note   string // what to know about this figure, may be empty
-}
-
-// Profile is a machine profile with the origin of each figure.
-type Profile struct {
-	replay.Profile
-	About string // one line for people
-	cites map[string]Cite
-}
-
-// Cite returns where the figure comes from. The path is its section and key in
-// files, such as "line.rmw_cycles".
-func (p *Profile) Cite(path string) Cite { return p.cites[path] }
-
-// SetCite replaces it. It panics when there is no such figure.
-func (p *Profile) SetCite(path string, c Cite) {
-	if findFigure(path) == nil {
-		panic("machines: no figure " + path)
-	}
-	p.cites[path] = c
-}
 
 // Parse reads a profile. The name stands for the file in errors.
 func Parse(name string, data []byte) (*Profile, error) {
@@ -147,7 +119,7 @@ func (r *reader) profile(root *yaml.Node) (*Profile, error) {
 // base returns what the figures are laid over, and reads the sources, which may
 // follow their use.
 func (r *reader) base(root *yaml.Node, top []entry) (*Profile, error) {
-	p := &Profile{Profile: replay.Profile{Sections: make(replay.SectionModel)}, cites: make(map[string]Cite)}
+	p := &Profile{Sections: make(SectionModel), cites: make(map[string]Cite)}
 	for _, e := range top {
 		switch e.key.Value {
 		case "based_on":
@@ -250,7 +222,7 @@ func (r *reader) figure(p *Profile, f *figure, n *yaml.Node) error {
 		return r.errorf(n, "%s: source %q is not among the sources of this file", f.path(), cite.Key)
 	}
 	s.used, cite.Source = true, s.text
-	if err := f.codec.parse(&p.Profile, value); err != nil {
+	if err := f.codec.parse(p, value); err != nil {
 		return r.errorf(value, "%s: %w", f.path(), err)
 	}
 	p.cites[f.path()] = cite

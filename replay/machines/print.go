@@ -57,7 +57,7 @@ func (p *Profile) sourcesNode() *yaml.Node {
 
 // figureNode is a value with its source, nil when the value is not set.
 func (p *Profile) figureNode(f *figure) *yaml.Node {
-	value := f.codec.format(&p.Profile)
+	value := f.codec.format(p)
 	if value == nil {
 		return nil
 	}
@@ -115,7 +115,7 @@ func (p *Profile) WriteTable(w io.Writer) error {
 	var notes []string
 	for i := range figures {
 		f := &figures[i]
-		value := f.codec.format(&p.Profile)
+		value := f.codec.format(p)
 		if value == nil {
 			continue
 		}
@@ -180,12 +180,12 @@ type jsonFigure struct {
 
 // WriteJSON writes the profiles as one document.
 func WriteJSON(w io.Writer, profiles []*Profile) error {
-	doc := jsonDocument{Schema: "replay.machines/1", Machines: []jsonMachine{}}
+	doc := jsonDocument{Schema: "machines/1", Machines: []jsonMachine{}}
 	for _, p := range profiles {
 		m := jsonMachine{Name: p.Name, About: p.About, CPUs: p.CPUs(), Sockets: p.Sockets, SMT: p.SMT}
 		for i := range figures {
 			f := &figures[i]
-			if n := f.codec.format(&p.Profile); n != nil {
+			if n := f.codec.format(p); n != nil {
 				c := p.cites[f.path()]
 				m.Figures = append(m.Figures, jsonFigure{f.path(), plain(n), f.about, c.Source, c.Note})
 			}

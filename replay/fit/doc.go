@@ -1,0 +1,24 @@
+// Package fit holds replays against what is known to be true, and fits machine profiles to
+// it.
+//
+// [Validate] plays a trace with the resolver of the recorded kernel and compares outcomes,
+// hit by hit. [ToTraces] fits a profile to recordings, [ToBench] to a table of the kernel's
+// benchmark, which [Bench] simulates.
+//
+// # Waits
+//
+// A lookup that falls back asks for the lock when the recorder is done with its
+// lock_start, and sleeps when the lock is taken then. [Validate] adds what waking
+// up takes: WakeLatency, the mean of many; or longer, when another thread's rows
+// show that it had the CPU (occupancy.go). It adds it where it holds up nobody,
+// since the rows say when a thread went on. Of the sleeps of a recording some have
+// no trace of who was in the way; those come out at WakeLatency.
+//
+// # What a prediction may see
+//
+// [Validate] hides outcomes: with lock events ([timeline.Locks]) only the position of a
+// lookup comes from its own lock_start, never its length or its outcome, and how
+// long it waited is not read, nor are the stamp and the CPU of its hit, or any row
+// of its thread, for the time that it took to wake up; without ([timeline.Syscalls]) no lock event is. A test takes
+// out or scrambles what is hidden and gets the same predictions.
+package fit

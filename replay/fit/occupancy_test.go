@@ -1,0 +1,101 @@
+package fit
+
+import (
+	"testing"
+
+	"github.com/replay/replay/replay/replaytest"
+	"github.com/replay/replay/replay/timeline"
+	"github.com/replay/replay/traces"
+)
+
+// A woken thread gets its CPU after the thread that the trace shows there, and
+// never learns anything from rows of its own.
+func TestWakeOnTakenCPU(t *testing.T) {
+	const woken, other, us = 7, 8, 1000
+	row := func(at int64, cpu, tid int32, kind traces.Kind) traces.Event {
+		return traces.Event{Time: at, CPU: cpu, TID: tid, PID: 1, Kind: kind, Write: kind == traces.LockStart, Has: traces.ColCPU | traces.ColTID | traces.ColPID}
+	}
+	own := row(40*us, 0, woken, traces.Hit)
+	tests := []struct {
+		name string
+		rows []traces.Event
+		want int64 // ns
+	}{
+		{"idle", nil, 30 * us},
+		{"own rows are not looked at", []traces.Event{own}, 30 * us},
+		{"another CPU", []traces.Event{row(5*us, 1, other, traces.Hit)}, 30 * us},
+		{"a row too late to say that the CPU was taken", []traces.Event{row(60*us, 0, other, traces.Hit)}, 30 * us},
+		{"taken until the last row", []traces.Event{row(5*us, 0, other, traces.Hit), own, row(150*us, 0, other, traces.Hit)}, 150 * us},
+		{"until a gap", []traces.Event{row(5*us, 0, other, traces.Hit), row(400*us, 0, other, traces.Hit)}, 30 * us},
+		{"until a third thread", []traces.Event{row(5*us, 0, other, traces.Hit), row(90*us, 0, other, traces.Hit), row(95*us, 0, 9, traces.Hit), row(99*us, 0, other, traces.Hit)}, 90 * us},
+		{"until it waits for the lock", []traces.Event{row(5*us, 0, other, traces.Hit), row(90*us, 0, other, traces.LockStart), row(99*us, 0, other, traces.Hit)}, 90*us + timeline.ReaderSpin},
+	}
+	p := replaytest.Machine(t)
+	for _, test := range tests {
+		o := newOccupancy(p, &timeline.Survey{}, timeline.Locks)
+		for i := range test.rows {
+			o.note(&test.rows[i], false)
+		}
+		if got := o.wake(&timeline.Origin{Class: &timeline.Class{TID: woken, PID: 1}}, 0, 0).Nanos(); got != test.want {
+			t.Errorf("%s: %d ns, want %d", test.name, got, test.want)
+		}
+	}
+
+	// Once it is known to stay for long, it cannot have come and left meanwhile.
+	for at, taken := range map[int64]int64{100: 100, 180: 180, 250: 30} { // µs
+		o := newOccupancy(p, &timeline.Survey{}, timeline.Locks)
+		for t := int64(-2000); t <= 0; t += 100 {
+			stays := row(t*us, 1, woken, traces.Hit)
+			o.note(&stays, false)
+		}
+		for _, ev := range []traces.Event{row(1*us, 1, other, traces.Hit), row(at*us, 0, other, traces.Hit)} {
+			o.note(&ev, false)
+		}
+		if got := o.wake(&timeline.Origin{Class: &timeline.Class{TID: woken, PID: 1}}, 0, 0).Nanos(); got != taken*us {
+			t.Errorf("another thread's row after %d µs: %d ns, want %d µs", at, got, taken)
+		}
+	}
+
+	o := newOccupancy(p, &timeline.Survey{}, timeline.Locks)
+	late := row(5*us, 0, other, traces.Hit)
+	o.note(&late, true)
+	if len(o.cpus) != 0 {
+		t.Error("the row of another thread's hit that waited was noted")
+	}
+}
+
+// However long a trace, what lies behind the simulation is dropped.
+func TestOccupancyIsBounded(t *testing.T) {
+	o := newOccupancy(replaytest.Machine(t), &timeline.Survey{}, timeline.Locks)
+	most := 0
+	for i := range int64(100_000) {
+		ev := traces.Event{Time: i, TID: 1, Kind: traces.Hit, Has: traces.ColCPU | traces.ColTID}
+		o.note(&ev, false)
+		o.forget(i - 100)
+		most = max(most, len(o.cpus[0]))
+	}
+	if most > 300 {
+		t.Errorf("%d rows are held of the last 100", most)
+	}
+}
+
+// A lookup that asks for the lock queues behind a writer that sleeps for it, but
+// steals the lock when nobody holds it.
+func TestBehindWaitingWriter(t *testing.T) {
+	const us = 1000
+	o := newOccupancy(replaytest.Machine(t), &timeline.Survey{}, timeline.Locks)
+	o.use(1, true, 0, 1*us, 20*us, 200*us)        // holds the lock, for read from 20 µs on
+	o.use(1, true, 30*us, 230*us, 240*us, 241*us) // waits for it, and is slow to wake up
+	o.use(2, true, 0, 500*us, 600*us, 600*us)     // another process
+	for _, c := range []struct{ at, want int64 }{
+		{25 * us, 0},         // the writer has not asked
+		{35 * us, 0},         // it spins
+		{100 * us, 240 * us}, // it sleeps
+		{210 * us, 0},        // the lock is free: stolen
+		{235 * us, 0},        // the writer has it; that is the simulated lock's
+	} {
+		if got := o.behind(1, c.at); got != c.want {
+			t.Errorf("a reader that asks at %d ns waits until %d, want %d", c.at, got, c.want)
+		}
+	}
+}

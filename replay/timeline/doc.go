@@ -1,0 +1,70 @@
+// Package timeline turns the rows of a trace into operations on the recording's clock:
+// lookups of hits, sections of mmap_lock, changes of address spaces.
+//
+//  1. [TakeSurvey] reads the trace once: counts, the pace of each thread, what recording an
+//     event costs (recorder.go), measured between rows that have nothing else between
+//     them, what was lost (losses.go), which probes are optimised (sites.go), and what the
+//     recorded kernel did ([Recording]).
+//  2. [Reconstruct] reads it again, and yields an [Operation] at a time, in order. [Share]
+//     hands them to several readers.
+//
+// A hit is a trap, and a trap is one lookup, however many events it made: rows with
+// Event.Trap are counted, and decide nothing. A return probe traps at its function's
+// entry too; where that was not recorded, [Survey.Unseen] counts the lookups that are
+// missing. Where it is unknown which lock events are of lookups, hits are placed in time as
+// in a trace without lock events. Threads whose process is unknown share one address space.
+//
+// # What was recorded
+//
+// A [Recording] says what the recorded kernel did, from lock events alone (lockbook.go).
+// Locks are told apart by the kernel's mm, since a thread also takes those of other
+// processes: to read /proc/PID/smaps, for ptrace, for process_vm_readv. A wait is put
+// down to all who had the lock meanwhile; a reader waits for another only while a
+// writer is queued between them. Nothing is taken off a wait: recording its lock_start
+// is part of it, and a wait no longer than that (Recording.Unblocked) is none.
+// A hold whose lock_released was lost ends, with unknown length and blaming nobody,
+// when another gets the lock that it would have kept out.
+//
+// # Arrivals
+//
+// A hit's row is stamped when its handler runs, after its lookup and after any
+// wait. So the lookup is placed before it:
+//
+//   - with an arrive row, where that says;
+//   - with a lock_start of the lookup itself (it failed): it ended FailLag before,
+//     and as much more as a lock_start is late whose code is out of the caches;
+//   - else HitLag before the hit's own stamp.
+//
+// Each lookup takes Window: its own time and the spread of those lags, the same for
+// all. Where a trace has no lock events, or they may not be used, a hit that fell
+// back does not say so. Then each hit has two explanations, on time or late because
+// of a section, and the likelier is taken: see inference.go. What the recorder
+// itself adds to a late hit, and to a writer before its lock, is found on the trace:
+// it is what makes all stamps likeliest (inference_fit.go). Where each event has a
+// callchain, those of lock events make write sections longer, too.
+//
+// The hit of an optimised probe looks up twice, and whether it is one, is found in the
+// survey (sites.go). Its check of the trampoline is placed by its own lock_start, or
+// CheckLead before the lookup of the uprobe: a lookup that seems to be on time takes no
+// longer, in both parts, than Window and that lead. When the check fell back, the second
+// lookup is where its own rows show it, and not when the simulated check is done: the
+// wake-up in between is not simulated. Validation compares lookup by lookup.
+//
+// # Write sections
+//
+// With lock events a section is odd from AcquireLead before its lock_acquired to
+// some time after the row that ends it. That row comes before the sequence is
+// bumped (mmap_write_unlock, mmap_write_downgrade), and recording it takes time:
+// what the thread took from there to the end of its syscall, less ExitLag; where it
+// did not return at once, what it usually takes. Without lock events a section lies
+// in its syscall as the profile's machines.SectionModel says, after those of calls that left
+// the kernel during it, and after what a recorder of lock events spent before the
+// lock; a lookup on time inside it cuts it short.
+//
+// # Losses
+//
+// The recorder says when it dropped events, and how many, not which. One that is
+// lost was a hit, or part of a section of any writer: so all that overlaps such a gap
+// is undecided, and so is all between a gap and the end of something whose beginning
+// is missing, or the other way round (losses.go).
+package timeline

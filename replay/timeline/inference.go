@@ -1,0 +1,264 @@
+package timeline
+
+import (
+	"github.com/replay/replay/replay/machines"
+	"github.com/replay/replay/traces"
+)
+
+// inference is what a trace tells of its lookups when no lock event may be used.
+// A lookup that fell back makes its hit late: by the wait for the section, and by
+// what recording its lock events cost if the recorder did that. So each hit has
+// two explanations, and each is as likely as the gap to the thread's hit before
+// that it implies:
+//
+//   - it came when its stamp says, after a gap as long as the recorded one, and no
+//     section of another thread was odd then;
+//   - it came while a modelled section of another thread was odd, after a shorter
+//     gap, and was late by cost and a delay of the distribution late.
+//
+// All of that is found on the trace itself, by making its stamps as likely as can
+// be: see inference_fit.go.
+type inference struct {
+	rec machines.Recorder
+	// cost is by how many ns a hit is late that fell back without waiting,
+	// recording is what recording its events adds to a writer before its lock.
+	cost, recording int64
+	// chains says that the recorder took a callchain with every event, those of locks
+	// among them, not only with lock_start.
+	chains  bool
+	reach   int64                // nearby, with those
+	places  map[string]placement // of the kinds whose own places are known
+	soft    int64                // ns by which the edges of sections are unknown
+	late    [delayBins]float64   // share of fallbacks, by what they take beyond cost
+	threads map[int32]*gapTable  // of gaps between hits
+	all     *gapTable
+	trimmed map[int64]span // sections that lookups on time cut short, by row
+}
+
+// Figures of the explanations.
+const (
+	// misplaced is how likely a lookup on time seems to be inside a modelled section:
+	// the section was not quite there.
+	misplaced = 0.1
+	// recentSections is how many sections of a process are remembered.
+	recentSections = 32
+	// nearby is how long before a hit a section may end that made it late, in ns,
+	// where no more callchains are taken meanwhile.
+	nearby = 70_000
+	// sectionEdge is how far a lookup is kept from the edges of a section, in ns: what
+	// the simulated lock takes to be got and dropped.
+	sectionEdge = 100
+)
+
+// gapsMin is how many gaps a thread needs for a table of its own.
+const gapsMin = 200
+
+func (in *inference) table(tid int32) *gapTable {
+	if t := in.threads[tid]; t != nil && t.n >= gapsMin {
+		return t
+	}
+	return in.all
+}
+
+// odd is a modelled section: when, and whose.
+type odd struct {
+	from, to int64
+	tid      int32
+	seq      int64 // of the syscall's row
+}
+
+// near reports whether the section may have made a hit at the stamp late, by up to
+// reach, whose thread's hit before was at prev.
+func (o *odd) near(prev, stamp, reach int64) bool {
+	return o.to > max(prev, stamp-reach) && o.from < stamp
+}
+
+// inside moves a time into the section, clear of its edges: a lookup that it made
+// fall back began there, and the noise of stamps is not the section's.
+func (o *odd) inside(at int64) int64 {
+	edge := min(sectionEdge, (o.to-o.from)/2)
+	return min(max(at, o.from+edge), o.to-edge)
+}
+
+// trim takes out of a section what a lookup that was on time shows not to have
+// been odd: the side of the lookup that is shorter.
+func (o *odd) trim(begin, end int64) bool {
+	if end+sectionEdge < o.from || begin-sectionEdge > o.to {
+		return false
+	}
+	if end-o.from < o.to-begin {
+		o.from = min(end+sectionEdge, o.to)
+	} else {
+		o.to = max(begin-sectionEdge, o.from)
+	}
+	return true
+}
+
+// recent are the latest sections of a process.
+type recent struct {
+	ring [recentSections]odd
+	next int
+}
+
+func (r *recent) add(o odd) {
+	r.ring[r.next%recentSections] = o
+	r.next++
+}
+
+// near appends the sections of threads other than tid that are near a hit of it.
+func (r *recent) near(to []*odd, tid int32, prev, stamp, reach int64) []*odd {
+	if r == nil {
+		return to
+	}
+	for i := range min(r.next, recentSections) {
+		if o := &r.ring[i]; o.tid != tid && o.near(prev, stamp, reach) {
+			to = append(to, o)
+		}
+	}
+	return to
+}
+
+// explanation is how a hit came to its stamp.
+type explanation struct {
+	onTime float64 // density of the stamp if the lookup was on time
+	late   float64 // and if it fell back
+	begin  int64   // of the lookup that fell back, most likely
+}
+
+// share is how likely the lookup fell back.
+func (e explanation) share() float64 {
+	if e.late == 0 {
+		return 0
+	}
+	return e.late / (e.late + e.onTime)
+}
+
+// covers is how likely the section is odd at a time.
+func (o *odd) covers(at, soft int64) float64 {
+	in, out := at-o.from+soft, o.to+soft-at
+	if in <= 0 || out <= 0 {
+		return 0
+	}
+	c := 1.0
+	if in < 2*soft {
+		c = float64(in) / float64(2*soft)
+	}
+	if out < 2*soft {
+		c = c * (float64(out) / float64(2*soft))
+	}
+	return c
+}
+
+// Steps over the times at which a lookup may have failed, in ns, and how many of
+// them at most.
+const (
+	explainStep  = 100
+	explainSteps = 64
+)
+
+// way is one way to be late: by a delay beyond the cost, after a gap, in ns.
+type way struct {
+	delay, gap int64
+	density    float64
+}
+
+// explain weighs the explanations of a hit at the stamp whose thread's hit before
+// was at prev. each, where given, is told of every way to be late.
+func (in *inference) explain(table *gapTable, sections []*odd, prev, stamp int64, each func(way)) explanation {
+	arrived := stamp - in.rec.HitLag // the lookup's end, if on time
+	e := explanation{onTime: table.density(stamp - prev)}
+	most := 0.0
+	for _, o := range sections {
+		e.onTime = e.onTime * (1 - float64((1-misplaced)*o.covers(arrived-in.rec.Window/2, in.soft)))
+		lo, hi := max(o.from-in.soft, prev-in.rec.HitLag), min(o.to+in.soft, arrived-in.cost-delayMin)
+		if hi <= lo || o.to > arrived {
+			continue // the lock was not to be had before the hit
+		}
+		step := max((hi-lo)/explainSteps, explainStep)
+		for end := lo + step/2; end < hi; end += step {
+			gap, delay := end+in.rec.HitLag-prev, arrived-in.cost-end
+			w := float64(float64(table.density(gap)*in.delayDensity(delay)) * float64(o.covers(end, in.soft)*float64(step)))
+			if w == 0 {
+				continue
+			}
+			e.late = e.late + w
+			if each != nil {
+				each(way{delay, gap, w})
+			}
+			if w > most {
+				most, e.begin = w, o.inside(end-in.rec.Window)
+			}
+		}
+	}
+	return e
+}
+
+// place is where sections of the kind lie.
+func (in *inference) place(kind string) placement {
+	if p, ok := in.places[kind]; ok {
+		return p
+	}
+	return placement{recording: in.recording, inside: in.inside(in.recording)}
+}
+
+// chain is what the callchain of an event takes, in ns, where all events have one:
+// recording is then of two, of the call's entry and of lock_start.
+func (in *inference) chain(recording int64) int64 {
+	if !in.chains {
+		return 0
+	}
+	return recording / 2
+}
+
+// inside is what callchains take within a section that is downgraded: those of its
+// lock_acquired for write and, before the sequence is bumped, for read.
+func (in *inference) inside(recording int64) int64 { return 2 * in.chain(recording) }
+
+// costOf is by how much a hit is late whose lookup failed: a lock_start, and beyond
+// it the lookup and the records of lock_acquired and lock_released.
+func (in *inference) costOf(recording, beyond int64) int64 {
+	return recording + beyond + in.chain(recording)
+}
+
+// odd is the section of a call, where it is taken to lie.
+func (in *inference) odd(c *sectionCall) odd {
+	s := c.at(in.place(c.kind))
+	return odd{s.start, s.end(), c.tid, c.seq}
+}
+
+// section places the write section of a syscall, as far as hits agree.
+func (in *inference) section(m machines.SectionModel, ev *traces.Event, kind string, exitLag int64, order turns) (modelledSection, bool) {
+	c, ok := callOf(m, ev, kind, exitLag)
+	if !ok {
+		return modelledSection{}, false
+	}
+	order.take(ev.PID, &c)
+	s := c.at(in.place(kind))
+	if cut, trimmed := in.trimmed[ev.Seq]; trimmed {
+		s.start, s.hold = cut.from, max(cut.to-cut.from, 1)
+	}
+	return s, true
+}
+
+// callKind is the kind of a syscall in the section model: a brk that shrinks has
+// its own. breaks holds where the heap of each process ends.
+func callKind(ev *traces.Event, breaks map[int32]uint64) string {
+	if ev.Kind != traces.Brk || !ev.Got(traces.ColRet) {
+		return ev.Kind.String()
+	}
+	before, now := breaks[ev.PID], uint64(ev.Ret)
+	breaks[ev.PID] = now
+	if now < before {
+		return machines.BrkShrink
+	}
+	return ev.Kind.String()
+}
+
+func recentOf(m map[int32]*recent, pid int32) *recent {
+	r := m[pid]
+	if r == nil {
+		r = &recent{}
+		m[pid] = r
+	}
+	return r
+}

@@ -1,0 +1,369 @@
+package timeline
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"slices"
+
+	"github.com/replay/replay/replay/machines"
+	"github.com/replay/replay/traces"
+)
+
+// Bounds of the search for what recording costs, in ns: recording around what the
+// durations of syscalls suggest, cost beyond it. A lookup's lock_start costs about
+// what a writer's does; two more records and the lookup itself follow.
+const (
+	recordingMin   = 400
+	recordingReach = 2500
+	recordingStep  = 250
+	beyondMin      = 500
+	beyondMax      = 2600
+	beyondStep     = 300
+	kindReach      = 1500
+	kindStep       = 150
+	costReach      = 300
+	costStep       = 50
+)
+
+// Limits of the fit.
+const (
+	sightingsMax = 1 << 18 // hits near sections that it looks at
+	sightingsFew = 3000    // of which it weighs so many, evenly spread
+	steadyMin    = 4000    // hits of steady threads that tell more than the costs
+	fitRounds    = 4
+	trimmedMax   = 1 << 20 // sections cut short
+	// evidence is how many times likelier, as a power of two, a place has to be that
+	// is taken instead of what was assumed.
+	evidence = 4
+	// firstWeight is how many late hits the first distribution of delays weighs.
+	firstWeight = 50
+	// unrecordedCost is how late a fallback is without lock events: a wake-up.
+	unrecordedCost = 3000
+	firstSoft      = 150 // ns
+)
+
+// What the search tries, in ns.
+var (
+	softTried = []int64{50, 150, 300, 600, 1000}
+	holdTried = []int64{1000, 1500, 2000, 2500, 3000, 3500, 4000, 4500, 5000, 6000, 7000}
+)
+
+// sighting is a hit near sections of other threads.
+type sighting struct {
+	table       *gapTable
+	tid         int32
+	prev, stamp int64
+	calls       []sectionCall // of its process, the latest
+}
+
+// inferFit makes the stamps of a trace as likely as it can: it searches for what
+// recording costs and where the sections of each kind lie, and separates the gaps of
+// hits on time from those of late ones by expectation and maximisation.
+type inferFit struct {
+	in        *inference
+	sightings []sighting
+	tables    []*gapTable // of the sightings, in order of appearance
+	raw       []gapTable  // the same as recorded
+	kinds     []string    // of the calls, in order of appearance
+	toTheEnd  map[string]bool
+	nth       int // one sighting of so many is weighed
+
+	odds []odd // scratch
+	near []*odd
+}
+
+// newInference reads the trace for what it tells of the recorder. Lock events are
+// skipped; whether there are any is all that is known of them.
+func newInference(ctx context.Context, trace Trace, profile *machines.Profile, s *Survey) (*inference, error) {
+	in := &inference{
+		rec: profile.Recorder, cost: unrecordedCost, late: firstDelays(), soft: firstSoft,
+		places: map[string]placement{}, trimmed: map[int64]span{}, threads: s.rhythms, all: &s.rhythm, chains: s.LockRows && s.chains(),
+	}
+	in.reach = nearby + 3*in.chain(s.recordingGuess())
+	f := &inferFit{in: in, toTheEnd: map[string]bool{}}
+	if err := f.gather(ctx, trace, profile); err != nil {
+		return nil, err
+	}
+	if len(f.sightings) > 0 {
+		f.fit(s.LockRows, s.recordingGuess())
+	}
+	return in, in.trimAll(ctx, trace, profile)
+}
+
+// gather keeps the hits near sections.
+func (f *inferFit) gather(ctx context.Context, trace Trace, profile *machines.Profile) error {
+	calls := map[int32][]sectionCall{}
+	err := eachCallAndHit(ctx, trace, profile, func(ev *traces.Event, c *sectionCall) {
+		of := append(calls[ev.PID], *c)
+		if len(of) >= 8*recentSections {
+			of = slices.Clone(of[len(of)-recentSections:]) // sightings keep the others
+		}
+		calls[ev.PID] = of
+		if !slices.Contains(f.kinds, c.kind) {
+			f.kinds = append(f.kinds, c.kind)
+			f.toTheEnd[c.kind] = c.hold == 0
+		}
+	}, func(ev *traces.Event, prev int64) {
+		of := calls[ev.PID]
+		of = of[max(0, len(of)-recentSections):]
+		if len(f.sightings) < sightingsMax && slices.ContainsFunc(of, func(c sectionCall) bool {
+			return c.tid != ev.TID && c.limit > max(prev, ev.Time-f.in.reach) && c.base < ev.Time
+		}) {
+			f.add(sighting{f.in.table(ev.TID), ev.TID, prev, ev.Time, of})
+		}
+	})
+	f.nth = len(f.sightings)/sightingsFew + 1
+	return err
+}
+
+func (f *inferFit) add(s sighting) {
+	f.sightings = append(f.sightings, s)
+	if !slices.Contains(f.tables, s.table) {
+		f.tables = append(f.tables, s.table)
+		f.raw = append(f.raw, *s.table)
+	}
+}
+
+// sections are those near a sighting, where they are taken to lie.
+func (f *inferFit) sections(s *sighting) []*odd {
+	f.odds, f.near = f.odds[:0], f.near[:0]
+	for i := range s.calls {
+		c := &s.calls[i]
+		if c.tid == s.tid || c.limit <= max(s.prev, s.stamp-f.in.reach) || c.base >= s.stamp {
+			continue
+		}
+		if o := f.in.odd(c); o.near(s.prev, s.stamp, f.in.reach) {
+			f.odds = append(f.odds, o)
+		}
+	}
+	for i := range f.odds {
+		f.near = append(f.near, &f.odds[i])
+	}
+	return f.near
+}
+
+// fit finds the costs, then the places of sections, the gaps and the delays.
+func (f *inferFit) fit(locks bool, guess int64) {
+	if locks {
+		f.findCosts(guess)
+	}
+	f.separate()
+	f.separate()
+	if !locks {
+		return
+	}
+	places := f.steady() >= steadyMin
+	for range fitRounds {
+		if places {
+			f.findPlaces()
+		}
+		f.findCost()
+		f.separate()
+		f.separate()
+	}
+}
+
+// steady counts the sightings of threads that hit at a steady pace.
+func (f *inferFit) steady() int {
+	n := 0
+	for i := range f.sightings {
+		if f.sightings[i].table.steady() {
+			n++
+		}
+	}
+	return n
+}
+
+// likelihood is a product of densities: m times two to the power of e.
+type likelihood struct {
+	m float64
+	e int
+}
+
+// unlikely is below every likelihood.
+var unlikely = likelihood{e: math.MinInt}
+
+func (l *likelihood) times(density float64) {
+	m, e := math.Frexp(l.m * density)
+	l.m, l.e = m, l.e+e
+}
+
+func (l likelihood) over(other likelihood) bool {
+	return l.e > other.e || l.e == other.e && l.m > other.m
+}
+
+// weigh is how likely the stamps are as things are assumed.
+func (f *inferFit) weigh() likelihood {
+	l := likelihood{m: 1}
+	for i := 0; i < len(f.sightings); i += f.nth {
+		s := &f.sightings[i]
+		e := f.in.explain(s.table, f.sections(s), s.prev, s.stamp, nil)
+		l.times(e.onTime + e.late)
+	}
+	return l
+}
+
+// better weighs what is assumed now against the best so far.
+func (f *inferFit) better(best *likelihood) bool {
+	l := f.weigh()
+	if l.over(*best) {
+		*best = l
+		return true
+	}
+	return false
+}
+
+// findCosts searches for both costs together.
+func (f *inferFit) findCosts(guess int64) {
+	best := unlikely
+	var recording, cost int64
+	for r := max(guess-recordingReach, recordingMin); r <= guess+recordingReach; r += recordingStep {
+		for beyond := int64(beyondMin); beyond <= beyondMax; beyond += beyondStep {
+			f.in.recording, f.in.cost = r, f.in.costOf(r, beyond)
+			if f.better(&best) {
+				recording, cost = f.in.recording, f.in.cost
+			}
+		}
+	}
+	f.in.recording, f.in.cost = recording, cost
+}
+
+// findCost searches for the cost of a fallback near what is known.
+func (f *inferFit) findCost() {
+	best := unlikely
+	chosen, around := f.in.cost, f.in.cost
+	for f.in.cost = around - costReach; f.in.cost <= around+costReach; f.in.cost += costStep {
+		if f.better(&best) {
+			chosen = f.in.cost
+		}
+	}
+	f.in.cost = chosen
+}
+
+// findPlaces searches for the place of each kind of section, and for how well the
+// edges are known.
+func (f *inferFit) findPlaces() {
+	for _, kind := range f.kinds {
+		best := f.weigh()
+		best.e += evidence
+		chosen := f.in.place(kind)
+		try := func(p placement) {
+			f.in.places[kind] = p
+			if f.better(&best) {
+				chosen = p
+			}
+		}
+		around := chosen.recording
+		for r := max(around-kindReach, 0); r <= around+kindReach; r += kindStep {
+			try(placement{r, chosen.hold, f.in.inside(r)})
+		}
+		if f.toTheEnd[kind] {
+			recording := chosen.recording
+			for _, hold := range holdTried {
+				try(placement{recording, hold, 0})
+			}
+		}
+		f.in.places[kind] = chosen
+	}
+	best := unlikely
+	chosen := f.in.soft
+	for _, f.in.soft = range softTried {
+		if f.better(&best) {
+			chosen = f.in.soft
+		}
+	}
+	f.in.soft = chosen
+}
+
+// separate is a step of expectation and maximisation: each hit is taken out of the
+// gaps of its thread with its share of being late, and put back where it would have
+// been on time; the delays are what the late hits show.
+func (f *inferFit) separate() {
+	late, sum := firstDelays(), float64(firstWeight)
+	for i := range late {
+		late[i] *= firstWeight
+	}
+	tables := slices.Clone(f.raw)
+	var ways []way
+	for i := range f.sightings {
+		s := &f.sightings[i]
+		ways = ways[:0]
+		e := f.in.explain(s.table, f.sections(s), s.prev, s.stamp, func(w way) { ways = append(ways, w) })
+		share := e.share()
+		if share == 0 {
+			continue
+		}
+		t := &tables[slices.Index(f.tables, s.table)]
+		t.counts[gapBin(s.stamp-s.prev)] -= share
+		for _, w := range ways {
+			of := float64(share * w.density / e.late)
+			late[delayBin(w.delay)] += of
+			t.counts[gapBin(w.gap)] += of
+		}
+		sum += share
+	}
+	for i, t := range f.tables {
+		*t = tables[i]
+	}
+	for i := range late {
+		f.in.late[i] = late[i] / sum
+	}
+}
+
+// trimAll cuts the sections that lookups on time met.
+func (in *inference) trimAll(ctx context.Context, trace Trace, profile *machines.Profile) error {
+	sections := map[int32]*recent{}
+	var near []*odd
+	lead := in.rec.HitLag + in.rec.Window
+	return eachCallAndHit(ctx, trace, profile, func(ev *traces.Event, c *sectionCall) {
+		recentOf(sections, ev.PID).add(in.odd(c))
+	}, func(ev *traces.Event, prev int64) {
+		near = sections[ev.PID].near(near[:0], ev.TID, prev, ev.Time, in.reach)
+		if len(near) == 0 || in.explain(in.table(ev.TID), near, prev, ev.Time, nil).share() >= 0.5 {
+			return
+		}
+		for _, o := range near {
+			if len(in.trimmed) < trimmedMax && o.trim(ev.Time-lead, ev.Time-in.rec.HitLag) {
+				in.trimmed[o.seq] = span{o.from, o.to}
+			}
+		}
+	})
+}
+
+// eachCallAndHit reads the trace and calls one function for every syscall that
+// takes the lock for write, and one for every hit but a thread's first.
+func eachCallAndHit(ctx context.Context, trace Trace, profile *machines.Profile, call func(*traces.Event, *sectionCall), hit func(ev *traces.Event, prev int64)) error {
+	stream, err := trace.Stream(replayColumns &^ (traces.ColStack | traces.ColComm | traces.ColPath))
+	if err != nil {
+		return err
+	}
+	defer closeStream(stream)
+	last := map[int32]int64{}
+	breaks := map[int32]uint64{}
+	order := turns{}
+	var ev traces.Event
+	for n := 0; ; n++ {
+		if err := stream.Next(&ev); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		switch {
+		case ev.Kind.IsSyscall():
+			if c, ok := callOf(profile.Sections, &ev, callKind(&ev, breaks), profile.Recorder.ExitLag); ok {
+				order.take(ev.PID, &c)
+				call(&ev, &c)
+			}
+		case ev.Kind == traces.Hit && !ev.Joined():
+			if prev, ok := last[ev.TID]; ok {
+				hit(&ev, prev)
+			}
+			last[ev.TID] = ev.Time
+		}
+		if n%65536 == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+}

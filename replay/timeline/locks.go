@@ -1,0 +1,230 @@
+package timeline
+
+import (
+	"strings"
+
+	"github.com/replay/replay/sim"
+	"github.com/replay/replay/traces"
+)
+
+// takeLock follows a thread through mmap_lock events. A section for write is
+// lock_start, lock_acquired(write), then lock_acquired(read) at a downgrade, and
+// lock_released (include/linux/mmap_lock.h).
+func (r *Reconstruction) takeLock(t *thread, ev *traces.Event) {
+	if refused(ev) {
+		return
+	}
+	l := &t.lock
+	switch ev.Kind {
+	case traces.LockStart:
+		r.startLock(t, ev)
+	case traces.LockAcquired:
+		switch {
+		case !l.open || l.start == 0 && ev.Write:
+			// The start was lost, or trylock took it: those report no start.
+			r.openLock(t, ev)
+			l.acquired = ev.Time
+		case l.acquired == 0:
+			l.acquired = ev.Time
+			l.write = ev.Write
+		case l.write && !ev.Write && l.downgrade == 0:
+			l.downgrade = ev.Time
+			l.stacked = len(ev.Stack) > 0
+		}
+	case traces.LockReleased:
+		if l.open {
+			r.endLock(t, ev)
+		}
+	}
+}
+
+// refused reports whether a lock_acquired tells that its thread did not get the lock:
+// a trylock that found it taken, or a wait that a fatal signal ended
+// (mmap_lock_acquire_returned with success=false).
+func refused(ev *traces.Event) bool {
+	return ev.Kind == traces.LockAcquired && ev.Got(traces.ColRet) && ev.Ret < 0
+}
+
+func (r *Reconstruction) startLock(t *thread, ev *traces.Event) {
+	lookup := t.seen.of(ev.Lookup())
+	if lookup != nil {
+		if lookup.start == 0 {
+			r.open++
+		}
+		t.seen.take(ev)
+		lookup.cold = r.survey.gaps.coldCost(r.sinceLockStart(ev), ev.Time-t.lastRow)
+	}
+	r.openLock(t, ev)
+	t.lock.start, t.lock.inUprobe, t.lock.stack = ev.Time, lookup != nil, ev.Stack
+}
+
+// sinceLockStart is the time since the CPU's latest lock_start, in ns.
+func (r *Reconstruction) sinceLockStart(ev *traces.Event) int64 {
+	last := r.lastStart[ev.CPU]
+	if last == 0 {
+		return maxOpen
+	}
+	return ev.Time - last
+}
+
+func (r *Reconstruction) openLock(t *thread, ev *traces.Event) {
+	if !t.lock.open {
+		r.open++
+	}
+	t.lock = hold{open: true, start: ev.Time, write: ev.Write, seq: ev.Seq}
+}
+
+// endLock turns a finished hold into an operation, unless it was the lookup of a
+// hit, which the simulator does itself.
+func (r *Reconstruction) endLock(t *thread, ev *traces.Event) {
+	l := t.lock
+	t.lock = hold{}
+	r.open--
+	if l.inUprobe || l.acquired == 0 {
+		return
+	}
+	released := ev.Time
+	if l.downgrade == 0 {
+		l.stacked = len(ev.Stack) > 0
+	}
+	o := r.origin(t, ev, lockKind(&t.call, l.start, l.stack), l.stack)
+	o.Time, o.Observed = l.start, true
+	o.Undecided = r.survey.losses.touch(l.acquired, released)
+	a := Operation{Kind: sim.OpRead, Thread: t.who, At: l.acquired, Space: r.processOf(t, ev.Comm), Origin: o, ReadHold: released - l.acquired}
+	held := Held{
+		PID: t.pid, Write: l.write, Asked: l.start, Odd: l.acquired, Even: l.acquired, Released: released,
+		Call: t.call.model, CallFrom: t.call.from, CallTo: t.call.to,
+	}
+	if l.write {
+		r.notes.section(o)
+		t.section = o
+		odd := l.acquired - r.acquireLead(a.Space, &l)
+		even := r.evenAt(t, &l, released)
+		held.Odd, held.Even = odd, even
+		// Issued when it was granted: a wait before was the recorded kernel's, and
+		// the simulated lock makes its own.
+		a.Kind, a.At = sim.OpWrite, odd
+		a.Hold = max(even-odd, 0)
+		a.ReadHold = 0
+		if l.downgrade != 0 {
+			a.ReadHold = max(released-even, 1)
+		}
+		if l.start <= t.call.to && l.start >= t.call.from {
+			a.Change = t.call.change
+		}
+	}
+	if r.observer != nil {
+		r.observer.Held(&held)
+	}
+	r.emit(ev, a)
+}
+
+// acquireLead is how long before its lock_acquired a writer turned the sequence odd. One
+// that spun for the lock takes longer to tell. That matters where probes are optimised:
+// their check lets go of the lock, a writer that spins has it at once, and the lookup of
+// the uprobe meets that.
+func (r *Reconstruction) acquireLead(p *Space, l *hold) int64 {
+	rec := &r.profile.Recorder
+	usual := r.survey.gaps.start[1].Tenth
+	if waited := l.acquired - l.start; len(p.trampolines) == 0 || waited < usual+spunAtLeast || waited > usual+spunAtMost {
+		return rec.AcquireLead
+	}
+	return rec.ContendedLead
+}
+
+// How much longer than at best a writer that spun takes from its lock_start to its
+// lock_acquired, in ns; one that slept takes still longer.
+const (
+	spunAtLeast = 1_500
+	spunAtMost  = ReaderSpin + 2_000
+)
+
+// ReaderSpin is how long a writer spins on a reader-owned lock before it sleeps, in
+// ns (rwsem_rspin_threshold, one reader).
+const ReaderSpin = 10_500
+
+// evenAt is when the sequence became even again, in ns: the row that tells of the
+// end comes first, then the recorder takes its time, then the sequence is
+// bumped. When the thread left its syscall right after, its own time is known;
+// else it is what this recorder usually takes.
+func (r *Reconstruction) evenAt(t *thread, l *hold, released int64) int64 {
+	usual := r.survey.gaps.release(l.stacked)
+	if l.downgrade != 0 {
+		return l.downgrade + max(usual-r.profile.Recorder.ExitLag, 0)
+	}
+	if own := t.call.to - released; own >= 0 && own <= 3*usual {
+		usual = own
+	}
+	return released + max(usual-r.profile.Recorder.ExitLag, 0)
+}
+
+// otherKind is what a lock was taken for that no name is known for.
+const otherKind = "other"
+
+// lockKind names what a thread took mmap_lock for at a time: the syscall that it was
+// in, or what a kernel function on its stack tells.
+func lockKind(call *syscallRow, at int64, stack []string) string {
+	if at >= call.from && at <= call.to {
+		return call.kind
+	}
+	for _, frame := range stack {
+		for _, k := range sectionFrames {
+			if strings.HasPrefix(frame, k.frame) {
+				return k.kind
+			}
+		}
+	}
+	return otherKind
+}
+
+// lockTracer begins the names of the functions that record lock events
+// (mm/mmap_lock.c), the leaves of their stacks.
+const lockTracer = "__mmap_lock_do_trace_"
+
+// sectionFrames names the takers of mmap_lock that are no traced syscall, by a
+// kernel function on their stack, the leaf-most that is here.
+var sectionFrames = []struct{ frame, kind string }{
+	{"dup_mm", "fork"},
+	{"exit_mmap", "exit"},
+	{"begin_new_exec", "exec"},
+	{"load_elf_binary", "exec"},
+	{"setup_arg_pages", "exec"},
+	{"create_init_stack_vma", "exec"},
+	{"get_arg_page", "exec"},
+	{"map_vdso", "exec"},
+	{"vm_mmap_pgoff", "mmap"},
+	{"__vm_munmap", "munmap"},
+	{"do_mprotect_pkey", "mprotect"},
+	{"do_mremap", "mremap"},
+	{"__do_sys_mremap", "mremap"},
+	{"__do_sys_brk", "brk"},
+	{"vm_brk_flags", "brk"},
+	{"do_madvise", "madvise"},
+	{"asm_exc_page_fault", "fault"},
+	{"do_mem_abort", "fault"}, // arm64
+	{"arch_uprobe_optimize", "optimise"},
+	{"uprobe_register", "register"},
+	{"uprobe_unregister", "register"},
+	{"register_for_each_vma", "register"},
+	{"khugepaged", "khugepaged"},
+	// Readers of /proc/PID/maps, smaps and numa_maps are all in m_start (fs/proc/task_mmu.c).
+	{"m_start", "/proc maps"},
+	{"m_next", "/proc maps"},
+	{"show_smaps_rollup", "/proc maps"},
+	{"pagemap_read", "/proc maps"},
+	{"do_procmap_query", "/proc maps"},
+	{"clear_refs_write", "/proc maps"},
+	// Of another process's memory: /proc/PID/mem, cmdline and environ, and ptrace.
+	{"ptrace_access_vm", "ptrace"},
+	{"proc_pid_", "/proc"},
+	{"environ_read", "/proc"},
+	{"mem_rw", "/proc"},
+	{"process_vm_rw", "process_vm"},
+	{"task_numa_work", "numa"},
+	{"ksm_", "ksm"},
+	{"do_coredump", "coredump"},
+	{"do_exit", "exit"},
+	{"futex_", "futex"},
+	{"bpf_", "bpf"},
+	{"stack_map_get_build_id_offset", "bpf"},
+}

@@ -1,0 +1,82 @@
+package timeline
+
+import (
+	"sync/atomic"
+
+	"github.com/replay/replay/sim"
+	"github.com/replay/replay/sim/mm"
+	"github.com/replay/replay/traces"
+)
+
+// Operation is what a thread did, on the recording's clock: a lookup of a hit, a section
+// of mmap_lock, or a change of its address space alone.
+type Operation struct {
+	Kind   sim.OpKind
+	At     int64 // ns: a lookup's begin, a section's request, a change's time
+	Seq    int64 // of the row, to break ties
+	CPU    int32 // -1 where it is not recorded
+	Thread int32 // numbered from 0 by first appearance; Mapper has one for each process
+	Space  *Space
+	Origin *Origin
+
+	Hold, ReadHold int64   // ns, of a section: for write, and for read
+	Change         *Change // nil for none
+
+	// Of a hit: where it trapped, and the file and offset that its probe is in.
+	Addr   uint64
+	File   mm.FileID
+	Offset uint64
+	// Of an optimised probe: where it enters the kernel, and when its lookup of the
+	// uprobe begins by the stamps, 0 where they do not tell.
+	Trampoline uint64
+	LookupAt   int64 // ns
+}
+
+// Space is an address space of the trace.
+type Space struct {
+	Index int32 // from 0, by first appearance
+	PID   int32 // of the process that had it first
+	comm  string
+	// trampolines are where those of its optimised probes are.
+	trampolines []uint64
+}
+
+// Change is what an operation does to its address space, once, whichever of its
+// operations comes first. Each replay makes it in address spaces of its own.
+type Change struct {
+	Kind  traces.Kind // Map for a mapping known without a syscall, Fork for a copy to Child
+	Child *Space
+
+	addr, len       uint64
+	newAddr, newLen uint64
+	prot            mm.Prot
+	flags, advice   int32
+	vma             mm.VMA        // Mmap, Map: what is mapped; an mmap's file may become known later
+	handed          bool          // an operation with it was handed out: it stays as it is
+	made            atomic.Uint32 // by bit, which replays have made it
+}
+
+// MaxReplays is how many replays one reconstruction serves: each has a bit of
+// Change.made.
+const MaxReplays = 32
+
+// First reports whether the nth replay has not made the change yet, which it makes now.
+func (c *Change) First(nth int) bool { return c.made.Or(1<<nth)&(1<<nth) == 0 }
+
+// Apply makes the change in an address space. It is not for a fork.
+func (c *Change) Apply(s *mm.AddressSpace) (mm.Effect, error) {
+	switch c.Kind {
+	case traces.Mmap, traces.Map:
+		return s.Map(c.vma)
+	case traces.Munmap:
+		return s.Unmap(c.addr, c.len)
+	case traces.Mprotect:
+		return s.Protect(c.addr, c.len, c.prot)
+	case traces.Mremap:
+		return s.Remap(c.addr, c.len, c.newAddr, c.newLen, c.flags)
+	case traces.Brk:
+		return s.Brk(c.addr)
+	default:
+		return s.Advise(c.addr, c.len, c.advice)
+	}
+}

@@ -1,0 +1,118 @@
+package timeline
+
+import (
+	"github.com/replay/replay/replay/dist"
+	"github.com/replay/replay/traces"
+)
+
+// recorderGaps are what recording an event costs the recorded thread, measured
+// where the trace shows it: between two rows that have nothing else between them.
+// Only the rows of writers and page faults are looked at. Index 0 is for events
+// without a callchain, 1 for those with one.
+type recorderGaps struct {
+	start    [2]dist.Durations // lock_start to lock_acquired, mostly uncontended: recording lock_start
+	released [2]dist.Durations // lock_released to the end of its syscall: recording lock_released
+
+	// cold is from the entry of a syscall to its lock_start, by how long the CPU
+	// had recorded no lock_start: the code that takes callchains is out of the
+	// caches by then.
+	cold      [len(coldEdges) + 1]dist.Durations
+	coldExtra [len(coldEdges) + 1]int64
+}
+
+// coldEdges separate the bins of recorderGaps.cold, in ns.
+var coldEdges = [...]int64{30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000}
+
+// Limits of the measurement of cold.
+const (
+	warmBins       = 3      // below 0.3 ms the path is warm
+	coldGapMax     = 50_000 // ns: beyond, something else was in between
+	coldSamplesMin = 8      // in a bin, else it takes the value of the one below
+	// A thread that was in user mode for coldFrom ns begins to be cold itself, and
+	// is fully so coldSpan later.
+	coldFrom, coldSpan = 6_000, 30_000
+)
+
+func (g *recorderGaps) settle() {
+	var warm dist.Durations
+	for i := range warmBins {
+		warm.Merge(&g.cold[i])
+	}
+	warm.Settle()
+	for i := range 2 {
+		g.start[i].Settle()
+		g.released[i].Settle()
+	}
+	most := int64(0)
+	for i := range g.cold {
+		g.cold[i].Settle()
+		if g.cold[i].Count >= coldSamplesMin && i >= warmBins {
+			most = max(most, g.cold[i].Median-warm.Median)
+		}
+		g.coldExtra[i] = most
+	}
+}
+
+// Costs of recording a lock_released where a trace has no sample of it, in ns.
+const (
+	releasePlain   = 330
+	releaseStacked = 100 // beyond what a lock_start with a callchain takes
+)
+
+// release is the time from a lock_released to the end of its syscall, in ns.
+func (g *recorderGaps) release(stacked bool) int64 {
+	switch q := g.released[index(stacked)].Quarter; {
+	case q > 0:
+		return q
+	case stacked:
+		return g.start[1].Median + releaseStacked
+	}
+	return releasePlain
+}
+
+// coldCost is how much later than usual a lock_start is stamped, in ns: its CPU
+// had none for idle ns, and its thread was in user mode for away ns.
+func (g *recorderGaps) coldCost(idle, away int64) int64 {
+	return g.coldExtra[coldBin(idle)] * min(max(away-coldFrom, 0), coldSpan) / coldSpan
+}
+
+// measure takes the gaps that end at a row of a thread.
+func (s *Survey) measure(ev *traces.Event) {
+	t := s.thread(ev.TID)
+	since := ev.Time - t.End
+	switch {
+	case t.lastKind == traces.LockReleased && t.syscallEnd > t.End && t.syscallEnd <= ev.Time:
+		s.gaps.released[index(t.stacked)].Add(t.syscallEnd - t.End)
+	case t.lastKind == traces.LockStart && ev.Kind == traces.LockAcquired && !t.inUprobe:
+		s.gaps.start[index(t.stacked)].Add(since)
+	case t.lastKind.IsSyscall() && ev.Kind == traces.LockStart && ev.Write && t.lastCPU == ev.CPU && since < coldGapMax:
+		s.gaps.cold[coldBin(ev.Time-s.lastStart[ev.CPU])].Add(since)
+	}
+	lookup := ev.Lookup() != traces.NoLookup
+	if lookup && t.arrived == 0 {
+		t.arrived = ev.Time
+	}
+	t.End, t.lastKind, t.lastCPU = ev.Time, ev.Kind, ev.CPU
+	t.stacked, t.inUprobe = len(ev.Stack) > 0, lookup
+	if ev.Kind.IsSyscall() {
+		t.syscallEnd = ev.Time + ev.Dur
+	}
+	if ev.Kind == traces.LockStart {
+		s.lastStart[ev.CPU] = ev.Time
+	}
+}
+
+func coldBin(idle int64) int {
+	bin := 0
+	for bin < len(coldEdges) && idle >= coldEdges[bin] {
+		bin++
+	}
+	return bin
+}
+
+func index(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,98 @@
+package timeline
+
+import "context"
+
+// Operations yields reconstructed operations in order of time.
+type Operations interface {
+	Next() (Operation, bool)
+	Err() error // why Next returned false early, nil at the end of the trace
+}
+
+// Shared hands one reconstruction to any number of readers at the same time. They get
+// the same operations, in chunks, each at its own pace but for a few chunks: memory does
+// not grow with the trace.
+type Shared struct {
+	ctx context.Context
+	rec *Reconstruction
+	out []chan []Operation // by reader
+}
+
+const (
+	chunkSize   = 1024
+	chunksAhead = 8 // that the fastest reader may be ahead of the slowest
+)
+
+// Share returns the operations of a reconstruction for so many readers. Feed has to run
+// beside them.
+func Share(ctx context.Context, rec *Reconstruction, readers int) *Shared {
+	s := &Shared{ctx: ctx, rec: rec}
+	for range readers {
+		s.out = append(s.out, make(chan []Operation, chunksAhead))
+	}
+	return s
+}
+
+// Feed reconstructs and hands out until the end of the trace, or of the context. A chunk
+// is not used again: who reads it may be far behind.
+func (s *Shared) Feed() {
+	defer func() {
+		for _, out := range s.out {
+			close(out)
+		}
+	}()
+	for more := true; more; {
+		chunk := make([]Operation, 0, chunkSize)
+		for len(chunk) < chunkSize {
+			op, ok := s.rec.Next()
+			if !ok {
+				more = false
+				break
+			}
+			chunk = append(chunk, op)
+		}
+		for _, out := range s.out {
+			select {
+			case out <- chunk:
+			case <-s.ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// Reader is the nth reader's.
+func (s *Shared) Reader(nth int) *Reader { return &Reader{of: s, from: s.out[nth]} }
+
+// Reader yields shared operations.
+type Reader struct {
+	of    *Shared
+	from  <-chan []Operation
+	chunk []Operation
+	ended bool
+}
+
+// Next is part of Operations.
+func (r *Reader) Next() (Operation, bool) {
+	for len(r.chunk) == 0 {
+		chunk, ok := <-r.from
+		if !ok {
+			r.ended = true
+			return Operation{}, false
+		}
+		r.chunk = chunk
+	}
+	op := r.chunk[0]
+	r.chunk = r.chunk[1:]
+	return op, true
+}
+
+// Err is part of Operations. The reconstruction has ended when the operations have.
+func (r *Reader) Err() error {
+	if !r.ended {
+		return nil
+	}
+	if r.of.ctx.Err() != nil {
+		return context.Cause(r.of.ctx)
+	}
+	return r.of.rec.err
+}

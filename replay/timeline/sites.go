@@ -1,0 +1,181 @@
+package timeline
+
+import "github.com/replay/replay/traces"
+
+// siteColumns is what sites reads.
+const siteColumns = traces.ColTID | traces.ColPID | traces.ColAddr | traces.ColWrite | traces.ColInUprobe | traces.ColStack | traces.ColRet | traces.ColFlags | traces.ColPath
+
+// sites knows which probes are optimised, in which program and from which row on: their
+// hits come by system call and make two lookups each. A site becomes so after a hit by
+// int3 (handle_swbp), for good. The trace shows it where
+//
+//   - the thread that hit takes mmap_lock for write to do it (arch_uprobe_optimize);
+//   - the trampoline is mapped right after a hit, for which it was needed first;
+//   - the check of a trampoline fell back. Then the site was optimised before the
+//     recording, or since the trampoline is there, unless one of the others says when.
+//
+// A forked child has what its parent has.
+type sites struct {
+	programs programs
+	known    map[site]since
+	mapped   map[program]trampolineMap // the first trampoline
+	threads  map[int32]*siteThread
+}
+
+// programs counts the programs that each process has begun: another one has other
+// memory.
+type programs map[int32]int32
+
+// program is one of them.
+type program struct{ pid, nth int32 }
+
+// site is a probed address in a program.
+type site struct {
+	program program
+	addr    uint64
+}
+
+// since is from which row on a site is optimised, as far as lock events tell, and as
+// far as mappings alone do; -1 for never.
+type since struct{ locks, maps int64 }
+
+// trampolineMap is the row of a trampoline's mapping; seen says that the trace has the hit
+// that it was made for, so that there was none before.
+type trampolineMap struct {
+	seq  int64
+	seen bool
+}
+
+// siteThread is what is known of a thread.
+type siteThread struct {
+	hit     *site // its latest hit, with nothing since but locks and mappings
+	checked bool  // since then, the check of a trampoline fell back
+}
+
+func newSites() *sites {
+	return &sites{programs: programs{}, known: map[site]since{}, mapped: map[program]trampolineMap{}, threads: map[int32]*siteThread{}}
+}
+
+// of is the program that the row's process is in.
+func (p programs) of(ev *traces.Event) program {
+	pid := processOf(ev)
+	return program{pid, p[pid]}
+}
+
+// follow takes in a row that may begin a program.
+func (p programs) follow(ev *traces.Event) {
+	switch {
+	case ev.Kind == traces.Exec:
+		p[processOf(ev)]++
+	case ev.Kind == traces.Fork && !forksThread(ev):
+		p[int32(ev.Ret)]++
+	}
+}
+
+// processOf is the process of a row; a thread of an unknown one is taken to be its own.
+func processOf(ev *traces.Event) int32 {
+	if ev.Got(traces.ColPID) {
+		return ev.PID
+	}
+	return ev.TID
+}
+
+// take takes in a row.
+func (s *sites) take(ev *traces.Event) {
+	if ev.Kind == traces.Map {
+		s.takeMap(ev)
+		return
+	}
+	if !ev.Got(traces.ColTID) {
+		return
+	}
+	t := s.threads[ev.TID]
+	if t == nil {
+		t = &siteThread{}
+		s.threads[ev.TID] = t
+	}
+	switch {
+	case ev.Kind == traces.Hit:
+		at := site{s.programs.of(ev), ev.Addr}
+		if t.checked {
+			s.learn(at, func(k *since) *int64 { return &k.locks }, s.mapped[at.program].seq)
+		}
+		*t = siteThread{hit: &at}
+	case ev.Lookup() == traces.TrampolineLookup:
+		t.checked = true
+	case ev.Optimises() && t.hit != nil:
+		s.learn(*t.hit, func(k *since) *int64 { return &k.locks }, ev.Seq)
+	case ev.Kind.IsLock():
+	default:
+		parent := s.programs.of(ev)
+		s.programs.follow(ev)
+		if ev.Kind == traces.Fork && !forksThread(ev) {
+			s.inherit(parent, program{int32(ev.Ret), s.programs[int32(ev.Ret)]}, ev.Seq)
+		}
+		t.hit = nil
+	}
+}
+
+func (s *sites) takeMap(ev *traces.Event) {
+	if !traces.IsTrampoline(ev.Path) {
+		return
+	}
+	p := s.programs.of(ev)
+	t := s.threads[ev.TID]
+	seen := ev.Got(traces.ColTID) && t != nil && t.hit != nil
+	if _, known := s.mapped[p]; !known {
+		s.mapped[p] = trampolineMap{ev.Seq, seen}
+	}
+	if seen {
+		s.learn(*t.hit, func(k *since) *int64 { return &k.maps }, ev.Seq)
+	}
+}
+
+// learn notes since when a site is optimised, unless that is known.
+func (s *sites) learn(at site, by func(*since) *int64, seq int64) {
+	k, ok := s.known[at]
+	if !ok {
+		k = since{-1, -1}
+	}
+	if p := by(&k); *p < 0 {
+		*p = seq
+	}
+	s.known[at] = k
+}
+
+// inherit gives a forked child what its parent has.
+func (s *sites) inherit(parent, child program, seq int64) {
+	m, ok := s.mapped[parent]
+	if !ok {
+		return
+	}
+	s.mapped[child] = trampolineMap{seq, m.seen}
+	for at, k := range s.known { // each for itself: the order does not matter
+		if at.program == parent {
+			s.known[site{child, at.addr}] = k
+		}
+	}
+}
+
+// optimised reports whether the hit came by system call; locks says whether lock
+// events may tell.
+func (s *sites) optimised(p program, ev *traces.Event, locks bool) bool {
+	k, ok := s.known[site{p, ev.Addr}]
+	if !ok {
+		return false
+	}
+	before := func(seq int64) bool { return seq >= 0 && seq < ev.Seq }
+	return before(k.maps) || locks && before(k.locks)
+}
+
+// untold reports whether the hit may have come by system call and nothing shows it: a
+// trampoline is there, for another probe at least, and either it was there before the
+// recording, or no lock event has a callchain.
+func (s *sites) untold(p program, ev *traces.Event, locks bool) bool {
+	m, mapped := s.mapped[p]
+	if !mapped || m.seq >= ev.Seq || m.seen && locks {
+		return false
+	}
+	_, known := s.known[site{p, ev.Addr}]
+	return !known
+}

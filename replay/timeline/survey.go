@@ -1,0 +1,313 @@
+package timeline
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/replay/replay/replay/dist"
+	"github.com/replay/replay/traces"
+)
+
+// Survey is what one pass over a trace finds before the replay proper: its
+// counts, how many operations each thread has, and how the recorder displaced
+// its stamps.
+type Survey struct {
+	Events   int64
+	Hits     int64 // those that look up: one of each trap
+	Start    int64 // ns, of the first row other than mappings known beforehand
+	End      int64 // ns, of the last one, a syscall's duration included
+	CPUs     int
+	Lost     int64                   // events
+	Unknown  []traces.Unknown        // what the trace cannot tell
+	LockRows bool                    // the trace has mmap_lock events
+	Threads  map[int32]*ThreadSurvey // by thread id
+
+	at          eventCount
+	losses      losses
+	holds       bool  // lock events tell who had the lock
+	failed      int64 // lookups that lock events show
+	coverage    traces.Coverage
+	gaps        recorderGaps
+	rhythms     map[int32]*gapTable // gaps between the hits of each thread
+	rhythm      gapTable            // of all
+	durations   [traces.Madvise + 1]dist.Durations
+	calls, deep int64           // syscalls, and those with a callchain
+	lastStart   map[int32]int64 // ns, of the latest lock_start of each CPU
+	locks       *lockBook
+	sites       *sites // of optimised probes
+}
+
+// span is a stretch of the recording, in ns.
+type span struct{ from, to int64 }
+
+// ThreadSurvey is what a pass learns of one thread.
+type ThreadSurvey struct {
+	Hits        int64
+	First, Last int64          // ns, of its hits
+	End         int64          // ns, of its latest row
+	arrived     int64          // ns: the lock_start of its next hit's lookup, or 0
+	user        dist.Durations // ns from a hit to the next one's arrival, of steady threads
+
+	held       int64       // ns: since when it has mmap_lock, or 0
+	entered    int64       // ns: of a syscall whose end is not in the trace, or 0
+	lastKind   traces.Kind // of its latest row
+	lastCPU    int32
+	stacked    bool  // that row had a callchain
+	inUprobe   bool  // that row was a lookup's own lock_start
+	syscallEnd int64 // ns, of its latest syscall
+}
+
+// TakeSurvey reads the whole trace once.
+func TakeSurvey(ctx context.Context, trace Trace) (*Survey, error) {
+	stream, err := trace.Stream(traces.ColCPU | traces.ColTID | traces.ColPID | traces.ColDur | traces.ColWrite | traces.ColInUprobe | traces.ColStack | traces.ColRet | traces.ColAddr | traces.ColProbe | traces.ColTrap |
+		lockBookColumns | traces.CoverageColumns | siteColumns)
+	if err != nil {
+		return nil, err
+	}
+	defer closeStream(stream)
+	s := &Survey{locks: newLockBook(), sites: newSites(), Threads: map[int32]*ThreadSurvey{}, lastStart: map[int32]int64{}, rhythms: map[int32]*gapTable{}, Start: -1}
+	var ev traces.Event
+	for {
+		err := stream.Next(&ev)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		s.add(&ev)
+		s.locks.add(&ev)
+		if s.Events%65536 == 0 && ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+	}
+	s.at.settle()
+	s.Start = max(s.Start, 0)
+	s.Unknown = s.coverage.Unknown(trace.Meta())
+	s.Lost = max(s.losses.events, trace.Meta().Lost)
+	if s.Lost > s.losses.events {
+		s.losses.anywhere(s.Start, s.End)
+	}
+	s.losses.settle()
+	s.CPUs = max(s.CPUs, trace.Meta().CPUs, 1)
+	s.gaps.settle()
+	for i := range s.durations {
+		s.durations[i].Settle()
+	}
+	for _, t := range s.Threads {
+		t.user.Settle()
+	}
+	return s, nil
+}
+
+func closeStream(s traces.Stream) {
+	if c, ok := s.(io.Closer); ok {
+		c.Close()
+	}
+}
+
+// None reports whether nothing tells of a lookup, neither hits nor returns.
+func (s *Survey) None() bool { return s.Hits == 0 && len(s.at.returns) == 0 }
+
+func (s *Survey) add(ev *traces.Event) {
+	s.Events++
+	s.coverage.Add(ev)
+	s.at.add(ev)
+	if ev.Joined() {
+		return // its trap is there already
+	}
+	s.sites.take(ev)
+	if ev.Kind != traces.Map {
+		if s.Start < 0 {
+			s.Start = ev.Time
+		}
+		s.End = max(s.End, ev.Time+ev.Dur)
+	}
+	if ev.Got(traces.ColCPU) {
+		s.CPUs = max(s.CPUs, int(ev.CPU)+1)
+	}
+	if ev.Got(traces.ColTID) {
+		s.thread(ev.TID).pair(&s.losses, ev)
+		s.measure(ev)
+	}
+	switch {
+	case ev.Kind == traces.Lost:
+		s.losses.add(ev)
+	case ev.Kind == traces.Hit:
+		t := s.thread(ev.TID)
+		if t.Hits == 0 {
+			t.First = ev.Time
+		} else {
+			s.addGap(ev.TID, ev.Time-t.Last)
+			t.addUser(ev.Time - t.Last)
+		}
+		t.Hits++
+		t.Last = ev.Time
+		s.Hits++
+	case ev.Kind.IsLock():
+		s.LockRows = true
+		s.holds = s.holds || ev.Kind == traces.LockAcquired
+		if ev.Lookup() != traces.NoLookup {
+			s.failed++
+		}
+	case ev.Kind.IsSyscall() && floors[ev.Kind] > 0 && ev.Got(traces.ColDur):
+		s.durations[ev.Kind].Add(ev.Dur)
+	}
+	if ev.Kind.IsSyscall() {
+		s.calls++
+		if len(ev.Stack) > 0 {
+			s.deep++
+		}
+	}
+}
+
+// addUser notes the time from the thread's hit before to this one's arrival.
+func (t *ThreadSurvey) addUser(ns int64) {
+	if t.arrived != 0 {
+		ns = t.arrived - t.Last
+		t.arrived = 0
+	}
+	if t.user.Count < rhythmSamples {
+		t.user.Add(ns)
+	}
+}
+
+// pair looks for ends without a beginning, and beginnings without an end: what is
+// missing was lost.
+func (t *ThreadSurvey) pair(l *losses, ev *traces.Event) {
+	if t.entered != 0 {
+		l.beginOnly(t.entered, ev.Time)
+		t.entered = 0
+	}
+	switch {
+	case refused(ev):
+		return
+	case ev.Kind.IsSyscall() && !ev.Got(traces.ColRet):
+		t.entered = ev.Time
+	case ev.Kind.IsSyscall() && !ev.Got(traces.ColDur):
+		l.endOnly(ev.Time)
+	case ev.Kind == traces.LockStart || ev.Kind == traces.LockAcquired && ev.Write:
+		if t.held != 0 {
+			l.beginOnly(t.held, ev.Time)
+		}
+		t.held = 0
+	case ev.Kind == traces.LockReleased && t.held == 0:
+		l.endOnly(ev.Time)
+	case ev.Kind == traces.LockReleased:
+		t.held = 0
+	}
+	if ev.Kind == traces.LockAcquired && t.held == 0 {
+		t.held = ev.Time
+	}
+}
+
+// rhythmSamples is how many gaps of a thread decide whether it is steady.
+const rhythmSamples = 4096
+
+// StolenPermille is how much longer than its usual pace a steady thread takes on
+// average, 1000 for no longer: interrupts, a hypervisor and the recorder itself
+// take CPU time from it, also while it waits for a lock. Of a thread without a
+// pace it cannot be told.
+func (t *ThreadSurvey) StolenPermille() int64 {
+	g := &t.user
+	if g.Count < 1000 || g.Median == 0 || g.ThreeQuarters*2 > g.Quarter*3 {
+		return 1000
+	}
+	return max(g.Mean*1000/g.Median, 1000)
+}
+
+func (s *Survey) addGap(tid int32, ns int64) {
+	g := s.rhythms[tid]
+	if g == nil {
+		g = &gapTable{}
+		s.rhythms[tid] = g
+	}
+	g.add(ns)
+	s.rhythm.add(ns)
+}
+
+// floors are the shortest durations of syscalls in ns, recorded without lock
+// events. Only where a search begins depends on them.
+var floors = map[traces.Kind]int64{traces.Mmap: 3166, traces.Mprotect: 1483, traces.Brk: 800}
+
+// chains reports whether the recorder took a callchain with every event (perf record
+// -g), as far as syscalls show it.
+func (s *Survey) chains() bool { return s.deep*2 > s.calls }
+
+// recordingGuess is what a recorder of lock events seems to add to a syscall, in
+// ns: how much longer the shortest are than without. With callchains that is of four
+// events, of which two come before the lock.
+func (s *Survey) recordingGuess() int64 {
+	var sum, n int64
+	for kind := traces.Mmap; kind <= traces.Madvise; kind++ {
+		if d := &s.durations[kind]; floors[kind] > 0 && d.Count >= 20 {
+			sum += (d.Tenth - floors[kind]) * int64(d.Count)
+			n += int64(d.Count)
+		}
+	}
+	if n == 0 {
+		return 0
+	}
+	if s.chains() {
+		sum /= 2
+	}
+	return max(sum/n, 0)
+}
+
+// showsLookups reports whether lock events tell which lookups fell back, but for some.
+// Where syscalls tell more, hits are placed as in a trace without lock events: one that
+// seems to have been on time would hide what it waited for. Nor do they tell where
+// lock_start alone was recorded: then syscalls say who had the lock.
+func (s *Survey) showsLookups() bool {
+	return s.LockRows && (s.holds || s.calls == 0) && (s.coverage.Undecided() <= s.failed || s.calls == 0)
+}
+
+func (s *Survey) thread(tid int32) *ThreadSurvey {
+	t := s.Threads[tid]
+	if t == nil {
+		t = &ThreadSurvey{}
+		s.Threads[tid] = t
+	}
+	return t
+}
+
+// Infers reports whether what may be used of the trace leaves outcomes to be inferred:
+// no lock event tells of them.
+func (s *Survey) Infers(using Using) bool {
+	return using == Syscalls || using == Everything && !s.showsLookups()
+}
+
+// StartCost is what recording a lock_start with a callchain mostly takes, in ns.
+func (s *Survey) StartCost() int64 { return s.gaps.start[1].Median }
+
+// Recording is what the recorded kernel did; nil without lock events.
+func (s *Survey) Recording() *Recording { return s.locks.recorded(s.Unknown) }
+
+// Writers counts write sections by lock events, the threads that had them, and the
+// address spaces.
+func (s *Survey) Writers() (sections, threads, spaces int64) {
+	l := s.locks
+	return l.sections, int64(len(l.writingTIDs)), int64(len(l.writtenSpace))
+}
+
+// WorstLosses are the stretches that lost most, in order of time.
+func (s *Survey) WorstLosses() []Loss { return s.losses.since(s.Start) }
+
+// LossyNs is how much of the trace a loss may have changed.
+func (s *Survey) LossyNs() int64 { return s.losses.length(s.Start, s.End) }
+
+// Unseen is how many lookups returns tell of that no hit shows.
+func (s *Survey) Unseen() int64 { return s.at.unseen() }
+
+// ProbeEvents counts the events of hits by probe. It must not be changed.
+func (s *Survey) ProbeEvents() map[string]int64 { return s.at.probes }
+
+// HitEvents is how many events the hits have.
+func (s *Survey) HitEvents() int64 { return s.at.hits }
+
+// Undecided is of how many lookups it is unknown whether the kernel took the lock.
+func (s *Survey) Undecided() int64 { return s.coverage.Undecided() }
+
+// Partly warns of what only a part of the trace was recorded with, "" for nothing.
+func (s *Survey) Partly(m traces.Meta) string { return s.coverage.Partly(m) }
