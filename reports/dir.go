@@ -90,26 +90,65 @@ func files(res *replay.Result) []file {
 	return out
 }
 
-// WriteDir writes all reports of res into dir, which is made. They are written
-// aside first, so that dir holds a whole run or what it held before.
-func WriteDir(dir string, res *replay.Result, force bool) error {
-	if err := CheckDir(dir, force); err != nil {
+// TraceFile is the name that the trace has in the folder of a run of a raw capture.
+const TraceFile = "trace.parquet"
+
+// Dir is the folder of a run under way. It is filled aside, so that there is a whole
+// run in its place, or what was there before.
+type Dir struct {
+	path   string
+	force  bool
+	folder *aside.Folder
+}
+
+// CreateDir begins the folder of a run, which replaces another only with force.
+func CreateDir(path string, force bool) (*Dir, error) {
+	if err := CheckDir(path, force); err != nil {
+		return nil, err
+	}
+	folder, err := aside.CreateFolder(path)
+	if err != nil {
+		return nil, fmt.Errorf("output folder: %w", err)
+	}
+	return &Dir{path, force, folder}, nil
+}
+
+// Trace is where the trace of this run is to be made, to be kept with the reports.
+func (d *Dir) Trace() string { return filepath.Join(d.folder.Name(), TraceFile) }
+
+// Write writes all reports of res and puts the folder in its place.
+func (d *Dir) Write(res *replay.Result) error {
+	if err := CheckDir(d.path, d.force); err != nil {
 		return err
 	}
-	err := aside.Folder(dir, func(dir string) error {
-		all := files(res)
-		errs := make([]error, len(all))
-		var each sync.WaitGroup
-		for i := range all {
-			each.Go(func() { errs[i] = writeInto(dir, &all[i]) })
-		}
-		each.Wait()
-		return cmp.Or(errs...)
-	})
+	all := files(res)
+	errs := make([]error, len(all))
+	var each sync.WaitGroup
+	for i := range all {
+		each.Go(func() { errs[i] = writeInto(d.folder.Name(), &all[i]) })
+	}
+	each.Wait()
+	err := cmp.Or(errs...)
+	if err == nil {
+		err = d.folder.Commit()
+	}
 	if err != nil {
 		return fmt.Errorf("output folder: %w", err)
 	}
 	return nil
+}
+
+// Abort removes what Write has not put in its place, so it can be deferred.
+func (d *Dir) Abort() { d.folder.Abort() }
+
+// WriteDir writes all reports of res into dir, which is made.
+func WriteDir(dir string, res *replay.Result, force bool) error {
+	d, err := CreateDir(dir, force)
+	if err != nil {
+		return err
+	}
+	defer d.Abort()
+	return d.Write(res)
 }
 
 func writeInto(dir string, f *file) error {

@@ -13,8 +13,9 @@
 //     without kernel symbols are those that Linux goes through for the operation.
 //  5. Timeline writes write sections and fallbacks as a trace-event file for
 //     Perfetto; Benchfmt writes the figures for benchstat.
-//  6. WriteDir writes all of them into one directory, or none. Index is a page of
-//     several runs; package web serves it, the directories, and pprof's web UI.
+//  6. A Dir takes all of them into one directory, or none, with the trace that was made
+//     of a raw capture. Index is a page of several runs; package web serves it, the
+//     directories, and pprof's web UI.
 //  7. Baseline, Limit and Check are the gate for CI: a replay has no noise, so a
 //     figure is compared with the one on record, exactly or within a stated limit.
 //     Only several captures of one program (a set) vary, and are compared as samples.

@@ -102,7 +102,7 @@ func (e *env) calibrateTraces(c *cli.Context, profile *machines.Profile) error {
 	}
 	var list []timeline.Trace
 	for _, path := range c.Args().Slice() {
-		t, err := e.open(c, path)
+		t, err := e.open(c, path, "")
 		if err != nil {
 			return err
 		}

@@ -24,7 +24,7 @@ func (e *env) dump(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	t, err := e.open(c, path)
+	t, err := e.open(c, path, "")
 	if err != nil {
 		return err
 	}

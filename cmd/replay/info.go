@@ -36,7 +36,7 @@ func infoCommand(e *env) *cli.Command {
 
 // inspect counts what is in a trace.
 func (e *env) inspect(c *cli.Context, path string) (*reports.Info, error) {
-	t, err := e.open(c, path)
+	t, err := e.open(c, path, "")
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"math"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +25,7 @@ func runCommand(e *env) *cli.Command {
 		&cli.StringFlag{Name: "placement", Value: "recorded", Usage: "`WHERE` threads run: recorded, pack, spread or round-robin"},
 		&cli.IntFlag{Name: "clone", Value: 1, Usage: "run `K` phase-shifted copies of each recorded thread"},
 		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`DIR` for the reports (default TRACE.run)"},
+		&cli.BoolFlag{Name: "no-trace", Usage: "do not keep the trace that is made of a raw capture"},
 		&cli.BoolFlag{Name: "web", Usage: "serve the reports to a browser afterwards, as replay web does, until Ctrl-C"},
 		httpFlag, noBrowserFlag, seedFlag,
 	}
@@ -32,7 +34,8 @@ func runCommand(e *env) *cli.Command {
 		Description: "TRACE is a trace of the store, or a raw capture. The report goes to standard\n" +
 			"output: what the recorded kernel did, where lock events tell, then what is simulated.\n" +
 			"DIR gets it as text, JSON and a page (report.html), profiles for go tool pprof, a\n" +
-			"timeline for Perfetto, and figures for benchstat.\n\n" +
+			"timeline for Perfetto, and figures for benchstat; of a raw capture also the trace that\n" +
+			"was made of it, trace.parquet, which the next run can start from, and SQL.\n\n" +
 			"Examples:\n\n   replay run perf.data\n   replay run --clone 16 --cpus 64 --machine epyc-7r13x2 app.parquet",
 		Flags:  commonFlags(append(flags, ingestFlags...)...),
 		Action: e.run,
@@ -72,10 +75,16 @@ func (e *env) run(c *cli.Context) error {
 	if _, err := isStored(path); err != nil {
 		return err // that there is no trace comes before where to write to
 	}
-	if err := reports.CheckDir(dir, c.Bool("force")); err != nil {
+	out, err := reports.CreateDir(dir, c.Bool("force"))
+	if err != nil {
 		return err
 	}
-	trace, err := e.open(c, path)
+	defer out.Abort()
+	keep := out.Trace()
+	if c.Bool("no-trace") {
+		keep = ""
+	}
+	trace, err := e.open(c, path, keep)
 	if err != nil {
 		return err
 	}
@@ -86,13 +95,16 @@ func (e *env) run(c *cli.Context) error {
 		return badInput(named(path, err))
 	}
 	e.endProgress()
-	if err := reports.WriteDir(dir, result, c.Bool("force")); err != nil {
+	if err := out.Write(result); err != nil {
 		return err
 	}
 	if c.Bool("json") {
 		err = reports.JSON(e.stdout, result)
 	} else {
 		err = reports.Text(e.stdout, result, reports.TextOptions{Color: color})
+		if trace.kept {
+			e.remark(c, "the trace is kept as %s: the next run can start from it, and SQL", filepath.Join(dir, reports.TraceFile))
+		}
 		if n := len(result.Runs); n > 0 {
 			e.remark(c, "reports are in %s; try: go tool pprof -http=: %s/%s.pb.gz", dir, dir, result.Runs[n-1].Resolver)
 		} else {

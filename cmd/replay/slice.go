@@ -60,7 +60,7 @@ func (e *env) slice(c *cli.Context) error {
 
 // cut writes the cut of a trace.
 func (e *env) cut(c *cli.Context, path, name string, cut *traces.Cut) error {
-	t, err := e.open(c, path)
+	t, err := e.open(c, path, "")
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,8 @@ import (
 type openTrace struct {
 	path, sha string
 	file      *traces.File
-	aside     string // a temporary folder to remove on Close, for a raw capture
+	aside     string // a temporary folder to remove on Close, of a raw capture
+	kept      bool   // it was made of a raw capture, to be kept
 }
 
 func (t *openTrace) Path() string      { return t.path }
@@ -108,17 +109,18 @@ func bpftraceFormat(given string) (*bpftrace.Format, error) {
 	return format, nil
 }
 
-// open opens a trace of the store, or ingests a raw capture into a temporary one.
-func (e *env) open(c *cli.Context, path string) (*openTrace, error) {
+// open opens a trace of the store. Of a raw capture it makes one: under the name that
+// it is to be kept by, or where that is "" a temporary one.
+func (e *env) open(c *cli.Context, path, keep string) (*openTrace, error) {
 	t := &openTrace{path: path}
-	if err := e.openInto(c, t); err != nil {
+	if err := e.openInto(c, t, keep); err != nil {
 		t.Close()
 		return nil, err
 	}
 	return t, nil
 }
 
-func (e *env) openInto(c *cli.Context, t *openTrace) error {
+func (e *env) openInto(c *cli.Context, t *openTrace, keep string) error {
 	o, err := e.ingestOptions(c)
 	if err != nil {
 		return err
@@ -129,14 +131,21 @@ func (e *env) openInto(c *cli.Context, t *openTrace) error {
 	}
 	name := t.path
 	if !stored {
-		if t.aside, err = os.MkdirTemp("", "replay-"); err != nil {
-			return err
+		if name = keep; name == "" {
+			if t.aside, err = os.MkdirTemp("", "replay-"); err != nil {
+				return err
+			}
+			name = filepath.Join(t.aside, reports.TraceFile)
+			e.detail(c, "ingesting %s into %s, for this once", t.path, name)
+		} else {
+			e.detail(c, "ingesting %s into a trace that is kept with the reports", t.path)
+			t.kept = true
 		}
 		o.Progress = e.progress(c, reading)
-		name = filepath.Join(t.aside, "trace.parquet")
-		e.detail(c, "ingesting %s into %s, for this once", t.path, name)
-		if _, err := e.store(c.Context, []string{t.path}, o, name, false, nil); errors.Is(err, syscall.ENOSPC) {
+		if _, err := e.store(c.Context, []string{t.path}, o, name, false, nil); errors.Is(err, syscall.ENOSPC) && keep == "" {
 			return fmt.Errorf("%w; a trace of the capture is made there: set TMPDIR to a folder with space, or keep it with replay ingest -o", err)
+		} else if errors.Is(err, syscall.ENOSPC) {
+			return fmt.Errorf("the trace of %s, which is kept with the reports: %w; choose a folder with space with -o, or do without it with --no-trace", t.path, syscall.ENOSPC)
 		} else if err != nil {
 			return err
 		}

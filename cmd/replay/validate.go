@@ -43,7 +43,7 @@ func (e *env) validate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	trace, err := e.open(c, path)
+	trace, err := e.open(c, path, "")
 	if err != nil {
 		return err
 	}

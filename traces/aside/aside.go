@@ -62,29 +62,50 @@ func (f *File) Abort() {
 	}
 }
 
-// Folder has fill make a folder, and puts it in the place of path, whatever is there.
-func Folder(path string, fill func(dir string) error) error {
+// Folder is a folder that is being filled aside.
+type Folder struct {
+	path, dir string
+	ended     bool
+}
+
+// CreateFolder begins a folder that Commit will put in the place of path, whatever is
+// there.
+func CreateFolder(path string) (*Folder, error) {
 	path = filepath.Clean(path)
 	dir, err := unused(path, func(name string) error { return os.Mkdir(name, 0o777) })
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, Reason(err))
+		return nil, fmt.Errorf("%s: %w", path, Reason(err))
 	}
-	defer os.RemoveAll(dir)
-	if err := fill(dir); err != nil {
-		return err
-	}
-	old := dir + ".old"
-	missing := os.Rename(path, old)
+	return &Folder{path: path, dir: dir}, nil
+}
+
+// Name is where the folder is until Commit.
+func (f *Folder) Name() string { return f.dir }
+
+// Commit puts the folder in its place. On an error nothing is left behind.
+func (f *Folder) Commit() error {
+	defer f.Abort()
+	old := f.dir + ".old"
+	missing := os.Rename(f.path, old)
 	if missing != nil && !errors.Is(missing, fs.ErrNotExist) {
 		return missing
 	}
-	if err := os.Rename(dir, path); err != nil {
+	if err := os.Rename(f.dir, f.path); err != nil {
 		if missing == nil {
-			err = errors.Join(err, os.Rename(old, path))
+			err = errors.Join(err, os.Rename(old, f.path))
 		}
 		return err
 	}
 	return os.RemoveAll(old)
+}
+
+// Abort removes the folder and what is in it. After Commit it does nothing, so it can
+// be deferred.
+func (f *Folder) Abort() {
+	if !f.ended {
+		f.ended = true
+		os.RemoveAll(f.dir)
+	}
 }
 
 // Writable reports why nothing can be made next to path, before work is done for it.

@@ -121,7 +121,7 @@ func TestWhereNothingCanBe(t *testing.T) {
 	if err := Writable(missing); err == nil || strings.Contains(err.Error(), "missing") {
 		t.Errorf("%v, want a reason without the name of what was to be made", err)
 	}
-	if err := Folder(missing, func(string) error { t.Error("filled"); return nil }); !errors.Is(err, os.ErrNotExist) {
+	if f, err := CreateFolder(missing); f != nil || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%v, want %v", err, os.ErrNotExist)
 	}
 	dir := t.TempDir()
@@ -149,22 +149,23 @@ func TestTakenNames(t *testing.T) {
 func TestFolder(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "run")
-	fill := func(text string, err error) func(string) error {
-		return func(dir string) error {
-			write(t, filepath.Join(dir, "report"), text)
-			return err
+	fill := func(path, text string) *Folder {
+		f, err := CreateFolder(path)
+		if err != nil {
+			t.Fatal(err)
 		}
+		write(t, filepath.Join(f.Name(), "report"), text)
+		return f
 	}
-	if err := Folder(path+"/", fill("first", nil)); err != nil {
+	first := fill(path+"/", "first")
+	if err := first.Commit(); err != nil {
 		t.Fatal(err)
 	}
+	first.Abort()
 	write(t, filepath.Join(path, "note"), "of the first")
-	failed := errors.New("no space left on device")
-	if err := Folder(path, fill("second", failed)); !errors.Is(err, failed) {
-		t.Errorf("%v, want %v", err, failed)
-	}
+	fill(path, "second").Abort()
 	holds(t, path, map[string]string{"report": "first", "note": "of the first"})
-	if err := Folder(path, fill("third", nil)); err != nil {
+	if err := fill(path, "third").Commit(); err != nil {
 		t.Fatal(err)
 	}
 	holds(t, path, map[string]string{"report": "third"})
