@@ -13,15 +13,17 @@
 //     without kernel symbols are those that Linux goes through for the operation.
 //  5. Timeline writes write sections and fallbacks as a trace-event file for
 //     Perfetto; Benchfmt writes the figures for benchstat.
-//  6. A Dir takes all of them into one directory, or none, with the trace that was made
+//  6. Folded, CSV, OpenMetrics and Mail are the same figures for other programs, made of
+//     a report.json and of profiles.
+//  7. A Dir takes all of them into one directory, or none, with the trace that was made
 //     of a raw capture. Index is a page of several runs; package web serves it, the
 //     directories, and pprof's web UI.
-//  7. Baseline, Limit and Check are the gate for CI: a replay has no noise, so a
+//  8. Baseline, Limit and Check are the gate for CI: a replay has no noise, so a
 //     figure is compared with the one on record, exactly or within a stated limit.
 //     Only several captures of one program (a set) vary, and are compared as samples.
 //     Package ci writes the verdict in the formats of CI systems. Diff shows two runs
 //     side by side.
-//  8. Info counts what is in a trace; Bench, BenchCalibration, TraceCalibration and
+//  9. Info counts what is in a trace; Bench, BenchCalibration, TraceCalibration and
 //     ValidationJSON are the documents of the commands that measure the model.
 //
 // # What is unknown

@@ -282,7 +282,7 @@ type parties struct {
 	at  map[[3]string]*party
 }
 
-func (g *parties) add(comm, what, mode string, tid int32, d *dist.Dist) *party {
+func (g *parties) add(comm, what, mode string, tid int32, times int64, d *Dist) *party {
 	key := [3]string{comm, what, mode}
 	p := g.at[key]
 	if p == nil {
@@ -294,31 +294,33 @@ func (g *parties) add(comm, what, mode string, tid int32, d *dist.Dist) *party {
 		g.all = append(g.all, p)
 	}
 	p.tids[tid] = true
-	p.count += d.Count
-	p.total += d.Total
-	p.max = max(p.max, d.Max)
+	p.count += times
+	p.total += sim.Time(d.Total)
+	if d.Max != nil {
+		p.max = max(p.max, sim.Time(*d.Max))
+	}
 	return p
 }
 
 // waiterParties are the waiters, the longest first.
-func waiterParties(r *timeline.Recording) []*party {
+func waiterParties(r *Recorded) []*party {
 	var g parties
 	for i := range r.Waiters {
 		w := &r.Waiters[i]
-		g.add(w.Comm, string(w.Access), "", w.TID, &w.Wait)
+		g.add(w.Comm, w.Access, "", w.TID, w.Waits, &w.WaitNs)
 	}
 	slices.SortStableFunc(g.all, func(a, b *party) int { return -cmp.Compare(a.total, b.total) })
 	return g.all
 }
 
 // holderParties are the holders, those that cost most first.
-func holderParties(r *timeline.Recording) []*party {
+func holderParties(r *Recorded) []*party {
 	var g parties
 	for i := range r.Holders {
 		h := &r.Holders[i]
-		p := g.add(h.Comm, h.Kind, mode(h), h.TID, &h.Hold)
+		p := g.add(h.Comm, h.Kind, h.Mode, h.TID, h.Holds, &h.HoldNs)
 		p.blocked += h.Blocked
-		p.blockedTime += h.BlockedTime
+		p.blockedTime += sim.Time(h.BlockedNs)
 		if p.stack == nil {
 			p.stack = h.Stack
 		}
@@ -348,8 +350,9 @@ func (t *textReport) recorded(res *replay.Result) {
 	for _, f := range recordedFindings(res) {
 		t.para(f.emphasis, "  ", f.text)
 	}
-	t.waiters(waiterParties(res.Recorded))
-	t.holders(holderParties(res.Recorded))
+	r := newRecorded(res.Recorded)
+	t.waiters(waiterParties(r))
+	t.holders(holderParties(r))
 }
 
 func (t *textReport) waiters(all []*party) {
@@ -407,7 +410,7 @@ type recordedPage struct {
 }
 
 func newRecordedPage(res *replay.Result) *recordedPage {
-	r := res.Recorded
+	r := newRecorded(res.Recorded)
 	p := &recordedPage{Title: recordedTitle}
 	for _, f := range recordedFindings(res) {
 		p.Findings = append(p.Findings, f.text)

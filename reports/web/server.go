@@ -214,7 +214,7 @@ func (s *Server) run(name string) *Run {
 
 // contentTypes are those of the files that a run has.
 var contentTypes = []struct{ suffix, is string }{
-	{".html", "text/html; charset=utf-8"}, {".json", "application/json"}, {".txt", "text/plain; charset=utf-8"}, {".gz", "application/gzip"},
+	{".html", "text/html; charset=utf-8"}, {".json", "application/json"}, {".txt", "text/plain; charset=utf-8"}, {".gz", "application/gzip"}, {".parquet", "application/vnd.apache.parquet"},
 }
 
 func (s *Server) file(w http.ResponseWriter, r *http.Request, run *Run, name string) {

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+func TestExport(t *testing.T) {
+	inFolder(t)
+	succeed(t, "run", "-q", "app.parquet")
+	const dir = "app.parquet.run"
+	for _, test := range []struct{ args, want string }{
+		{"--to folded", "speculative;probe_app:alloc;"},
+		{"--to folded --profile locked.blame --sample_index sections", "locked;"},
+		{"--to folded --profile locked.blame.pb.gz", ""}, // nobody waited
+		{"--to benchfmt", "BenchmarkReplay/trace=app/resolver=speculative-2 201 "},
+		{"--to openmetrics", "# EOF\n"},
+		{"--to csv", "resolver,digest,hits,"},
+		{"--to csv --table blame", "resolver,comm,pid,tid,kind,stack,"},
+		{"--mail", "Simulated: generic"},
+		{"--to mail", "Recorded waits for mmap_lock"},
+		{"--to perfetto", `{"displayTimeUnit":"ns","traceEvents":[`},
+	} {
+		args := append([]string{"export"}, strings.Fields(test.args)...)
+		got := succeed(t, append(args, dir)...)
+		if !strings.Contains(got, test.want) {
+			t.Errorf("%s: no %q in\n%.400s", test.args, test.want, got)
+		}
+		if other := succeed(t, append(args, dir+"/report.json")...); other != got {
+			t.Errorf("%s: another export of its report.json", test.args)
+		}
+		succeed(t, append(args, "-o", "out", "-f", dir)...)
+		if file, err := os.ReadFile("out"); err != nil || string(file) != got {
+			t.Errorf("%s: another export into a file: %v", test.args, err)
+		}
+	}
+	if r := call(t, "export", "--to", "folded", "--profile", "locked.blame", dir); r.code != exitOK || !strings.Contains(r.stderr, "lock_wait is 0 throughout") {
+		t.Errorf("nothing to export: exit %d, %s", r.code, r.stderr)
+	}
+	said := succeed(t, "export", "--to", "perfetto", "-o", "t.json.gz", "--json", dir)
+	var doc struct {
+		Schema, Output string
+		Bytes          int64
+	}
+	data, err := os.ReadFile("t.json.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(said), &doc); err != nil || doc.Output != "t.json.gz" || doc.Bytes != int64(len(data)) {
+		t.Errorf("%v: %s", err, said)
+	}
+	z, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := io.ReadAll(z)
+	if err != nil || string(plain) != succeed(t, "export", "--to", "perfetto", dir) {
+		t.Errorf("gzipped, it is another: %v", err)
+	}
+}
+
+func TestExportRefuses(t *testing.T) {
+	inFolder(t)
+	succeed(t, "run", "-q", "app.parquet")
+	const dir = "app.parquet.run"
+	if err := os.WriteFile("there", []byte("mine"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	timeline, err := os.ReadFile(dir + "/timeline.json.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{"/timeline.json.gz": timeline[:len(timeline)/2], "/bad.pb.gz": []byte("x")} {
+		if err := os.WriteFile(dir+name, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := listing(t)
+	for _, test := range []struct {
+		args, want string
+		code       int
+	}{
+		{"export --to csv", "no folder of a run given", exitUsage},
+		{"export app.parquet.run", "no --to FORMAT given", exitUsage},
+		{"export --to pdf app.parquet.run", `--to "pdf": want one of perfetto`, exitUsage},
+		{"export --to csv --mail app.parquet.run", "are two formats", exitUsage},
+		{"export --to csv --table x app.parquet.run", "want one of runs", exitUsage},
+		{"export --to csv --profile x app.parquet.run", "--profile is of --to folded", exitUsage},
+		{"export --to folded --profile x app.parquet.run", "want one of bad, locked", exitUsage},
+		{"export --to folded --profile ../x app.parquet.run", "there is no profile", exitUsage},
+		{"export --to folded --profile bad app.parquet.run", "bad.pb.gz", exitInput},
+		{"export --to folded --sample_index x app.parquet.run", "--sample_index", exitUsage},
+		{"export --to perfetto -o new app.parquet.run", "cut short or damaged", exitInput},
+		{"export --to mail -o there app.parquet.run", "exists already", exitUsage},
+		{"export --to mail --json app.parquet.run", "is of -o FILE", exitUsage},
+		{"export --to mail nowhere", "no such file", exitUsage},
+		{"export --to mail app.parquet", "app.parquet", exitInput},
+	} {
+		if r := call(t, strings.Fields(test.args)...); r.code != test.code || !strings.Contains(r.stderr, test.want) {
+			t.Errorf("%s: exit %d, want %d with %q: %s", test.args, r.code, test.code, test.want, r.stderr)
+		}
+	}
+	if after := listing(t); after != before {
+		t.Errorf("files before:\n%s\nand after:\n%s", before, after)
+	}
+}
