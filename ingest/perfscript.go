@@ -151,7 +151,7 @@ func scriptUnknown(p *perfscript.Parser) []traces.Unknown {
 	if n := p.Unused["raw_syscalls:sys_enter"] + p.Unused["raw_syscalls:sys_exit"]; n > 0 && !p.Writers {
 		u = append(u, traces.Unknown{
 			What: traces.UnknownWriters, Why: fmt.Sprintf("%d lines of raw_syscalls name syscalls by number, which are not read", n),
-			Remedy: "perf record -e syscalls:sys_{enter,exit}_{mmap,munmap,mprotect,mremap,brk,madvise} in place of raw_syscalls",
+			Remedy: "perf record --event=syscalls:sys_{enter,exit}_{mmap,munmap,mprotect,mremap,brk,madvise} in place of raw_syscalls",
 		})
 	}
 	if p.NoThread > 0 {
