@@ -136,6 +136,7 @@ func (s *AddressSpace) splice(i, j int, parts []VMA) {
 			s.effect.Written = append(s.effect.Written, old.ID)
 		}
 	}
+	s.trial.keep(s, i, j, len(parts))
 	s.gaps -= s.gapsAround(i, j)
 	s.vmas = slices.Replace(s.vmas, i, j, parts...)
 	s.gaps += s.gapsAround(i, i+len(parts))

@@ -137,6 +137,35 @@ func (m *model) did(t *rapid.T, e Effect, err error, unmapped uint64) {
 	}
 }
 
+// do tries an operation before it does it: nothing may have changed by then, and what the
+// trial told is what the operation writes to or removes.
+func (m *model) do(t *rapid.T, op func(*AddressSpace) (Effect, error)) (Effect, error) {
+	before := *m.space
+	vmas, freeIDs := slices.Clone(before.vmas), slices.Clone(before.freeIDs)
+	ids := m.space.Try(func(s *AddressSpace) { op(s) })
+	after := *m.space
+	if !slices.Equal(after.vmas, vmas) || !slices.Equal(after.freeIDs, freeIDs) || after.trial != nil ||
+		[5]uint64{uint64(before.gaps), before.brk, before.shmem, uint64(before.lastID), before.version} != [5]uint64{uint64(after.gaps), after.brk, after.shmem, uint64(after.lastID), after.version} {
+		t.Fatalf("tried, %+v became %+v", before, after)
+	}
+	e, err := op(m.space)
+	for _, v := range vmas {
+		if now := find(m.space.vmas, v.ID); (now == nil || *now != v) && !slices.Contains(ids, v.ID) {
+			t.Fatalf("a trial told of changes to %v, but not to %+v", ids, v)
+		}
+	}
+	for i, id := range ids {
+		if find(vmas, id) == nil || i > 0 && id <= ids[i-1] {
+			t.Fatalf("a trial told of changes to %v; there were %+v", ids, vmas)
+		}
+	}
+	if len(ids) > e.Removed+e.Changed {
+		t.Fatalf("a trial told of changes to %v, but %+v", ids, e)
+	}
+	m.mark("a structure is used again at once", len(ids) > 0 && e.Added > 0 && e.Removed > 0)
+	return e, err
+}
+
 func (m *model) mmap(t *rapid.T) {
 	m.mapOne(t, drawVMA(t))
 }
@@ -144,7 +173,7 @@ func (m *model) mmap(t *rapid.T) {
 func (m *model) mapOne(t *rapid.T, v VMA) {
 	replaced := m.oracle.unmap(v.Start, v.End)
 	m.oracle.set(v)
-	e, err := m.space.Map(v)
+	e, err := m.do(t, func(s *AddressSpace) (Effect, error) { return s.Map(v) })
 	m.did(t, e, err, replaced)
 	m.mark("replace", replaced > 0)
 	m.mark("replace a part", replaced > 0 && e.Added > 1)
@@ -171,7 +200,7 @@ func (m *model) mmapAbove(t *rapid.T) {
 func (m *model) munmap(t *rapid.T) {
 	addr, length := drawRange(t)
 	unmapped := m.oracle.unmap(addr, pageUp(addr+length))
-	e, err := m.space.Unmap(addr, length)
+	e, err := m.do(t, func(s *AddressSpace) (Effect, error) { return s.Unmap(addr, length) })
 	m.did(t, e, err, unmapped)
 	m.mark("unmap nothing", unmapped == 0)
 	m.mark("unmap several", e.Removed > 1)
@@ -193,7 +222,7 @@ func (m *model) mprotect(t *rapid.T) {
 			p.flags &^= Accounted
 		}
 	})
-	e, err := m.space.Protect(addr, length, prot)
+	e, err := m.do(t, func(s *AddressSpace) (Effect, error) { return s.Protect(addr, length, prot) })
 	m.did(t, e, err, 0)
 	m.mark("protect splits", e.Added > 0)
 	m.mark("protect merges", e.Removed > 0)
@@ -205,7 +234,7 @@ func (m *model) madvise(t *rapid.T) {
 	advice := rapid.SampledFrom([]int32{adviseDontFork, adviseDoFork, adviseRandom, adviseNormal, 4}).Draw(t, "advice")
 	remove, add, _ := advised(advice)
 	m.oracle.edit(addr, pageUp(addr+length), func(p *page) { p.flags = p.flags&^remove | add })
-	e, err := m.space.Advise(addr, length, advice)
+	e, err := m.do(t, func(s *AddressSpace) (Effect, error) { return s.Advise(addr, length, advice) })
 	m.did(t, e, err, 0)
 	m.mark("advice splits", e.Added > 0)
 	m.mark("advice merges", e.Removed > 0)
@@ -232,7 +261,7 @@ func (m *model) mremap(t *rapid.T) {
 	} else {
 		unmapped = m.oracle.move(old, oldEnd, now, newEnd, flags&DontUnmap != 0)
 	}
-	e, err := m.space.Remap(old, oldLen, now, newLen, flags)
+	e, err := m.do(t, func(s *AddressSpace) (Effect, error) { return s.Remap(old, oldLen, now, newLen, flags) })
 	m.did(t, e, err, unmapped)
 	m.mark("grow in place", old == now && newEnd > oldEnd && e.Changed > 0)
 	m.mark("shrink", old == now && e.Unmapped > 0 && newEnd < oldEnd)
@@ -370,7 +399,7 @@ func TestAgainstOracle(t *testing.T) {
 		"replace", "replace a part", "merge both sides", "merge one side", "unmap nothing", "unmap several",
 		"punch a hole", "trim", "protect splits", "protect merges", "protect shifts a border", "advice splits",
 		"advice merges", "grow in place", "shrink", "move", "move and grow", "move and leave", "move over something",
-		"fork leaves out", "infer extends",
+		"fork leaves out", "infer extends", "a structure is used again at once",
 	} {
 		if marks[name] == 0 && !testing.Short() { // which runs a fifth of the sequences
 			t.Errorf("never happened: %s", name)

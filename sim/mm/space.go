@@ -39,6 +39,7 @@ type AddressSpace struct {
 	effect  Effect // of the operation that runs
 	written []uint32
 	moving  []VMA
+	trial   *trial // nil when operations last
 }
 
 // Len is the number of mappings.
@@ -155,6 +156,7 @@ func (s *AddressSpace) Reset() Effect {
 	for i := range s.vmas {
 		e.Unmapped += s.vmas[i].Pages()
 	}
+	s.trial.keep(s, 0, len(s.vmas), 0)
 	s.vmas, s.freeIDs = s.vmas[:0], s.freeIDs[:0]
 	s.gaps, s.brk, s.shmem, s.lastID = 0, 0, 0, 0
 	return e

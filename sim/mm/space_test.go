@@ -3,6 +3,7 @@ package mm
 import (
 	"errors"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -402,6 +403,10 @@ func TestCloneAndReset(t *testing.T) {
 	}
 	if v, ok := s.Find(0x1000); !ok || v.File != file {
 		t.Error("the child changed its parent")
+	}
+	all := slices.Clone(s.VMAs())
+	if ids := s.Try(func(s *AddressSpace) { s.Brk(0x6000); s.Reset(); s.Map(anon(0x3000, 0x5000)) }); len(ids) != 4 || !slices.Equal(s.VMAs(), all) || s.brk != 0 {
+		t.Errorf("tried, a reset removes %v and leaves %+v", ids, s.VMAs())
 	}
 	if e := s.Reset(); e.Removed != 4 || e.Unmapped != 5 || s.Len() != 0 {
 		t.Errorf("reset: %+v", e)
