@@ -71,10 +71,22 @@ func Play(ctx context.Context, trace timeline.Trace, profile *machines.Profile, 
 	}
 	res.Warnings = append(append(res.Warnings, trace.Meta().Warnings...), unseenWarnings(s)...)
 	res.Warnings = append(res.Warnings, players[0].warnings(rec.Found())...)
+	res.Warnings = append(res.Warnings, alike(options.Resolvers)...)
 	if w := s.Partly(trace.Meta()); w != "" {
 		res.Warnings = append(res.Warnings, w)
 	}
 	return res, nil
+}
+
+// alike tells of resolvers whose equal figures are no measurement.
+func alike(resolvers []string) []string {
+	var w []string
+	for _, name := range resolvers {
+		if r, err := sim.FindResolver(name); err == nil && slices.Contains(resolvers, r.Alike) {
+			w = append(w, fmt.Sprintf("%s reads the same lines as %s, in another order, and is timed nearly alike: no figure is known for the barriers in which they differ", name, r.Alike))
+		}
+	}
+	return w
 }
 
 // Topology puts as many CPUs to use as asked for, or as the recording had.

@@ -150,6 +150,7 @@ func (s *source) Op(ref uint64) sim.Op {
 	}
 	if c := a.Change; c != nil && clone == 0 {
 		op.Change = func(space *mm.AddressSpace) mm.Effect { return s.make(c, space) }
+		op.Locks = func(space *mm.AddressSpace) []uint32 { return c.Locks(s.replay, space) }
 	}
 	return op
 }

@@ -28,11 +28,13 @@ type MM struct {
 	epoch   uint64 // of the lines that speculations read: another one when any is taken
 }
 
-// vmaLines are the lines of one vm_area_struct, and of its own lock.
+// vmaLines are the lines of one vm_area_struct, and its own lock.
 type vmaLines struct {
-	head, tail line
+	head, pgoff, file, lock line
 	// lockSeq is vm_lock_seq: equal to the mm's seq while the VMA is write-locked.
 	lockSeq uint64
+	readers int   // that hold its read lock
+	writer  *Task // that waits for them, and lets no more in
 }
 
 // NewMM returns an address space with the sequence at 0, as mmap_init_lock
@@ -88,8 +90,8 @@ func at[T any](s *[]T, i int) *T {
 func (m *MM) vma(id uint32) *vmaLines {
 	v := at(&m.vmas, int(id))
 	if *v == nil {
-		*v = &vmaLines{head: newLine(VMAHead), tail: newLine(VMATail), lockSeq: ^uint64(0)}
-		(*v).head.mm, (*v).tail.mm = m, m
+		*v = &vmaLines{head: newLine(VMAHead), pgoff: newLine(VMAPgoff), file: newLine(VMAFile), lock: newLine(VMALock), lockSeq: ^uint64(0)}
+		(*v).head.mm, (*v).pgoff.mm, (*v).file.mm = m, m, m
 	}
 	return *v
 }

@@ -50,7 +50,9 @@
 // Steps take effect one at a time, in the order of their completion: sequential
 // consistency. Stores of mmap_lock.owner and of the sequence go through a store
 // buffer as far as their cost goes. The barriers that separate the versions of the
-// series matter to their correctness, not to their timing on x86.
+// series matter to their correctness, not to their timing on x86; what they cost on
+// arm64 is published nowhere, so that v1 of the series differs from the merged one in
+// nothing but the order in which it reads lines ([Resolver].Alike).
 //
 // # What the model leaves out
 //
@@ -59,9 +61,10 @@
 //     an upper bound.
 //   - Cold misses: a line that no core has used costs nothing the first time.
 //     Capacity misses do not exist.
-//   - How long a VMA is write-locked. A change, and with it vma_start_write, is of the
-//     last instant of its section, so that pervma never finds a VMA locked: where a
-//     kernel's lookups would fall back during the section, here they succeed.
+//   - When within its section a change is made: at its last instant. The VMAs that it
+//     will write to are write-locked from the first one on (vma_start_write), after the
+//     wait for their readers. A section whose operation is not known, or that was refused,
+//     locks none, and neither do those of clones.
 //   - Interrupts and preemption inside an operation. A recorded write section
 //     keeps its recorded length, and with it whatever interrupted it then.
 //   - The home socket of a line: a transfer across sockets costs the mean of both

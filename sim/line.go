@@ -13,18 +13,20 @@ const (
 	SeqLine                // mm_lock_seq, when it has a line of its own
 	TreeRoot               // root node of the maple tree
 	TreeLeaf               // its leaf nodes
-	VMAHead                // vm_area_struct line 0: vm_start, vm_lock_seq
-	VMATail                // vm_area_struct lines 1 and 2: vm_pgoff, vm_file
+	VMAHead                // vm_area_struct line 0: vm_start, vm_flags, vm_lock_seq
+	VMAPgoff               // line 1: vm_pgoff, but in v3 of the series
+	VMAFile                // line 2: vm_file
 	FileLine               // struct file
 	UprobeTree             // root of uprobes_tree, uprobes_seqcount and uprobes_treelock: neighbours in .bss
 	UprobeNode             // struct uprobe line 0: rb_node, and ref and register_rwsem
+	VMALock                // vm_refcnt, cacheline aligned; before that the VMA's vma_lock
 	HitCounter             // trace_uprobe.nhit, shared by all CPUs until 10cdb82aa77f
 	NumRoles
 )
 
 var roleNames = [NumRoles]string{
 	"mmap_lock.count", "mmap_lock.owner+mm_lock_seq", "mm_lock_seq", "maple root", "maple leaf", "vma line 0",
-	"vma lines 1-2", "struct file", "uprobes_tree", "struct uprobe", "trace_uprobe.nhit",
+	"vma line 1", "vma line 2", "struct file", "uprobes_tree", "struct uprobe", "vma lock", "trace_uprobe.nhit",
 }
 
 // String returns the role's name in reports.

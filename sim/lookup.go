@@ -13,6 +13,8 @@ type walk struct {
 	pc    int
 	touch int  // touches of the current action that are done
 	spec  bool // in the speculative part
+	held  bool // the VMA's read lock
+	gone  bool // refused: of the steps, only those are left that give back what is held
 
 	seq    uint64
 	got    reach
@@ -33,11 +35,12 @@ const (
 )
 
 // next goes past steps that have nothing to act on: find_active_uprobe_rcu leaves out
-// what needs a mapping, a file or a uprobe that was not found. It returns what to do, nil
-// at the end of the steps.
+// what needs a mapping, a file or a uprobe that was not found, and a refusal what does not
+// give back what is held. It returns what to do, nil at the end of the steps.
 func (w *walk) next() *actionDef {
 	for ; w.pc < len(w.steps); w.pc++ {
-		if def := &actions[w.steps[w.pc].do]; def.needs <= w.got {
+		def := &actions[w.steps[w.pc].do]
+		if def.needs <= w.got && (!w.gone || def.gives && w.held) {
 			return def
 		}
 	}
@@ -59,8 +62,9 @@ type actionDef struct {
 	needs   reach // what it acts on
 	touches []touchSpec
 	walks   bool // a tree, for walk.half cycles
+	gives   bool // back what a step before has taken
 	check   func(*System, *Task) Outcome
-	block   func(s *System, t *Task) // takes or drops mmap_lock, then calls nextAction
+	block   func(s *System, t *Task) // takes or drops a lock, then calls nextAction
 }
 
 var actions [numActions]actionDef
@@ -70,16 +74,22 @@ func init() {
 	actions = [numActions]actionDef{
 		seqBegin:        {touches: []touchSpec{{SeqLine, load}}, check: checkSeqBegin},
 		findVMA:         {touches: []touchSpec{{TreeRoot, load}, {TreeLeaf, load}}, walks: true, check: checkVMA},
-		readFile:        {needs: mapping, touches: []touchSpec{{VMATail, load}}, check: checkFile},
-		readOffset:      {needs: file, touches: []touchSpec{{VMAHead, load}, {FileLine, load}}, check: checkOffset},
+		readFile:        {needs: mapping, touches: []touchSpec{{VMAFile, load}}, check: checkFile},
+		readFlags:       {needs: file, touches: []touchSpec{{VMAHead, load}}, check: pass},
+		readPgoff:       {needs: file, touches: []touchSpec{{VMAPgoff, load}}, check: pass},
+		readStart:       {needs: file, touches: []touchSpec{{VMAHead, load}}, check: pass},
+		readInode:       {needs: file, touches: []touchSpec{{FileLine, load}}, check: pass},
 		findUprobe:      {needs: file, touches: []touchSpec{{UprobeTree, load}, {UprobeNode, load}}, walks: true, check: checkUprobe},
 		findTrampoline:  {touches: []touchSpec{{TreeRoot, load}, {TreeLeaf, load}}, walks: true, check: checkTrampoline},
-		readMapping:     {needs: mapping, touches: []touchSpec{{VMATail, load}}, check: pass},
+		readMapping:     {needs: mapping, touches: []touchSpec{{VMAFile, load}}, check: pass},
 		seqEnd:          {touches: []touchSpec{{SeqLine, load}}, check: checkSeqEnd},
 		mmapReadLock:    {block: takeMmapLock},
 		mmapReadUnlock:  {block: dropMmapLock},
-		vmaReadLock:     {touches: []touchSpec{{VMAHead, rmw}}, check: checkVMALock},
-		vmaReadUnlock:   {touches: []touchSpec{{VMAHead, rmw}}, check: pass},
+		vmaLooksFree:    {touches: []touchSpec{{VMAHead, load}, {SeqLine, load}}, check: checkVMAFree},
+		vmaReadLock:     {touches: []touchSpec{{VMALock, rmw}}, check: takeVMALock},
+		vmaStillFree:    {touches: []touchSpec{{SeqLine, load}}, check: checkVMAFree},
+		vmaStillThere:   {touches: []touchSpec{{VMAHead, load}}, check: checkVMAThere},
+		vmaReadUnlock:   {gives: true, block: dropVMALock},
 		srcuEnter:       {block: srcuBarrier},
 		srcuLeave:       {block: srcuBarrier},
 		treeLock:        {needs: file, touches: []touchSpec{{UprobeTree, rmw}}, check: pass},
@@ -238,6 +248,10 @@ func nextTouch(s *System, t *Task) {
 		}
 		w.end()
 	}
+	if w.gone {
+		s.giveUp(t)
+		return
+	}
 	w.after(s, t)
 }
 
@@ -247,14 +261,21 @@ func nextAction(s *System, t *Task) {
 	nextTouch(s, t)
 }
 
-// refuse ends a speculation: the locked path runs, once.
+// refuse ends a speculation, which gives back what it holds.
 func (s *System) refuse(t *Task, outcome Outcome) {
 	l := t.lookup
 	l.Outcome = outcome
-	l.Parts.Wasted = s.now - l.Start
 	if outcome == WriterActive || outcome == SeqChanged {
 		l.Blame = t.op.MM.writer
 	}
+	t.walk.gone = true
+	nextAction(s, t)
+}
+
+// giveUp is the end of a refused speculation: the locked path runs, once.
+func (s *System) giveUp(t *Task) {
+	t.walk.gone = false
+	t.lookup.Parts.Wasted = s.now - t.lookup.Start
 	s.beginLocked(t)
 }
 
@@ -271,8 +292,12 @@ func (s *System) lineOf(t *Task, role Role) *line {
 		return m.leaf(leaf)
 	case VMAHead:
 		return &m.vma(w.vma.ID).head
-	case VMATail:
-		return &m.vma(w.vma.ID).tail
+	case VMAPgoff:
+		return &m.vma(w.vma.ID).pgoff
+	case VMAFile:
+		return &m.vma(w.vma.ID).file
+	case VMALock:
+		return &m.vma(w.vma.ID).lock
 	case FileLine:
 		return s.global.file(w.vma.File)
 	case UprobeTree:
@@ -302,7 +327,7 @@ func (s *System) touched(t *Task, role Role) bool {
 	case TreeLeaf:
 		_, leaf := m.Space.Path(w.addr)
 		return leaf < len(m.leaves) && m.leaves[leaf] != nil
-	case VMAHead, VMATail:
+	case VMAHead, VMAPgoff, VMAFile:
 		return int(w.vma.ID) < len(m.vmas) && m.vmas[w.vma.ID] != nil
 	case FileLine:
 		return int(w.vma.File) < len(s.global.files) && s.global.files[w.vma.File] != nil
@@ -341,17 +366,14 @@ func checkTrampoline(s *System, t *Task) Outcome {
 	return Lockless
 }
 
+// checkFile knows the key as well: the mapping was copied when it was found. The steps
+// that follow are for the lines that it is on.
 func checkFile(s *System, t *Task) Outcome {
-	if !t.walk.vma.FileBacked() {
+	w := &t.walk
+	if !w.vma.FileBacked() {
 		return NoFile
 	}
-	t.walk.got = file
-	return Lockless
-}
-
-func checkOffset(s *System, t *Task) Outcome {
-	w := &t.walk
-	w.offset = w.vma.Offset(t.op.Addr)
+	w.offset, w.got = w.vma.Offset(w.addr), file
 	return Lockless
 }
 
@@ -374,13 +396,57 @@ func checkSeqEnd(s *System, t *Task) Outcome {
 	return Lockless
 }
 
-// checkVMALock is vma_start_read: a VMA whose lock sequence equals the mm's is
-// write-locked. It needs the lock before it trusts the VMA.
-func checkVMALock(s *System, t *Task) Outcome {
-	if t.op.MM.seq&1 != 0 && t.op.MM.vma(t.walk.vma.ID).lockSeq == t.op.MM.seq {
+// checkVMAFree is how vma_start_read knows a write-locked VMA: its lock sequence equals
+// the mm's.
+func checkVMAFree(s *System, t *Task) Outcome {
+	if m := t.op.MM; m.vma(t.walk.vma.ID).lockSeq == m.seq {
 		return WriterActive
 	}
 	return Lockless
+}
+
+// takeVMALock counts a reader, which a writer that waits for the others lets no more
+// (__vma_enter_locked).
+func takeVMALock(s *System, t *Task) Outcome {
+	v := t.op.MM.vma(t.walk.vma.ID)
+	if v.writer != nil {
+		return WriterActive
+	}
+	v.readers++
+	t.walk.held = true
+	return Lockless
+}
+
+// checkVMAThere is what lock_vma_under_rcu sees to once it has the lock: before, the VMA
+// may have been detached, or got other bounds. From here on it stays what it is.
+func checkVMAThere(s *System, t *Task) Outcome {
+	w := &t.walk
+	v, ok := t.op.MM.Space.Find(w.addr)
+	if !ok || v.ID != w.vma.ID {
+		return SeqChanged
+	}
+	w.vma = v
+	return Lockless
+}
+
+func dropVMALock(s *System, t *Task) {
+	s.touch(t, &t.op.MM.vma(t.walk.vma.ID).lock, rmw, vmaLockDropped)
+}
+
+// vmaLockDropped is vma_end_read: the last reader wakes a writer that waits.
+func vmaLockDropped(s *System, t *Task) {
+	w := &t.walk
+	v := t.op.MM.vma(w.vma.ID)
+	if !w.gone {
+		s.compare(t) // while the lock still holds it to be true
+	}
+	if v.readers--; v.readers > 0 || v.writer == nil {
+		nextAction(s, t)
+		return
+	}
+	s.wake(v.writer)
+	t.next = nextAction
+	s.delayCycles(t, s.machine.Lock.WakeCycles)
 }
 
 func takeMmapLock(s *System, t *Task) { s.downRead(t, t.op.MM, gotMmapLock) }
@@ -407,7 +473,9 @@ func passBarrier(s *System, t *Task) {
 func answered(s *System, t *Task) {
 	h := &t.hit
 	h.Found = t.walk.got == uprobe
-	s.checkAnswer(t)
+	if s.resolver.SeqBits > 0 {
+		s.compare(t)
+	}
 	s.endLookup(t)
 	h.Outcome = h.Deciding().Outcome
 	s.perform(t, s.resolver.Before, handle)
@@ -438,12 +506,13 @@ func endHit(s *System, t *Task) {
 	s.finish(t)
 }
 
-// checkAnswer is the oracle of every run: a lockless answer must be what a
-// locked lookup would have given at some instant between begin and end. The
-// sequence says that no writer section overlapped, so this instant will do.
-func (s *System) checkAnswer(t *Task) {
+// compare is the oracle of every run: a lockless answer must be what a locked lookup
+// would have given at some instant between begin and end. The sequence says that no write
+// section overlapped, the VMA's lock that none changed it, so this instant will do. An
+// upper bound is no answer: it holds to nothing.
+func (s *System) compare(t *Task) {
 	w := &t.walk
-	if t.hit.Lookup.Outcome != Lockless || !s.comparable(t, &t.hit.Lookup) {
+	if t.lookup.Outcome != Lockless || !s.comparable(t, t.lookup) {
 		return
 	}
 	s.oracle++
@@ -452,7 +521,7 @@ func (s *System) checkAnswer(t *Task) {
 	if ok && v.FileBacked() {
 		probe, ok = s.probes.Find(v.File, v.Offset(t.op.Addr))
 	}
-	if s.resolver.SeqBits > 0 && (!ok || probe != w.probe) {
+	if !ok || probe != w.probe {
 		panic("sim: a lockless lookup returned what a locked one would not")
 	}
 }

@@ -349,6 +349,19 @@ func (s *System) ownerGone(r *rwsem) {
 	s.delayCycles(t, s.machine.Lock.SpinCycles)
 }
 
+// ownerLeft tells those who spin on a writer that it left its CPU, with the lock: they
+// sleep as well (rwsem_spin_on_owner, owner_on_cpu).
+func (s *System) ownerLeft(m *MM) {
+	r := &m.sem
+	if t := r.first; t != nil {
+		r.first = nil
+		s.sleepAgain(t)
+	}
+	if len(r.spinners) > 0 {
+		s.spin(r.spinners[0])
+	}
+}
+
 // grant gives the lock to a queued reader.
 func (s *System) grant(m *MM, t *Task) {
 	m.sem.readers++

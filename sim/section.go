@@ -73,6 +73,9 @@ type Op struct {
 	// sequence; then, if ReadHold is not 0, downgraded and held for that long.
 	Hold, ReadHold Time
 	Change         Change // applied in the write section, just before its end
+	// Locks tells which VMAs Change will write to or remove, by ID, without making it: they
+	// are write-locked from the begin of the section. Without it, Change is tried.
+	Locks func(*mm.AddressSpace) []uint32
 }
 
 // Change is what an operation does to an address space: nil for nothing.
@@ -162,11 +165,67 @@ func beginWrite(s *System, t *Task) {
 	}
 	m.writer = t.op.Tag
 	t.section.Acquired = s.now
-	s.touch(t, m.seqLine(), store, holdWrite)
+	next := holdWrite
+	if t.locked = 0; s.vmaLocks && t.op.Change != nil {
+		next = lockVMAs
+	}
+	s.touch(t, m.seqLine(), store, next)
 }
 
 func holdWrite(s *System, t *Task) {
-	s.delay(t, max(t.section.Acquired+t.op.Hold-s.now, 0), endWrite)
+	s.delay(t, max(t.section.Acquired+t.op.Hold+t.locked-s.now, 0), endWrite)
+}
+
+// lockVMAs is vma_start_write for each VMA that the section will change.
+func lockVMAs(s *System, t *Task) {
+	space := t.op.MM.Space
+	if t.op.Locks != nil {
+		t.vmas = t.op.Locks(space)
+	} else {
+		t.vmas = space.Try(func(space *mm.AddressSpace) { t.op.Change(space) })
+	}
+	t.version = space.Version()
+	nextVMA(s, t)
+}
+
+// nextVMA write-locks t.vmas, one after the other: no reader gets in any more, and those
+// that are in are waited for (__vma_enter_locked). The stores are part of the section's
+// recorded length; the wait, for lookups that the recording did not have, is not.
+func nextVMA(s *System, t *Task) {
+	m := t.op.MM
+	for ; len(t.vmas) > 0; t.vmas = t.vmas[1:] {
+		v := m.vma(t.vmas[0])
+		if v.writer == nil {
+			v.writer, t.since = t, s.now
+			s.invalidate(t, &v.lock)
+			if v.readers > 0 {
+				t.next = sleepForReaders
+				s.delayCycles(t, s.machine.Lock.SleepCycles/2)
+				return
+			}
+		}
+		t.locked += s.now - t.since
+		v.writer, v.lockSeq = nil, m.seq
+		s.invalidate(t, &v.head)
+	}
+	holdWrite(s, t)
+}
+
+// sleepForReaders takes a writer off its CPU until the last reader of a VMA wakes it,
+// unless that was before.
+func sleepForReaders(s *System, t *Task) {
+	if t.op.MM.vma(t.vmas[0]).readers == 0 {
+		backFromReaders(s, t)
+		return
+	}
+	t.next = backFromReaders
+	s.leave(t, asleep)
+	s.ownerLeft(t.op.MM)
+}
+
+func backFromReaders(s *System, t *Task) {
+	t.next = nextVMA
+	s.delayCycles(t, s.machine.Lock.SleepCycles/2)
 }
 
 func (s *System) bump(t *Task, m *MM) {
@@ -181,6 +240,9 @@ func endWrite(s *System, t *Task) {
 	m := t.op.MM
 	if t.op.Change != nil {
 		s.disturb(m)
+		if s.vmaLocks && m.Space.Version() != t.version {
+			m.applied = s.now // a mapping became known meanwhile, that was not locked
+		}
 		s.dirty(t, m, t.op.Change(m.Space))
 	}
 	s.bump(t, m)

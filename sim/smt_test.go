@@ -130,7 +130,7 @@ func TestSMTAgainstFluid(t *testing.T) {
 				t.Fatalf("a thread alone on its core took %v", h.End-h.Trap)
 			}
 		}
-		want := fluid(begins, []phase{{true, 300}, {false, 8}, {true, 30}, {false, 4}, {false, 8}, {false, 8}, {true, 30}, {true, 400}}, float64(m.SMTPermille)/2000)
+		want := fluid(begins, []phase{{true, 300}, {false, 8}, {true, 30}, {false, 4}, {false, 12}, {false, 8}, {true, 30}, {true, 400}}, float64(m.SMTPermille)/2000)
 		for i := range want {
 			for j, end := range want[i] {
 				if off := float64(got[i][j]) - end*1000; off < -100 || off > 100 { // ps, of rounding

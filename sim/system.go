@@ -85,6 +85,7 @@ type System struct {
 	asRecorded bool
 	handled    uint64
 
+	vmaLocks bool // the resolver takes them
 	stepwise bool
 	mms      []*MM
 	flights  int    // under way
@@ -96,7 +97,7 @@ type System struct {
 func NewSystem(c Config) *System {
 	s := &System{
 		topo: c.Topology, machine: c.Topology.Machine, resolver: c.Resolver, probes: c.Probes, observer: c.Observer,
-		rand: NewPRNG(c.Seed), cpus: make([]cpu, c.Topology.CPUs()), digest: fnvOffset, due: Never, asRecorded: c.AsRecorded, stepwise: c.Stepwise,
+		rand: NewPRNG(c.Seed), cpus: make([]cpu, c.Topology.CPUs()), digest: fnvOffset, due: Never, asRecorded: c.AsRecorded, vmaLocks: c.Resolver.locksVMAs(), stepwise: c.Stepwise,
 	}
 	s.coreCPU = make([]int32, s.machine.Sockets*s.machine.CoresPerSocket)
 	s.siblingCPU = make([]int32, len(s.cpus))

@@ -73,7 +73,13 @@ type rig struct {
 	ops list
 }
 
-func newRig(t testing.TB, m *Machine, resolver string) *rig {
+// failer is a test, or a program of one.
+type failer interface {
+	Helper()
+	Fatal(...any)
+}
+
+func newRig(t failer, m *Machine, resolver string) *rig {
 	t.Helper()
 	topo, err := NewTopology(m, 0)
 	if err != nil {
@@ -95,7 +101,7 @@ func (r *rig) add(task *Task, kind OpKind, at, hold, readHold Time) {
 	})
 }
 
-func (r *rig) run(t testing.TB) {
+func (r *rig) run(t failer) {
 	t.Helper()
 	if err := r.Run(context.Background(), &r.ops, false); err != nil {
 		t.Fatal(err)

@@ -51,6 +51,10 @@ type Task struct {
 	hit       HitRecord
 	walk      walk
 	section   Section
+	vmas      []uint32 // of section, still to be write-locked
+	version   uint64   // of the address space by which they were found
+	since     Time     // the first of them is waited for
+	locked    Time     // spent on such waits
 	transfers int64
 	lookup    *Lookup // of hit, the one that runs
 	account   bool    // stalls count for lookup.Parts

@@ -63,6 +63,21 @@ const MaxReplays = 32
 // First reports whether the nth replay has not made the change yet, which it makes now.
 func (c *Change) First(nth int) bool { return c.made.Or(1<<nth)&(1<<nth) == 0 }
 
+// Locks tells which mappings the nth replay write-locks for the change, by ID.
+func (c *Change) Locks(nth int, s *mm.AddressSpace) []uint32 {
+	if c.made.Load()&(1<<nth) != 0 {
+		return nil
+	}
+	if c.Kind == traces.Fork { // all: dup_mmap copies each under its lock
+		ids := make([]uint32, 0, s.Len())
+		for _, v := range s.VMAs() {
+			ids = append(ids, v.ID)
+		}
+		return ids
+	}
+	return s.Try(func(s *mm.AddressSpace) { c.Apply(s) }) // one that is refused changes nothing
+}
+
 // Apply makes the change in an address space. It is not for a fork.
 func (c *Change) Apply(s *mm.AddressSpace) (mm.Effect, error) {
 	switch c.Kind {
