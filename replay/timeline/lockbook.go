@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/replay/replay/replay/dist"
+	"github.com/replay/replay/sim"
 	"github.com/replay/replay/traces"
 )
 
@@ -25,7 +26,8 @@ type lockBook struct {
 	lookups, readers, writers, unblocked dist.Tally
 	foreign                              int64 // ns
 	unended, refused                     int64
-	longest                              *lockWait
+	diary                                diary
+	series                               LockSeries
 
 	sections     int64 // holds for write
 	writingTIDs  map[int32]bool
@@ -33,10 +35,11 @@ type lockBook struct {
 }
 
 // lockBookColumns are what it reads.
-const lockBookColumns = traces.ColPID | traces.ColTID | traces.ColComm | traces.ColDur | traces.ColRet | traces.ColMm | traces.ColWrite | traces.ColInUprobe | traces.ColTrap | traces.ColStack
+const lockBookColumns = traces.ColCPU | traces.ColPID | traces.ColTID | traces.ColComm | traces.ColDur | traces.ColRet | traces.ColMm | traces.ColWrite | traces.ColInUprobe | traces.ColTrap | traces.ColStack
 
-func newLockBook() *lockBook {
+func newLockBook(watch Watch) *lockBook {
 	return &lockBook{
+		diary:   diary{watch: watch},
 		threads: map[int32]*lockThread{}, mms: map[uint64]*lockedMM{},
 		waiters: map[waiterKey]*waiterRow{}, holders: map[holderKey]*holderRow{},
 		writingTIDs: map[int32]bool{}, writtenSpace: map[uint64]bool{},
@@ -81,13 +84,33 @@ type lockWait struct {
 	mm    *lockedMM
 	kind  string
 	stack []string
+	cpu   int32
+	seq   int64
 	start int64 // ns
-	ns    int64 // its length, once it is over
+
+	wokeOn int32 // CPU
+	ns     int64 // its length, once it is over
 
 	queued, inWay int64 // clocks of mm at start; once it is over, inWay is the difference
-	behind        map[*holderRow]int64
-	most          *lockHold // that was in the way longest
-	mostNs        int64
+	segments      []segment
+}
+
+// segment is what a hold was in the way of a wait.
+type segment struct {
+	hold *lockHold
+	from int64 // ns
+	ns   int64
+}
+
+// most is the hold that was in the way longest, the first of those; nil for none.
+func (w *lockWait) most() *segment {
+	var most *segment
+	for i := range w.segments {
+		if s := &w.segments[i]; most == nil || s.ns > most.ns {
+			most = s
+		}
+	}
+	return most
 }
 
 func (w *lockWait) write() bool { return w.row.key.access == WriteAccess }
@@ -96,8 +119,11 @@ func (w *lockWait) write() bool { return w.row.key.access == WriteAccess }
 type lockHold struct {
 	row      *holderRow
 	tid      int32
+	cpu      int32
+	seq      int64
 	acquired int64 // ns
 	ns       int64 // its length, once it is over
+	blocked  int   // waits that it was in the way of
 
 	write  bool  // not after a downgrade
 	since  int64 // ns: when it was acquired or downgraded
@@ -161,13 +187,14 @@ func (w *lockWait) add(h *lockHold, ns int64) {
 	if ns <= 0 {
 		return
 	}
-	if w.behind == nil {
-		w.behind = map[*holderRow]int64{}
+	for i := range w.segments {
+		if s := &w.segments[i]; s.hold == h { // downgraded in between
+			s.ns += ns
+			return
+		}
 	}
-	w.behind[h.row] += ns
-	if ns > w.mostNs {
-		w.most, w.mostNs = h, ns
-	}
+	h.blocked++
+	w.segments = append(w.segments, segment{h, max(w.start, h.since), ns})
 }
 
 // holdOf is the hold of a thread, or nil.
@@ -304,7 +331,7 @@ func (r *lockBook) request(t *lockThread, m *lockedMM, ev *traces.Event) {
 		access = LookupAccess
 		r.fallbacks++
 	}
-	w := &lockWait{row: r.waiter(ev, access), mm: m, stack: ev.Stack, start: ev.Time, queued: m.queued, inWay: m.inWay(ev.Write)}
+	w := &lockWait{row: r.waiter(ev, access), mm: m, stack: ev.Stack, cpu: cpuOf(ev), seq: ev.Seq, start: ev.Time, queued: m.queued, inWay: m.inWay(ev.Write)}
 	if w.kind = "uprobe"; access != LookupAccess {
 		w.kind = recordedKind(&t.call, ev)
 	}
@@ -319,6 +346,7 @@ func (r *lockBook) acquire(t *lockThread, m *lockedMM, ev *traces.Event) {
 	own := m.holdOf(ev.TID)
 	if own != nil && own.write && !ev.Write {
 		m.credit(own) // a downgrade: from here on it is in the way of writers alone
+		r.holding(own, ev.Time)
 		own.write, own.since, own.queued = false, ev.Time, m.queued
 		m.writing--
 		return
@@ -329,19 +357,19 @@ func (r *lockBook) acquire(t *lockThread, m *lockedMM, ev *traces.Event) {
 			r.lose(m, h)
 		}
 	}
-	kind, stack := UnknownKind, ev.Stack // where its lock_start is not in the trace
+	kind, stack, seq := UnknownKind, ev.Stack, ev.Seq // where its lock_start is not in the trace
 	if w := t.wait; w != nil {
-		t.wait = nil
+		t.wait, w.wokeOn = nil, cpuOf(ev)
 		m.dropWait(w)
 		for _, h := range m.holds {
 			w.add(h, m.overlap(w, h))
 		}
 		r.got(m, w)
-		if kind = w.kind; w.stack != nil {
+		if kind, seq = w.kind, w.seq; w.stack != nil {
 			stack = w.stack
 		}
 	}
-	h := &lockHold{row: r.holder(ev, kind, stack), tid: ev.TID, acquired: ev.Time, write: ev.Write, since: ev.Time, queued: m.queued}
+	h := &lockHold{row: r.holder(ev, kind, stack), tid: ev.TID, cpu: cpuOf(ev), seq: seq, acquired: ev.Time, write: ev.Write, since: ev.Time, queued: m.queued}
 	m.holds = append(m.holds, h)
 	if h.write {
 		m.writing++
@@ -365,17 +393,25 @@ func (r *lockBook) got(m *lockedMM, w *lockWait) {
 	if w.inWay = m.inWay(w.write()) - w.inWay; w.inWay == 0 {
 		r.unblocked.Add(w.ns)
 	}
-	for row, ns := range w.behind { // sums: the order does not matter
-		row.blocked++
-		row.blockedNs += ns
+	for i := range w.segments {
+		seg := &w.segments[i]
+		row := seg.hold.row
+		if !slices.ContainsFunc(w.segments[:i], func(o segment) bool { return o.hold.row == row }) {
+			row.blocked++
+		}
+		row.blockedNs += seg.ns
 		if row.key.pid != w.row.key.pid && row.key.pid != NoPID && w.row.key.pid != NoPID {
-			r.foreign += ns
+			r.foreign += seg.ns
 		}
 	}
-	if r.longest == nil || w.ns > r.longest.ns {
-		r.longest = w
-	}
-	w.behind, w.mm = nil, nil
+	r.series.add(w.start-r.start, m.now-r.start, func(s *LockSlice) *sim.Time { return s.waited(w.row.key.access) })
+	r.diary.wait(w, r.start)
+	w.mm = nil
+}
+
+// holding adds the part of a hold since it is as it is to the series.
+func (r *lockBook) holding(h *lockHold, now int64) {
+	r.series.add(h.since-r.start, now-r.start, func(s *LockSlice) *sim.Time { return s.held(h.write) })
 }
 
 func (r *lockBook) release(m *lockedMM, ev *traces.Event) {
@@ -387,6 +423,8 @@ func (r *lockBook) release(m *lockedMM, ev *traces.Event) {
 	m.dropHold(h)
 	h.ns = ev.Time - h.acquired
 	h.row.hold.Add(h.ns)
+	r.holding(h, ev.Time)
+	r.diary.hold(h, r.start)
 }
 
 func (r *lockBook) waiter(ev *traces.Event, access Access) *waiterRow {

@@ -37,6 +37,14 @@ type Recording struct {
 	Longest *LongestWait // nil where nobody waited
 	Waiters []Waiter     // by total, longest first
 	Holders []Holder     // that were in the way of waits, by BlockedTime, longest first
+
+	OverTime LockSeries
+	Worst    []*Wait // the longest, longest first
+	Near     []*Wait // those nearest to Watch.At, for which it was asked
+	// Waits and Holds are for a timeline, by At: those that met another first of all.
+	Waits        []*Wait
+	Holds        []*Hold
+	SpansDropped int64 // waits and holds beyond what a timeline shows
 }
 
 // Access is what mmap_lock is wanted for.
@@ -116,9 +124,11 @@ func (r *lockBook) recorded(unknown []traces.Unknown) *Recording {
 		}
 	}
 	out.sort()
-	if w := r.longest; w != nil {
-		out.Longest = w.longest(r.start)
+	if len(r.diary.worst) > 0 {
+		out.Longest = r.diary.worst[0].longest(r.start)
 	}
+	out.OverTime = r.series
+	r.diary.fill(out, r.start)
 	return out
 }
 
@@ -128,10 +138,11 @@ func (w *lockWait) longest(start int64) *LongestWait {
 		Comm: k.comm, PID: k.pid, TID: k.tid, Access: k.access, Kind: w.kind,
 		At: sim.Time(w.start-start) * sim.Nanosecond, Wait: sim.Time(w.ns) * sim.Nanosecond, InWay: sim.Time(w.inWay) * sim.Nanosecond,
 	}
-	if h := w.most; h != nil {
+	if most := w.most(); most != nil {
+		h := most.hold
 		of := &h.row.key
 		l.Holder = &Holder{Comm: of.comm, PID: of.pid, TID: of.tid, Kind: of.kind, Write: of.write, Stack: h.row.stack}
-		l.HolderFor, l.Hold = sim.Time(w.mostNs)*sim.Nanosecond, sim.Time(h.ns)*sim.Nanosecond
+		l.HolderFor, l.Hold = sim.Time(most.ns)*sim.Nanosecond, sim.Time(h.ns)*sim.Nanosecond
 	}
 	return l
 }

@@ -197,7 +197,7 @@ func schedule(t *rapid.T) []traces.Event {
 }
 
 func bookOf(rows []traces.Event) *Recording {
-	b := newLockBook()
+	b := newLockBook(watching)
 	for i := range rows {
 		b.add(&rows[i])
 	}
@@ -266,7 +266,7 @@ func TestRecordedCorpus(t *testing.T) {
 		defer closeStream(stream)
 		var rows []traces.Event
 		var fallbacks int64
-		b := newLockBook()
+		b := newLockBook(watching)
 		for {
 			var ev traces.Event
 			if err := stream.Next(&ev); err == io.EOF {

@@ -66,7 +66,7 @@ func TakeSurvey(ctx context.Context, trace Trace) (*Survey, error) {
 		return nil, err
 	}
 	defer closeStream(stream)
-	s := &Survey{locks: newLockBook(), sites: newSites(), Threads: map[int32]*ThreadSurvey{}, lastStart: map[int32]int64{}, rhythms: map[int32]*gapTable{}, Start: -1}
+	s := &Survey{locks: newLockBook(watching), sites: newSites(), Threads: map[int32]*ThreadSurvey{}, lastStart: map[int32]int64{}, rhythms: map[int32]*gapTable{}, Start: -1}
 	var ev traces.Event
 	for {
 		err := stream.Next(&ev)

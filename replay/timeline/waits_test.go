@@ -1,0 +1,118 @@
+package timeline
+
+import (
+	"cmp"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/replay/replay/sim"
+	"github.com/replay/replay/traces"
+)
+
+// bookWatching is what is found with a watch of one's own.
+func bookWatching(rows []traces.Event, watch Watch) *Recording {
+	b := newLockBook(watch)
+	for i := range rows {
+		b.add(&rows[i])
+	}
+	return b.recorded(nil)
+}
+
+// Single waits, holds and slices of time add up to the figures of the whole, and the
+// worst waits are those of a sorted list.
+func TestWaitsAddUp(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows := schedule(t)
+		rows = slices.DeleteFunc(slices.Clone(rows), func(ev traces.Event) bool { return !closed(rows, &ev) })
+		worst := rapid.IntRange(1, 5).Draw(t, "worst")
+		r := bookWatching(rows, Watch{Worst: worst, At: -1, To: sim.Second, Spans: 4000})
+		if r == nil {
+			return
+		}
+		waits, _, lengths := oracle(rows)
+		slices.SortStableFunc(waits, func(a, b lockSpan) int {
+			return cmp.Or(cmp.Compare(b.to-b.from, a.to-a.from), cmp.Compare(a.from, b.from))
+		})
+		if len(r.Waits) != len(waits) || len(r.Holds) != len(lengths) || r.SpansDropped != 0 {
+			t.Fatalf("%d waits, %d holds, %d dropped; want %d and %d", len(r.Waits), len(r.Holds), r.SpansDropped, len(waits), len(lengths))
+		}
+		for i, w := range r.Worst {
+			if w.For.Nanos() != waits[i].to-waits[i].from || w.At.Nanos() != waits[i].from-rows[0].Time {
+				t.Fatalf("worst %d: %+v, want %+v", i, w, waits[i])
+			}
+		}
+		if len(r.Worst) != min(worst, len(waits)) {
+			t.Fatalf("%d of the worst %d of %d", len(r.Worst), worst, len(waits))
+		}
+		var waited, held, inWay, blockedNs sim.Time
+		var blocked, met int
+		for _, w := range r.Waits {
+			waited += w.For
+			for i, b := range w.Behind {
+				inWay += b.For
+				met++
+				if b.From < w.At || b.From+b.For > w.At+w.For || b.For <= 0 || i > 0 && b.From < w.Behind[i-1].From {
+					t.Fatalf("behind %+v of %+v", b, w)
+				}
+			}
+		}
+		for _, h := range r.Holds {
+			held += h.For
+			blocked += h.Blocked
+		}
+		for _, h := range r.Holders {
+			blockedNs += h.BlockedTime
+		}
+		if blocked != met || inWay != blockedNs {
+			t.Fatalf("%d waits blocked, for %v; want %d, %v", blocked, blockedNs, met, inWay)
+		}
+		for _, s := range r.OverTime.Slices {
+			waited -= s.LookupWait + s.ReadWait + s.WriteWait
+			held -= s.ReadHeld + s.WriteHeld
+		}
+		if waited != 0 || held != 0 {
+			t.Fatalf("the slices lack %v of waits and %v of holds", waited, held)
+		}
+	})
+}
+
+// A watch keeps what it is to keep: a stretch of time, so many, those nearest to a time.
+func TestWatch(t *testing.T) {
+	var rows []traces.Event
+	for i := range int64(20) { // a wait of i ns every 100 ns, behind nobody
+		for j, kind := range []traces.Kind{traces.LockStart, traces.LockAcquired, traces.LockReleased} {
+			rows = append(rows, traces.Event{
+				Has: traces.ColTID | traces.ColPID | traces.ColMm | traces.ColWrite, Kind: kind, Time: i*100 + []int64{0, i, i + 1}[j], Seq: i*3 + int64(j),
+				TID: 1, PID: 1, Mm: 1, Write: true,
+			})
+		}
+	}
+	r := bookWatching(rows, Watch{At: 755 * sim.Nanosecond, Nearby: 3, From: 500 * sim.Nanosecond, To: 899 * sim.Nanosecond, Spans: 12})
+	if len(r.Worst) != 0 || len(r.Waits) != 3 || len(r.Holds) != 3 || r.SpansDropped != 2 {
+		t.Errorf("%d worst, %d waits, %d holds, %d dropped", len(r.Worst), len(r.Waits), len(r.Holds), r.SpansDropped)
+	}
+	var at []int64
+	for _, w := range r.Near {
+		at = append(at, w.At.Nanos())
+	}
+	if !slices.Equal(at, []int64{800, 700, 900}) {
+		t.Errorf("near 755 ns are %v", at)
+	}
+}
+
+// A long recording has no more slices than a short one.
+func TestLockSeries(t *testing.T) {
+	var s LockSeries
+	for i := range int64(3000) {
+		s.add(i*1_000_000, i*1_000_000+500_000, func(s *LockSlice) *sim.Time { return s.waited(WriteAccess) })
+	}
+	var sum sim.Time
+	for _, slice := range s.Slices {
+		sum += slice.WriteWait
+	}
+	if len(s.Slices) > maxLockSlices || len(s.Slices) < maxLockSlices/4 || sum != 1500*sim.Millisecond {
+		t.Errorf("%d slices of %v with %v", len(s.Slices), s.Step, sum)
+	}
+}
