@@ -65,7 +65,7 @@ func TestEntryBounds(t *testing.T) {
 func TestDiffOfLossyTraces(t *testing.T) {
 	verdicts := func(base, now *replay.Result) map[string]string {
 		got := map[string]string{}
-		for _, c := range Diff(NewDocument(base), NewDocument(now)).Changes {
+		for _, c := range Diff(NewDocument(base), NewDocument(now), PerRun).Changes {
 			if c.Resolver == "speculative" {
 				got[c.Metric] = c.Verdict
 			}
@@ -97,7 +97,7 @@ func TestDiffOfLossyTraces(t *testing.T) {
 func TestDiffOfUnknown(t *testing.T) {
 	text := func(base, now *replay.Result) string {
 		var b strings.Builder
-		if err := Diff(NewDocument(base), NewDocument(now)).Text(&b, TextOptions{}); err != nil {
+		if err := Diff(NewDocument(base), NewDocument(now), PerRun).Text(&b, TextOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		return b.String()
@@ -129,7 +129,7 @@ func TestDiffBlameIsShort(t *testing.T) {
 		now.Runs[1].Blame = append(now.Runs[1].Blame, b)
 	}
 	var b strings.Builder
-	if err := Diff(NewDocument(base), NewDocument(now)).Text(&b, TextOptions{}); err != nil {
+	if err := Diff(NewDocument(base), NewDocument(now), PerRun).Text(&b, TextOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if n := strings.Count(b.String(), "writer-"); n != blameRows || !strings.Contains(b.String(), "writer-15") || strings.Contains(b.String(), "writer-00") {

@@ -244,7 +244,7 @@ func TestDiff(t *testing.T) {
 	res := clone()
 	res.Runs[1].Blame[0].Wait += 5 * sim.Millisecond
 	res.Runs = append(res.Runs, replay.Run{Resolver: "ideal"})
-	if err := Diff(NewDocument(fixture()), NewDocument(res)).Text(&b, TextOptions{}); err != nil {
+	if err := Diff(NewDocument(fixture()), NewDocument(res), "").Text(&b, TextOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	tracetest.Golden(t, "diff.txt", b.String())
@@ -254,7 +254,7 @@ func TestDiff(t *testing.T) {
 		}
 	}
 	b.Reset()
-	if err := Diff(NewDocument(fixture()), NewDocument(fixture())).Text(&b, TextOptions{}); err != nil {
+	if err := Diff(NewDocument(fixture()), NewDocument(fixture()), "").Text(&b, TextOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	tracetest.Golden(t, "same.diff.txt", b.String())
