@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/replay/replay/replay"
+	"github.com/replay/replay/replay/dist"
 	"github.com/replay/replay/sim"
 	"github.com/replay/replay/traces/tracetest"
 )
@@ -26,7 +27,7 @@ func longer(n int64, more int64) *replay.Result {
 		for o := range r.Outcomes {
 			r.Outcomes[o] *= n
 		}
-		scale := func(d *replay.Dist) { d.Count, d.Total = n*d.Count, sim.Time(n)*d.Total }
+		scale := func(d *dist.Dist) { d.Count, d.Total = n*d.Count, sim.Time(n)*d.Total }
 		scale(&r.Resolve)
 		scale(&r.LockWait)
 		scale(&r.WriterWait)

@@ -21,7 +21,11 @@ var ErrExists = errors.New("exists already; overwrite with --force, or choose an
 // CheckDir reports whether a run may be written to dir, before the work is done.
 // A folder that holds a run already is refused without force, and one that holds
 // something else always: it would be replaced.
-func CheckDir(dir string, force bool) error {
+func CheckDir(dir string, force bool) error { return checkFolder(dir, "report.json", "run", force) }
+
+// checkFolder reports whether a folder may be written that holds a file of that name, as
+// what stands in messages.
+func checkFolder(dir, file, what string, force bool) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("output folder: %w", err)
@@ -32,8 +36,8 @@ func CheckDir(dir string, force bool) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	if _, err := os.Stat(filepath.Join(dir, "report.json")); err != nil {
-		return fmt.Errorf("output folder %s holds something that is no run: choose another with -o", dir)
+	if _, err := os.Stat(filepath.Join(dir, file)); err != nil {
+		return fmt.Errorf("output folder %s holds something that is no %s: choose another with -o", dir, what)
 	}
 	if !force {
 		return fmt.Errorf("%s %w", dir, ErrExists)
@@ -121,16 +125,20 @@ func (d *Dir) Write(res *replay.Result) error {
 	if err := CheckDir(d.path, d.force); err != nil {
 		return err
 	}
-	all := files(res)
+	return fill(d.folder, files(res))
+}
+
+// fill writes all files and puts the folder in its place.
+func fill(folder *aside.Folder, all []file) error {
 	errs := make([]error, len(all))
 	var each sync.WaitGroup
 	for i := range all {
-		each.Go(func() { errs[i] = writeInto(d.folder.Name(), &all[i]) })
+		each.Go(func() { errs[i] = writeInto(folder.Name(), &all[i]) })
 	}
 	each.Wait()
 	err := cmp.Or(errs...)
 	if err == nil {
-		err = d.folder.Commit()
+		err = folder.Commit()
 	}
 	if err != nil {
 		return fmt.Errorf("output folder: %w", err)

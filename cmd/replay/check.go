@@ -243,33 +243,3 @@ func readReport(path string) (*reports.Document, error) {
 	d, err := reports.ReadJSON(f, path)
 	return d, badInput(err)
 }
-
-func diffCommand(e *env) *cli.Command {
-	return &cli.Command{
-		Name: "diff", Usage: "compare two runs", ArgsUsage: "BASE NEW",
-		Description: "BASE and NEW are folders of runs, or their report.json.\n\nExample:\n\n   replay diff before.run after.run",
-		Flags:       commonFlags(),
-		Action: func(c *cli.Context) error {
-			if c.NArg() != 2 {
-				return usage("diff: want two runs, not %d; see replay diff --help", c.NArg())
-			}
-			base, err := readReport(c.Args().Get(0))
-			if err != nil {
-				return err
-			}
-			now, err := readReport(c.Args().Get(1))
-			if err != nil {
-				return err
-			}
-			d := reports.Diff(base, now)
-			if c.Bool("json") {
-				return writeJSON(e, d)
-			}
-			color, err := useColor(c, e.stdout)
-			if err != nil {
-				return err
-			}
-			return d.Text(e.stdout, reports.TextOptions{Color: color})
-		},
-	}
-}

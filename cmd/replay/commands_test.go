@@ -76,7 +76,7 @@ func TestOneJSONDocument(t *testing.T) {
 		{"machines --json", "schema machines"},
 		{"check --json --baseline base.json --update a.run", "schema limits entries"},
 		{"check --json --baseline base.json a.run", "schema passed open compared findings figures captures"},
-		{"diff --json a.run a.run", "schema trace model base_unknown new_unknown changes blame only_in"},
+		{"diff --json a.run a.run", "schema headline trace model per base_unknown new_unknown changes rows blame only_in"},
 		{"capture --json --print --probe app:f -- true", "schema tool trace script"},
 	} {
 		line := test.line
@@ -324,6 +324,39 @@ func TestCheckCaptures(t *testing.T) {
 		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	succeed(t, "check", "--baseline", "base.json", "base.run")
+}
+
+// Two traces are replayed and compared, as their runs are; the profiles in the folder
+// are the difference.
+func TestDiffOfTraces(t *testing.T) {
+	inFolder(t)
+	succeed(t, "slice", "-q", "--time", "1100us,2s", "-o", "late.parquet", "app.parquet")
+	succeed(t, "run", "-q", "-o", "app.run", "app.parquet")
+	succeed(t, "run", "-q", "-o", "late.run", "late.parquet")
+	runs := succeed(t, "diff", "-q", "-o", "d.diff", "app.run", "late.run")
+	if traces := succeed(t, "diff", "-q", "app.parquet", "late.parquet"); traces != runs {
+		t.Errorf("of the runs:\n%s\nof the traces:\n%s", runs, traces)
+	}
+	if mixed := succeed(t, "diff", "-q", "app.run/report.json", "late.parquet"); mixed != runs {
+		t.Errorf("of a run and a trace:\n%s", mixed)
+	}
+	for _, name := range []string{"diff.json", "diff.txt", "locked.pb.gz", "locked.blame.pb.gz", "speculative.pb.gz", "speculative.blame.pb.gz"} {
+		if b, err := os.ReadFile("d.diff/" + name); err != nil || len(b) < 20 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if r := call(t, "diff", "-o", "d.diff", "app.run", "late.run"); r.code != exitUsage || !strings.Contains(r.stderr, "exists already") {
+		t.Errorf("an old difference is overwritten: exit %d\n%s", r.code, r.stderr)
+	}
+	if r := call(t, "diff", "-f", "-o", "app.run", "app.run", "late.run"); r.code != exitUsage || !strings.Contains(r.stderr, "no difference") {
+		t.Errorf("a run is overwritten: exit %d\n%s", r.code, r.stderr)
+	}
+	if err := os.Remove("app.run/locked.pb.gz"); err != nil {
+		t.Fatal(err)
+	}
+	if r := call(t, "diff", "-f", "-o", "d.diff", "app.run", "late.run"); r.code != exitUsage || !strings.Contains(r.stderr, "locked.pb.gz") {
+		t.Errorf("a profile is missing: exit %d\n%s", r.code, r.stderr)
+	}
 }
 
 // TestSameBytes runs everything twice, on one and on more processors.

@@ -156,6 +156,9 @@ check --baseline new.json --to junit=- --to github=- app.run
 check --baseline new.json --json --to junit=- app.run
 diff app.run
 diff app.run missing.run
+diff --per hour app.run app.run
+diff --clone 2 app.run app.run
+diff --cpus 4000 app.run app.parquet
 machines nosuch
 machines bad.yaml
 machines notes.txt

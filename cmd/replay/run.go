@@ -15,20 +15,24 @@ import (
 	"github.com/replay/replay/sim"
 )
 
+// playFlags say how to replay.
+var playFlags = []cli.Flag{
+	&cli.StringFlag{Name: "resolver", Aliases: []string{"r"}, Value: "locked,speculative", Usage: "`LIST` of ways to find the uprobe: " + strings.Join(sim.ResolverNames(), ", ")},
+	machineFlag,
+	&cli.StringFlag{Name: "timing", Value: "original", Usage: "`WHEN` operations are issued: original (recorded times), think (recorded gaps) or asap"},
+	&cli.StringFlag{Name: "speed", Value: "1", Usage: "divide all gaps by `X`"},
+	&cli.StringFlag{Name: "cpus", Value: "recorded", Usage: "`N` simulated CPUs, or recorded"},
+	&cli.StringFlag{Name: "placement", Value: "recorded", Usage: "`WHERE` threads run: recorded, pack, spread or round-robin"},
+	&cli.IntFlag{Name: "clone", Value: 1, Usage: "run `K` phase-shifted copies of each recorded thread"},
+}
+
 func runCommand(e *env) *cli.Command {
-	flags := []cli.Flag{
-		&cli.StringFlag{Name: "resolver", Aliases: []string{"r"}, Value: "locked,speculative", Usage: "`LIST` of ways to find the uprobe: " + strings.Join(sim.ResolverNames(), ", ")},
-		machineFlag,
-		&cli.StringFlag{Name: "timing", Value: "original", Usage: "`WHEN` operations are issued: original (recorded times), think (recorded gaps) or asap"},
-		&cli.StringFlag{Name: "speed", Value: "1", Usage: "divide all gaps by `X`"},
-		&cli.StringFlag{Name: "cpus", Value: "recorded", Usage: "`N` simulated CPUs, or recorded"},
-		&cli.StringFlag{Name: "placement", Value: "recorded", Usage: "`WHERE` threads run: recorded, pack, spread or round-robin"},
-		&cli.IntFlag{Name: "clone", Value: 1, Usage: "run `K` phase-shifted copies of each recorded thread"},
+	flags := append(slices.Clone(playFlags),
 		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`DIR` for the reports (default TRACE.run)"},
 		&cli.BoolFlag{Name: "no-trace", Usage: "do not keep the trace that is made of a raw capture"},
 		&cli.BoolFlag{Name: "web", Usage: "serve the reports to a browser afterwards, as replay web does, until Ctrl-C"},
 		httpFlag, noBrowserFlag, seedFlag,
-	}
+	)
 	return &cli.Command{
 		Name: "run", Usage: "replay a trace and report; the main job", ArgsUsage: "TRACE",
 		Description: "TRACE is a trace of the store, or a raw capture. The report goes to standard\n" +
