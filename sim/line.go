@@ -74,11 +74,9 @@ type line struct {
 	holder  int32 // CPU that wrote or fetched it last; -1: only memory has it
 	writer  int32 // CPU whose store is the newest; -1: none
 	sharers coreSet
-	mm      *MM  // whose it is; nil: all address spaces share it
-	path    bool // speculations read it
-	queue   []request
-	waiters []uint16 // requests in queue by core; nil before the first
-	waiting int64    // cores that have one
+	mm      *MM       // whose it is; nil: all address spaces share it
+	path    bool      // speculations read it
+	queue   *waitlist // nil before the first request that has to wait
 }
 
 func newLine(role Role) line {
@@ -127,7 +125,10 @@ func (s *System) transferCost(l *line, cpu int32, kind access, queued bool) Time
 	if queued {
 		t = t * Time(costs.QueuedPermille) / 1000
 	}
-	return t + costs.Waiter*Time(min(l.waiting, costs.WaiterCap))
+	if l.queue != nil {
+		t += costs.Waiter * Time(min(l.queue.waiting, costs.WaiterCap))
+	}
+	return t
 }
 
 // farthest is the distance from cpu to the farthest sharer of l.
@@ -140,31 +141,6 @@ func (s *System) farthest(l *line, cpu int32) Distance {
 		}
 	}
 	return far
-}
-
-// enqueueRequest makes r wait for l.
-func (s *System) enqueueRequest(l *line, r request) {
-	l.queue = append(l.queue, r)
-	if l.waiters == nil {
-		l.waiters = make([]uint16, len(s.coreCPU))
-	}
-	core := s.topo.cpus[r.cpu].core
-	if l.waiters[core]++; l.waiters[core] == 1 {
-		l.waiting++
-	}
-}
-
-// dequeueRequest takes request i out of l's queue.
-func (s *System) dequeueRequest(l *line, i int) request {
-	r := l.queue[i]
-	copy(l.queue[i:], l.queue[i+1:])
-	l.queue[len(l.queue)-1] = request{}
-	l.queue = l.queue[:len(l.queue)-1]
-	core := s.topo.cpus[r.cpu].core
-	if l.waiters[core]--; l.waiters[core] == 0 {
-		l.waiting--
-	}
-	return r
 }
 
 // touch makes t access l and then continue with next. A plain store goes
@@ -217,7 +193,10 @@ func (s *System) request(l *line, r request) {
 		return
 	}
 	if l.busy {
-		s.enqueueRequest(l, r)
+		if l.queue == nil {
+			l.queue = newWaitlist(s.machine.Sockets, len(s.coreCPU))
+		}
+		l.queue.push(&s.waiting, r, s.topo.cpus[r.cpu])
 		return
 	}
 	s.serve(l, r)
@@ -276,7 +255,7 @@ func (s *System) own(l *line, cpu int32, kind access) {
 // free ends the transfer of l and starts the next one.
 func (s *System) free(l *line) {
 	l.busy = false
-	for len(l.queue) > 0 && !l.busy {
+	for l.queue != nil && l.queue.n > 0 && !l.busy {
 		s.serve(l, s.takeRequest(l))
 	}
 }
@@ -286,29 +265,16 @@ func (s *System) free(l *line) {
 // there; else, LocalPermille of the time, the longest waiting of the same socket;
 // else the longest waiting.
 func (s *System) takeRequest(l *line) request {
-	pick := 0
-	if len(l.queue) > 1 {
-		pick = s.pickRequest(l)
-	}
-	r := s.dequeueRequest(l, pick)
-	l.served = s.topo.cpus[r.cpu].core == s.topo.cpus[l.holder].core
-	return r
-}
-
-func (s *System) pickRequest(l *line) int {
-	here := s.topo.cpus[l.holder]
-	local := -1
-	for i := range l.queue {
-		p := s.topo.cpus[l.queue[i].cpu]
-		switch {
-		case p.core == here.core && !l.served:
-			return i
-		case local < 0 && p.core != here.core && p.socket == here.socket:
-			local = i
+	q, here := l.queue, s.topo.cpus[l.holder]
+	pick := q.oldest(s.waiting)
+	if q.n > 1 {
+		if own := q.cores[here.core].first; own != 0 && !l.served {
+			pick = own
+		} else if local := q.local(s.waiting, here); local != 0 && local != pick && s.rand.Permille(s.machine.Line.LocalPermille) {
+			pick = local
 		}
 	}
-	if local > 0 && s.rand.Permille(s.machine.Line.LocalPermille) {
-		return local
-	}
-	return 0
+	r := q.take(&s.waiting, pick, s.topo)
+	l.served = s.topo.cpus[r.cpu].core == here.core
+	return r
 }

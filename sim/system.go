@@ -78,6 +78,7 @@ type System struct {
 	begun   int     // operations begun and not ended
 	closed  bool
 
+	waiting    waitPool
 	stats      [NumRoles]LineStats
 	global     globalLines
 	digest     uint64
