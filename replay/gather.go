@@ -23,6 +23,7 @@ type gatherer struct {
 	mms     []*MmRow // by MM.ID; nil for none
 	times   *chronicle
 	each    func(*sim.HitRecord) // told of every hit, where somebody wants to know
+	section func(*sim.Section)   // and of every section
 	end     sim.Time
 
 	inferred int64 // hits with no mapping known
@@ -48,10 +49,10 @@ type twice struct {
 	check, lookup sim.Outcome
 }
 
-func newGatherer(resolver string, each func(*sim.HitRecord)) *gatherer {
+func newGatherer(c *PlayerConfig) *gatherer {
 	return &gatherer{
-		run: &Run{Resolver: resolver}, resolve: dist.NewSketch(), lockWait: dist.NewSketch(), writerWait: dist.NewSketch(),
-		probes: map[string]*ProbeRow{}, times: newChronicle(), each: each,
+		run: &Run{Resolver: c.Resolver}, resolve: dist.NewSketch(), lockWait: dist.NewSketch(), writerWait: dist.NewSketch(),
+		probes: map[string]*ProbeRow{}, times: newChronicle(), each: c.Each, section: c.EachSection,
 	}
 }
 
@@ -165,6 +166,9 @@ func (g *gatherer) mm(id int32, c *timeline.Class) *MmRow {
 // Section is part of sim.Observer.
 func (g *gatherer) Section(s *sim.Section) {
 	g.end = max(g.end, s.Released)
+	if g.section != nil {
+		g.section(s)
+	}
 	if s.Op.Kind != sim.OpWrite {
 		return
 	}

@@ -132,9 +132,11 @@ type PlayerConfig struct {
 	// The rest is for a replay as it was recorded. Each is told of every hit; LockDelay
 	// is what the recorder spent on each lock_start of a lookup; Stamped has both lookups
 	// of an optimised hit where the stamps show them.
-	Each      func(*sim.HitRecord)
-	LockDelay sim.Time
-	Stamped   *Stamped
+	Each func(*sim.HitRecord)
+	// EachSection is told of every section of mmap_lock. It may be nil, as Each.
+	EachSection func(*sim.Section)
+	LockDelay   sim.Time
+	Stamped     *Stamped
 }
 
 // Stamped are the private cycles of the two lookups of an optimised hit, which lie where
@@ -163,7 +165,7 @@ func NewPlayer(from timeline.Operations, topo *sim.Topology, s *timeline.Survey,
 	if err != nil {
 		return nil, err
 	}
-	g, options := newGatherer(c.Resolver, c.Each), c.Options
+	g, options := newGatherer(&c), c.Options
 	sys := sim.NewSystem(sim.Config{Topology: topo, Resolver: r, Seed: options.Seed, Probes: &mm.Uprobes{}, Observer: g, AsRecorded: asRecorded(options, topo, s), Stepwise: options.stepwise})
 	return &Player{
 		src: newSource(from, sys, topo, s, &c), sys: sys, gather: g,

@@ -24,7 +24,8 @@
 //     Package ci writes the verdict in the formats of CI systems. Diff shows two runs
 //     side by side.
 //  9. Info counts what is in a trace; Bench, BenchCalibration, TraceCalibration and
-//     ValidationJSON are the documents of the commands that measure the model.
+//     ValidationJSON are the documents of the commands that measure the model, and
+//     Explanation that of single waits.
 //
 // # What is unknown
 //

@@ -93,6 +93,7 @@ type lockWait struct {
 
 	queued, inWay int64 // clocks of mm at start; once it is over, inWay is the difference
 	segments      []segment
+	ahead         []*lockWait // that were under way when it began
 }
 
 // segment is what a hold was in the way of a wait.
@@ -336,6 +337,7 @@ func (r *lockBook) request(t *lockThread, m *lockedMM, ev *traces.Event) {
 		w.kind = recordedKind(&t.call, ev)
 	}
 	t.wait = w
+	w.ahead = slices.Clone(m.waits)
 	m.waits = append(m.waits, w)
 	if ev.Write {
 		m.writers++

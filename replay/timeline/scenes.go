@@ -129,7 +129,7 @@ func (s *stage) add(ev *traces.Event) {
 	s.look(ev)
 	if ev.Got(traces.ColTID) {
 		switch {
-		case ev.Kind.IsSyscall():
+		case ev.Kind.IsSyscall() || ev.Kind == traces.Exec && ev.Got(traces.ColDur):
 			row := *ev
 			s.calls[ev.TID] = &row
 		case ev.Kind == traces.Hit:

@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"cmp"
+	"context"
 	"slices"
 
 	"github.com/replay/replay/sim"
@@ -22,6 +23,11 @@ type Wait struct {
 	For      sim.Time
 	InWay    sim.Time // of For: somebody was seen with the lock
 	Behind   []Behind // who had it meanwhile, by From; each was in the way
+	// Ahead are waits for the same lock that were under way when this one began and were
+	// over before it was, by their end. A reader among them may have had the lock before its
+	// lock_acquired: who lets go of it grants it to readers that it wakes
+	// (rwsem_mark_wake in kernel/locking/rwsem.c). They have no Ahead of their own.
+	Ahead []*Wait
 }
 
 // Behind is a hold that was in the way of a Wait.
@@ -64,6 +70,20 @@ const worstWaits = 10
 // watching is what a survey keeps.
 var watching = Watch{Worst: worstWaits, At: -1, To: sim.Time(1<<63 - 1), Spans: MaxLockSpans}
 
+// Watched is what the recorded kernel did, with the single waits and holds that are asked
+// for; nil without lock events.
+func Watched(ctx context.Context, trace Trace, watch Watch) (*Recording, error) {
+	book := newLockBook(watch)
+	var coverage traces.Coverage
+	if err := read(ctx, trace, func(ev *traces.Event) {
+		coverage.Add(ev)
+		book.add(ev)
+	}); err != nil {
+		return nil, err
+	}
+	return book.recorded(coverage.Unknown(trace.Meta())), nil
+}
+
 // diary keeps waits and holds.
 type diary struct {
 	watch        Watch
@@ -79,10 +99,14 @@ func (d *diary) wait(w *lockWait, start int64) {
 	worse := func(a, b *lockWait) int {
 		return cmp.Or(-cmp.Compare(a.ns, b.ns), cmp.Compare(a.start, b.start), cmp.Compare(a.seq, b.seq))
 	}
-	d.worst = insert(d.worst, w, d.watch.Worst, worse)
+	kept := insert(&d.worst, w, d.watch.Worst, worse)
 	if at := int64(d.watch.At / sim.Nanosecond); d.watch.At >= 0 {
 		away := func(w *lockWait) int64 { return max(w.start-start-at, at-(w.start+w.ns-start), 0) }
-		d.near = insert(d.near, w, d.watch.Nearby, func(a, b *lockWait) int { return cmp.Or(cmp.Compare(away(a), away(b)), worse(a, b)) })
+		near := insert(&d.near, w, d.watch.Nearby, func(a, b *lockWait) int { return cmp.Or(cmp.Compare(away(a), away(b)), worse(a, b)) })
+		kept = kept || near
+	}
+	if !kept { // else each would keep all before it
+		w.ahead = nil
 	}
 	if !d.shown(w.start-start, w.ns) {
 		return
@@ -118,14 +142,18 @@ func keepSome[T any](d *diary, all []T, x T, most int) []T {
 	return append(all, x)
 }
 
-// insert puts x into a sorted list of at most a length.
-func insert[T any](list []T, x T, most int, compare func(a, b T) int) []T {
-	if most == 0 || len(list) == most && compare(x, list[most-1]) >= 0 {
-		return list
+// insert puts x into a sorted list of at most a length, and reports whether it is in.
+func insert(list *[]*lockWait, x *lockWait, most int, compare func(a, b *lockWait) int) bool {
+	if most == 0 || len(*list) == most && compare(x, (*list)[most-1]) >= 0 {
+		return false
 	}
-	i, _ := slices.BinarySearchFunc(list, x, compare)
-	list = slices.Insert(list, i, x)
-	return list[:min(len(list), most)]
+	i, _ := slices.BinarySearchFunc(*list, x, compare)
+	*list = slices.Insert(*list, i, x)
+	if len(*list) > most {
+		(*list)[most].ahead = nil
+		*list = (*list)[:most]
+	}
+	return true
 }
 
 // out turns what was kept into what is read, each hold into one.
@@ -157,6 +185,14 @@ func (o *out) wait(w *lockWait) *Wait {
 		s := &w.segments[i]
 		wait.Behind = append(wait.Behind, Behind{o.hold(s.hold), sim.Time(s.from-o.start) * sim.Nanosecond, sim.Time(s.ns) * sim.Nanosecond})
 	}
+	for _, a := range w.ahead {
+		if end := a.start + a.ns; a.ns > 0 && end > w.start && end <= w.start+w.ns {
+			before := *a
+			before.ahead = nil
+			wait.Ahead = append(wait.Ahead, o.wait(&before))
+		}
+	}
+	slices.SortFunc(wait.Ahead, func(a, b *Wait) int { return cmp.Or(cmp.Compare(a.At+a.For, b.At+b.For), cmp.Compare(a.Seq, b.Seq)) })
 	slices.SortFunc(wait.Behind, func(a, b Behind) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.Hold.Seq, b.Hold.Seq)) })
 	return wait
 }

@@ -116,3 +116,34 @@ func TestLockSeries(t *testing.T) {
 		t.Errorf("%d slices of %v with %v", len(s.Slices), s.Step, sum)
 	}
 }
+
+// A reader that asked before a writer and went on before it is ahead of it, also where it
+// was granted the lock long before it ran.
+func TestAhead(t *testing.T) {
+	var rows []traces.Event
+	add := func(at int64, kind traces.Kind, tid int32, write bool) {
+		rows = append(rows, traces.Event{
+			Has: traces.ColTID | traces.ColPID | traces.ColMm | traces.ColWrite, Kind: kind, Time: at, Seq: int64(len(rows)), TID: tid, PID: 1, Mm: 1, Write: write,
+		})
+	}
+	add(0, traces.LockStart, 1, true)
+	add(10, traces.LockAcquired, 1, true)
+	add(21, traces.LockStart, 2, false)
+	add(30, traces.LockReleased, 1, true)
+	add(40, traces.LockStart, 1, true) // behind 2, which has it and does not run
+	add(45, traces.LockStart, 3, true) // after that
+	add(500, traces.LockAcquired, 2, false)
+	add(510, traces.LockReleased, 2, false)
+	add(520, traces.LockAcquired, 1, true)
+	add(530, traces.LockReleased, 1, true)
+	add(540, traces.LockAcquired, 3, true)
+	add(550, traces.LockReleased, 3, true)
+	r := bookWatching(rows, Watch{Worst: 3, At: -1})
+	third, first := r.Worst[0], r.Worst[1] // of 495, 480 and 480 ns
+	if third.TID != 3 || first.TID != 1 || first.At != 40*sim.Nanosecond || len(first.Ahead) != 1 || first.Ahead[0].TID != 2 {
+		t.Fatalf("%+v, %+v", third, first)
+	}
+	if len(third.Ahead) != 2 || third.Ahead[0].TID != 2 || third.Ahead[1].TID != 1 || third.Ahead[1].Ahead != nil {
+		t.Errorf("ahead of the last: %+v", third.Ahead)
+	}
+}
