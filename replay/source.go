@@ -73,7 +73,7 @@ func (s *source) Next() (sim.Ticket, bool) {
 			s.ended = true
 			break
 		}
-		s.expand(&a)
+		s.expand(a)
 	}
 	if s.head == len(s.queue) {
 		return sim.Ticket{}, false
@@ -137,7 +137,7 @@ const cloneBits = 16
 func (s *source) Op(ref uint64) sim.Op {
 	a, clone := s.kept.take(ref>>cloneBits), ref&(1<<cloneBits-1)
 	op := sim.Op{
-		Kind: a.Kind, Tag: a.Origin, MM: s.space(a.Space), Addr: a.Addr, File: a.File, Offset: a.Offset, Trampoline: a.Trampoline,
+		Kind: a.Kind, Tag: a.Origin, MM: s.space(a.Space), Addr: a.Addr, File: a.File, Offset: a.Addr % mm.PageSize, Trampoline: a.Trampoline,
 		LockDelay: s.lockDelay,
 		Hold:      sim.Time(a.Hold) * sim.Nanosecond, ReadHold: sim.Time(a.ReadHold) * sim.Nanosecond,
 	}

@@ -63,7 +63,7 @@ type reached struct {
 	passed    int64 // ns
 }
 
-func (r *reached) Next() (timeline.Operation, bool) {
+func (r *reached) Next() (*timeline.Operation, bool) {
 	a, ok := r.Operations.Next()
 	if ok {
 		r.occupancy.forget(r.passed)

@@ -159,7 +159,7 @@ func (m *measurer) read(ctx context.Context, trace timeline.Trace, profile *mach
 		if !ok {
 			return r.Err()
 		}
-		m.addWake(&a)
+		m.addWake(a)
 		if n%65536 == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
 		}

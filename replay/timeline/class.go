@@ -8,7 +8,7 @@ import (
 // classes makes equal classes one.
 type classes struct {
 	known  map[classKey]*Class
-	stacks map[string]int
+	stacks stacks
 }
 
 type classKey struct {
@@ -17,12 +17,15 @@ type classKey struct {
 	stack             int
 }
 
+func newClasses() classes { return classes{map[classKey]*Class{}, newStacks()} }
+
 // of returns the class that equals c.
-func (l *classes) of(c *Class) *Class {
-	key := classKey{c.PID, c.TID, c.Comm, c.Kind, c.Probe, l.stack(c.Stack)}
+func (l *classes) of(c Class) *Class {
+	c.stack = l.stack(c.Stack)
+	key := classKey{c.PID, c.TID, c.Comm, c.Kind, c.Probe, c.stack}
 	known := l.known[key]
 	if known == nil {
-		known = c
+		known = &c
 		known.ID = len(l.known)
 		l.known[key] = known
 	}
@@ -30,21 +33,49 @@ func (l *classes) of(c *Class) *Class {
 }
 
 // stack numbers a stack; equal stacks have equal numbers.
-func (l *classes) stack(frames []string) int {
+func (l *classes) stack(frames []string) int { return l.stacks.number(frames) }
+
+// stacks numbers stacks. Equal ones of one reader mostly share their memory, which says
+// so faster than their text.
+type stacks struct {
+	byText map[string]int
+	byPart map[stackPart]int
+}
+
+// stackPart is where a stack is in memory.
+type stackPart struct {
+	first *string
+	n     int
+}
+
+// stackPartsMax is how many places are remembered, where a reader does not share them.
+const stackPartsMax = 1 << 16
+
+func newStacks() stacks { return stacks{map[string]int{"": 0}, map[stackPart]int{}} }
+
+// number is 0 for no stack.
+func (s *stacks) number(frames []string) int {
 	if len(frames) == 0 {
 		return 0
 	}
-	key := strings.Join(frames, "\n")
-	n, ok := l.stacks[key]
-	if !ok {
-		n = len(l.stacks)
-		l.stacks[key] = n
+	part := stackPart{&frames[0], len(frames)}
+	if n, ok := s.byPart[part]; ok {
+		return n
 	}
+	text := strings.Join(frames, "\n")
+	n, ok := s.byText[text]
+	if !ok {
+		n = len(s.byText)
+		s.byText[text] = n
+	}
+	if len(s.byPart) == stackPartsMax {
+		clear(s.byPart)
+	}
+	s.byPart[part] = n
 	return n
 }
 
-// sameStack reports whether two stacks are equal. Those of one reader mostly share their
-// memory.
+// sameStack reports whether two stacks are equal.
 func sameStack(a, b []string) bool {
 	if len(a) != len(b) {
 		return false

@@ -21,6 +21,8 @@ type lockBook struct {
 	mms     map[uint64]*lockedMM
 	waiters map[waiterKey]*waiterRow
 	holders map[holderKey]*holderRow
+	stacks  stacks
+	kinds   lockKinds
 
 	fallbacks                            int64
 	lookups, readers, writers, unblocked dist.Tally
@@ -41,7 +43,7 @@ func newLockBook(watch Watch) *lockBook {
 	return &lockBook{
 		diary:   diary{watch: watch},
 		threads: map[int32]*lockThread{}, mms: map[uint64]*lockedMM{},
-		waiters: map[waiterKey]*waiterRow{}, holders: map[holderKey]*holderRow{},
+		waiters: map[waiterKey]*waiterRow{}, holders: map[holderKey]*holderRow{}, stacks: newStacks(), kinds: newLockKinds(),
 		writingTIDs: map[int32]bool{}, writtenSpace: map[uint64]bool{},
 	}
 }
@@ -68,7 +70,7 @@ type holderKey struct {
 	pid, tid int32
 	kind     string
 	write    bool
-	stack    string
+	stack    int // see stacks
 }
 
 type holderRow struct {
@@ -334,7 +336,7 @@ func (r *lockBook) request(t *lockThread, m *lockedMM, ev *traces.Event) {
 	}
 	w := &lockWait{row: r.waiter(ev, access), mm: m, stack: ev.Stack, cpu: cpuOf(ev), seq: ev.Seq, start: ev.Time, queued: m.queued, inWay: m.inWay(ev.Write)}
 	if w.kind = "uprobe"; access != LookupAccess {
-		w.kind = recordedKind(&t.call, ev)
+		w.kind = r.recordedKind(&t.call, ev)
 	}
 	t.wait = w
 	w.ahead = slices.Clone(m.waits)
@@ -440,7 +442,7 @@ func (r *lockBook) waiter(ev *traces.Event, access Access) *waiterRow {
 }
 
 func (r *lockBook) holder(ev *traces.Event, kind string, stack []string) *holderRow {
-	key := holderKey{ev.Comm, pidOf(ev), ev.TID, kind, ev.Write, strings.Join(stack, "\n")}
+	key := holderKey{ev.Comm, pidOf(ev), ev.TID, kind, ev.Write, r.stacks.number(stack)}
 	row := r.holders[key]
 	if row == nil {
 		row = &holderRow{key: key, stack: stack}
@@ -454,8 +456,8 @@ const UnknownKind = "unknown"
 
 // recordedKind names what a lock was taken for. Where the stack names no function of the
 // kernel, only the syscall can tell.
-func recordedKind(call *syscallRow, ev *traces.Event) string {
-	kind := lockKind(call, ev.Time, ev.Stack)
+func (r *lockBook) recordedKind(call *syscallRow, ev *traces.Event) string {
+	kind := r.kinds.of(call, ev.Time, ev.Stack)
 	if kind == otherKind && !slices.ContainsFunc(ev.Stack, kernelFunction) {
 		return UnknownKind
 	}

@@ -10,14 +10,14 @@ import (
 // takeLock follows a thread through mmap_lock events. A section for write is
 // lock_start, lock_acquired(write), then lock_acquired(read) at a downgrade, and
 // lock_released (include/linux/mmap_lock.h).
-func (r *Reconstruction) takeLock(t *thread, ev *traces.Event) {
+func (r *Reconstruction) takeLock(t *thread, ev *traces.Event, lookup traces.Lookup) {
 	if refused(ev) {
 		return
 	}
 	l := &t.lock
 	switch ev.Kind {
 	case traces.LockStart:
-		r.startLock(t, ev)
+		r.startLock(t, ev, lookup)
 	case traces.LockAcquired:
 		switch {
 		case !l.open || l.start == 0 && ev.Write:
@@ -45,17 +45,15 @@ func refused(ev *traces.Event) bool {
 	return ev.Kind == traces.LockAcquired && ev.Got(traces.ColRet) && ev.Ret < 0
 }
 
-func (r *Reconstruction) startLock(t *thread, ev *traces.Event) {
-	lookup := t.seen.of(ev.Lookup())
-	if lookup != nil {
-		if lookup.start == 0 {
-			r.open++
-		}
-		t.seen.take(ev)
-		lookup.cold = r.survey.gaps.coldCost(r.sinceLockStart(ev), ev.Time-t.lastRow)
-	}
+func (r *Reconstruction) startLock(t *thread, ev *traces.Event, which traces.Lookup) {
+	lookup := t.seen.of(which)
 	r.openLock(t, ev)
 	t.lock.start, t.lock.inUprobe, t.lock.stack = ev.Time, lookup != nil, ev.Stack
+	if lookup != nil {
+		t.seen.take(ev, which)
+		lookup.cold = r.survey.gaps.coldCost(r.sinceLockStart(ev), ev.Time-t.lastRow)
+		r.hold(t, ev.Time, true)
+	}
 }
 
 // sinceLockStart is the time since the CPU's latest lock_start, in ns.
@@ -68,10 +66,8 @@ func (r *Reconstruction) sinceLockStart(ev *traces.Event) int64 {
 }
 
 func (r *Reconstruction) openLock(t *thread, ev *traces.Event) {
-	if !t.lock.open {
-		r.open++
-	}
-	t.lock = hold{open: true, start: ev.Time, write: ev.Write, seq: ev.Seq}
+	t.lock = hold{open: true, start: ev.Time, write: ev.Write}
+	r.hold(t, ev.Time, false)
 }
 
 // endLock turns a finished hold into an operation, unless it was the lookup of a
@@ -79,7 +75,6 @@ func (r *Reconstruction) openLock(t *thread, ev *traces.Event) {
 func (r *Reconstruction) endLock(t *thread, ev *traces.Event) {
 	l := t.lock
 	t.lock = hold{}
-	r.open--
 	if l.inUprobe || l.acquired == 0 {
 		return
 	}
@@ -87,36 +82,37 @@ func (r *Reconstruction) endLock(t *thread, ev *traces.Event) {
 	if l.downgrade == 0 {
 		l.stacked = len(ev.Stack) > 0
 	}
-	o := r.origin(t, ev, lockKind(&t.call, l.start, l.stack), l.stack)
+	o := r.origin(t, ev, r.kinds.of(&t.call, l.start, l.stack), l.stack)
 	o.Time, o.Observed = l.start, true
 	o.Undecided = r.survey.losses.touch(l.acquired, released)
-	a := Operation{Kind: sim.OpRead, Thread: t.who, At: l.acquired, Space: r.processOf(t, ev.Comm), Origin: o, ReadHold: released - l.acquired}
+	op := r.operation(sim.OpRead, t.number, r.spaceOf(t), ev)
+	op.At, op.Origin, op.ReadHold = l.acquired, o, released-l.acquired
 	held := Held{
 		PID: t.pid, Write: l.write, Asked: l.start, Odd: l.acquired, Even: l.acquired, Released: released,
 		Call: t.call.model, CallFrom: t.call.from, CallTo: t.call.to,
 	}
 	if l.write {
-		r.notes.section(o)
+		r.found.section(o)
 		t.section = o
-		odd := l.acquired - r.acquireLead(a.Space, &l)
+		odd := l.acquired - r.acquireLead(op.Space, &l)
 		even := r.evenAt(t, &l, released)
 		held.Odd, held.Even = odd, even
 		// Issued when it was granted: a wait before was the recorded kernel's, and
 		// the simulated lock makes its own.
-		a.Kind, a.At = sim.OpWrite, odd
-		a.Hold = max(even-odd, 0)
-		a.ReadHold = 0
+		op.Kind, op.At = sim.OpWrite, odd
+		op.Hold = max(even-odd, 0)
+		op.ReadHold = 0
 		if l.downgrade != 0 {
-			a.ReadHold = max(released-even, 1)
+			op.ReadHold = max(released-even, 1)
 		}
 		if l.start <= t.call.to && l.start >= t.call.from {
-			a.Change = t.call.change
+			op.Change = t.call.change
 		}
 	}
 	if r.observer != nil {
 		r.observer.Held(&held)
 	}
-	r.emit(ev, a)
+	r.emit(op)
 }
 
 // acquireLead is how long before its lock_acquired a writer turned the sequence odd. One
@@ -161,12 +157,33 @@ func (r *Reconstruction) evenAt(t *thread, l *hold, released int64) int64 {
 // otherKind is what a lock was taken for that no name is known for.
 const otherKind = "other"
 
-// lockKind names what a thread took mmap_lock for at a time: the syscall that it was
-// in, or what a kernel function on its stack tells.
-func lockKind(call *syscallRow, at int64, stack []string) string {
+// lockKinds names what a thread took mmap_lock for, by stack.
+type lockKinds map[stackPart]string
+
+func newLockKinds() lockKinds { return lockKinds{} }
+
+// of names what a thread took mmap_lock for at a time: the syscall that it was in, or what
+// a kernel function on its stack tells.
+func (k lockKinds) of(call *syscallRow, at int64, stack []string) string {
 	if at >= call.from && at <= call.to {
 		return call.kind
 	}
+	if len(stack) == 0 {
+		return otherKind
+	}
+	part := stackPart{&stack[0], len(stack)}
+	kind, ok := k[part]
+	if !ok {
+		if len(k) == stackPartsMax {
+			clear(k)
+		}
+		kind = stackKind(stack)
+		k[part] = kind
+	}
+	return kind
+}
+
+func stackKind(stack []string) string {
 	for _, frame := range stack {
 		for _, k := range sectionFrames {
 			if strings.HasPrefix(frame, k.frame) {

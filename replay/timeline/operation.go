@@ -13,7 +13,6 @@ import (
 type Operation struct {
 	Kind   sim.OpKind
 	At     int64 // ns: a lookup's begin, a section's request, a change's time
-	Seq    int64 // of the row, to break ties
 	CPU    int32 // -1 where it is not recorded
 	Thread int32 // numbered from 0 by first appearance; Mapper has one for each process
 	Space  *Space
@@ -22,21 +21,21 @@ type Operation struct {
 	Hold, ReadHold int64   // ns, of a section: for write, and for read
 	Change         *Change // nil for none
 
-	// Of a hit: where it trapped, and the file and offset that its probe is in.
-	Addr   uint64
-	File   mm.FileID
-	Offset uint64
+	// Of a hit: where it trapped, and the file that its probe is in.
+	Addr uint64
+	File mm.FileID
 	// Of an optimised probe: where it enters the kernel, and when its lookup of the
 	// uprobe begins by the stamps, 0 where they do not tell.
 	Trampoline uint64
 	LookupAt   int64 // ns
+
+	own Origin // of a hit, whose Origin points here
 }
 
 // Space is an address space of the trace.
 type Space struct {
 	Index int32 // from 0, by first appearance
 	PID   int32 // of the process that had it first
-	comm  string
 	// trampolines are where those of its optimised probes are.
 	trampolines []uint64
 }

@@ -5,9 +5,16 @@ import "container/heap"
 // operationQueue yields operations by time, then CPU, then row. They come nearly in that
 // order: most have their place among the last few, and the rest wait in a heap.
 type operationQueue struct {
-	list []Operation // sorted, from head on
+	list []queued // sorted, from head on
 	head int
-	late lateOperations
+	late queuedHeap
+}
+
+// queued is an operation with what decides its place.
+type queued struct {
+	at, seq int64
+	cpu     int32
+	op      *Operation
 }
 
 // nearEnough is how far from its end an operation is put into the list.
@@ -16,7 +23,7 @@ const nearEnough = 48
 func (q *operationQueue) empty() bool { return q.head == len(q.list) && len(q.late) == 0 }
 
 // first is the next operation; there is one.
-func (q *operationQueue) first() *Operation {
+func (q *operationQueue) first() *queued {
 	if q.lateFirst() {
 		return &q.late[0]
 	}
@@ -28,59 +35,60 @@ func (q *operationQueue) lateFirst() bool {
 	return len(q.late) > 0 && (q.head == len(q.list) || q.late[0].before(&q.list[q.head]))
 }
 
-func (q *operationQueue) push(a *Operation) {
+func (q *operationQueue) push(op *Operation) {
+	e := queued{op.At, op.Origin.Seq, op.CPU, op}
 	i := len(q.list)
-	for i > q.head && len(q.list)-i < nearEnough && a.before(&q.list[i-1]) {
+	for i > q.head && len(q.list)-i < nearEnough && e.before(&q.list[i-1]) {
 		i--
 	}
-	if i > q.head && a.before(&q.list[i-1]) {
-		heap.Push(&q.late, *a)
+	if i > q.head && e.before(&q.list[i-1]) {
+		heap.Push(&q.late, e)
 		return
 	}
-	q.list = append(q.list, Operation{})
+	q.list = append(q.list, queued{})
 	copy(q.list[i+1:], q.list[i:])
-	q.list[i] = *a
+	q.list[i] = e
 }
 
-func (q *operationQueue) pop() Operation {
+func (q *operationQueue) pop() *Operation {
 	if q.lateFirst() {
-		return heap.Pop(&q.late).(Operation)
+		return heap.Pop(&q.late).(queued).op
 	}
-	a := q.list[q.head]
+	op := q.list[q.head].op
 	q.head++
 	if q.head >= 1024 && q.head*2 >= len(q.list) {
 		n := copy(q.list, q.list[q.head:])
 		clear(q.list[n:])
 		q.list, q.head = q.list[:n], 0
 	}
-	return a
+	return op
 }
 
-func (a *Operation) before(b *Operation) bool {
-	if a.At != b.At {
-		return a.At < b.At
+func (a *queued) before(b *queued) bool {
+	if a.at != b.at {
+		return a.at < b.at
 	}
-	if a.CPU != b.CPU {
-		return a.CPU < b.CPU
+	if a.cpu != b.cpu {
+		return a.cpu < b.cpu
 	}
-	return a.Seq < b.Seq
+	return a.seq < b.seq
 }
 
-// lateOperations is for container/heap.
-type lateOperations []Operation
+// queuedHeap is for container/heap.
+type queuedHeap []queued
 
-func (h lateOperations) Len() int           { return len(h) }
-func (h lateOperations) Less(i, j int) bool { return h[i].before(&h[j]) }
-func (h lateOperations) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h queuedHeap) Len() int           { return len(h) }
+func (h queuedHeap) Less(i, j int) bool { return h[i].before(&h[j]) }
+func (h queuedHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
 
 // Push and Pop are for container/heap.
-func (h *lateOperations) Push(x any) { *h = append(*h, x.(Operation)) }
+func (h *queuedHeap) Push(x any) { *h = append(*h, x.(queued)) }
 
 // Pop is for container/heap.
-func (h *lateOperations) Pop() any {
+func (h *queuedHeap) Pop() any {
 	old := *h
 	last := old[len(old)-1]
-	old[len(old)-1] = Operation{}
+	old[len(old)-1] = queued{}
 	*h = old[:len(old)-1]
 	return last
 }

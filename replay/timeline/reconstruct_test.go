@@ -81,13 +81,12 @@ func TestReconstruct(t *testing.T) {
 					if last != nil && a.At < last.At && r.Found().Late == 0 {
 						t.Fatalf("operation %d comes at %d, after one at %d", n, a.At, last.At)
 					}
-					l := line(&a, s.Start)
+					l := line(a, s.Start)
 					io.WriteString(hash, l+"\n")
 					if n%7919 < 8 {
 						text.WriteString(l + "\n")
 					}
-					kept := a
-					last = &kept
+					last = a
 					n++
 				}
 				if r.Err() != nil {

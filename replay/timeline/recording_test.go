@@ -419,7 +419,7 @@ func TestRecordedKind(t *testing.T) {
 		{250, []string{tracer, "m_start+0x1d5 ([kernel.kallsyms])"}, "/proc maps"},
 	} {
 		ev := traces.Event{Time: test.at, Stack: test.stack}
-		if got := recordedKind(&call, &ev); got != test.want {
+		if got := newLockBook(Watch{}).recordedKind(&call, &ev); got != test.want {
 			t.Errorf("%d %v: %s, want %s", test.at, test.stack, got, test.want)
 		}
 	}

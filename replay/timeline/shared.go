@@ -4,7 +4,8 @@ import "context"
 
 // Operations yields reconstructed operations in order of time.
 type Operations interface {
-	Next() (Operation, bool)
+	// Next returns the next operation, which stays as it is.
+	Next() (*Operation, bool)
 	Err() error // why Next returned false early, nil at the end of the trace
 }
 
@@ -14,7 +15,7 @@ type Operations interface {
 type Shared struct {
 	ctx context.Context
 	rec *Reconstruction
-	out []chan []Operation // by reader
+	out []chan []*Operation // by reader
 }
 
 const (
@@ -27,7 +28,7 @@ const (
 func Share(ctx context.Context, rec *Reconstruction, readers int) *Shared {
 	s := &Shared{ctx: ctx, rec: rec}
 	for range readers {
-		s.out = append(s.out, make(chan []Operation, chunksAhead))
+		s.out = append(s.out, make(chan []*Operation, chunksAhead))
 	}
 	return s
 }
@@ -41,7 +42,7 @@ func (s *Shared) Feed() {
 		}
 	}()
 	for more := true; more; {
-		chunk := make([]Operation, 0, chunkSize)
+		chunk := make([]*Operation, 0, chunkSize)
 		for len(chunk) < chunkSize {
 			op, ok := s.rec.Next()
 			if !ok {
@@ -66,18 +67,18 @@ func (s *Shared) Reader(nth int) *Reader { return &Reader{of: s, from: s.out[nth
 // Reader yields shared operations.
 type Reader struct {
 	of    *Shared
-	from  <-chan []Operation
-	chunk []Operation
+	from  <-chan []*Operation
+	chunk []*Operation
 	ended bool
 }
 
 // Next is part of Operations.
-func (r *Reader) Next() (Operation, bool) {
+func (r *Reader) Next() (*Operation, bool) {
 	for len(r.chunk) == 0 {
 		chunk, ok := <-r.from
 		if !ok {
 			r.ended = true
-			return Operation{}, false
+			return nil, false
 		}
 		r.chunk = chunk
 	}

@@ -48,8 +48,9 @@ type trampolineMap struct {
 
 // siteThread is what is known of a thread.
 type siteThread struct {
-	hit     *site // its latest hit, with nothing since but locks and mappings
-	checked bool  // since then, the check of a trampoline fell back
+	hit     site // its latest hit,
+	recent  bool // with nothing since but locks and mappings
+	checked bool // since then, the check of a trampoline fell back
 }
 
 func newSites() *sites {
@@ -100,11 +101,11 @@ func (s *sites) take(ev *traces.Event) {
 		if t.checked {
 			s.learn(at, func(k *since) *int64 { return &k.locks }, s.mapped[at.program].seq)
 		}
-		*t = siteThread{hit: &at}
+		*t = siteThread{hit: at, recent: true}
 	case ev.Lookup() == traces.TrampolineLookup:
 		t.checked = true
-	case ev.Optimises() && t.hit != nil:
-		s.learn(*t.hit, func(k *since) *int64 { return &k.locks }, ev.Seq)
+	case ev.Optimises() && t.recent:
+		s.learn(t.hit, func(k *since) *int64 { return &k.locks }, ev.Seq)
 	case ev.Kind.IsLock():
 	default:
 		parent := s.programs.of(ev)
@@ -112,7 +113,7 @@ func (s *sites) take(ev *traces.Event) {
 		if ev.Kind == traces.Fork && !forksThread(ev) {
 			s.inherit(parent, program{int32(ev.Ret), s.programs[int32(ev.Ret)]}, ev.Seq)
 		}
-		t.hit = nil
+		t.recent = false
 	}
 }
 
@@ -122,12 +123,12 @@ func (s *sites) takeMap(ev *traces.Event) {
 	}
 	p := s.programs.of(ev)
 	t := s.threads[ev.TID]
-	seen := ev.Got(traces.ColTID) && t != nil && t.hit != nil
+	seen := ev.Got(traces.ColTID) && t != nil && t.recent
 	if _, known := s.mapped[p]; !known {
 		s.mapped[p] = trampolineMap{ev.Seq, seen}
 	}
 	if seen {
-		s.learn(*t.hit, func(k *since) *int64 { return &k.maps }, ev.Seq)
+		s.learn(t.hit, func(k *since) *int64 { return &k.maps }, ev.Seq)
 	}
 }
 
@@ -157,25 +158,34 @@ func (s *sites) inherit(parent, child program, seq int64) {
 	}
 }
 
-// optimised reports whether the hit came by system call; locks says whether lock
-// events may tell.
-func (s *sites) optimised(p program, ev *traces.Event, locks bool) bool {
-	k, ok := s.known[site{p, ev.Addr}]
-	if !ok {
-		return false
-	}
-	before := func(seq int64) bool { return seq >= 0 && seq < ev.Seq }
-	return before(k.maps) || locks && before(k.locks)
+// siteEvidence is what tells of a site in a program.
+type siteEvidence struct {
+	since  since         // never, where the site is not known
+	known  bool          // it is
+	mapped trampolineMap // the program's, if it has one
+	has    bool          // it has
 }
 
-// untold reports whether the hit may have come by system call and nothing shows it: a
-// trampoline is there, for another probe at least, and either it was there before the
-// recording, or no lock event has a callchain.
-func (s *sites) untold(p program, ev *traces.Event, locks bool) bool {
-	m, mapped := s.mapped[p]
-	if !mapped || m.seq >= ev.Seq || m.seen && locks {
-		return false
+// evidence is what there is of a site, once all rows are taken in.
+func (s *sites) evidence(p program, addr uint64) siteEvidence {
+	e := siteEvidence{since: since{-1, -1}}
+	if k, ok := s.known[site{p, addr}]; ok {
+		e.since, e.known = k, true
 	}
-	_, known := s.known[site{p, ev.Addr}]
-	return !known
+	e.mapped, e.has = s.mapped[p]
+	return e
+}
+
+// optimised reports whether the hit of a row came by system call; locks says whether lock
+// events may tell.
+func (e *siteEvidence) optimised(seq int64, locks bool) bool {
+	before := func(since int64) bool { return since >= 0 && since < seq }
+	return before(e.since.maps) || locks && before(e.since.locks)
+}
+
+// untold reports whether the hit of a row may have come by system call and nothing shows
+// it: a trampoline is there, for another probe at least, and either it was there before
+// the recording, or no lock event has a callchain.
+func (e *siteEvidence) untold(seq int64, locks bool) bool {
+	return e.has && e.mapped.seq < seq && !(e.mapped.seen && locks) && !e.known
 }

@@ -57,12 +57,13 @@ func TestSites(t *testing.T) {
 			if ev.Kind != traces.Hit {
 				continue
 			}
-			if s.untold(ran.of(ev), ev, true) {
+			e := s.evidence(ran.of(ev), ev.Addr)
+			if e.untold(ev.Seq, true) {
 				untold++
 			}
 			for b, using := range map[*strings.Builder]bool{&locks: true, &maps: false} {
 				way := byte('T')
-				if s.optimised(ran.of(ev), ev, using) {
+				if e.optimised(ev.Seq, using) {
 					way = 'S'
 				}
 				b.WriteByte(way)

@@ -13,27 +13,35 @@ import (
 func (r *Reconstruction) takeSyscall(t *thread, ev *traces.Event) {
 	c := r.changeOf(ev)
 	kind := callKind(ev, r.breaks)
-	t.call = syscallRow{kind: ev.Kind.String(), model: kind, from: ev.Time, to: ev.Time + ev.Dur, change: c, stack: ev.Stack}
-	p := r.processOf(t, ev.Comm)
+	t.call = syscallRow{kind: ev.Kind.String(), model: kind, from: ev.Time, to: ev.Time + ev.Dur, change: c}
 	if r.using == Syscalls {
 		if section, ok := r.inference.section(r.profile.Sections, ev, kind, r.profile.Recorder.ExitLag, r.turns); ok {
 			recentOf(r.sections, t.pid).add(odd{section.start, section.end(), t.tid, ev.Seq})
-			r.emitModelled(t, ev, p, section, c)
+			r.emitModelled(t, ev, section, c)
 			return
 		}
 	}
 	if c != nil {
 		// Whichever comes first makes the change: the section, or the syscall's end.
-		r.emit(ev, Operation{Kind: sim.OpApply, Thread: t.who, At: ev.Time + ev.Dur, Space: p, Origin: r.origin(t, ev, ev.Kind.String(), nil), Change: c})
+		r.emitApply(t, ev, ev.Time+ev.Dur, ev.Kind.String(), c)
 	}
 }
 
 // emitModelled queues a write section that the model places in a syscall.
-func (r *Reconstruction) emitModelled(t *thread, ev *traces.Event, p *Space, s modelledSection, c *Change) {
+func (r *Reconstruction) emitModelled(t *thread, ev *traces.Event, s modelledSection, c *Change) {
 	o := r.origin(t, ev, ev.Kind.String(), ev.Stack)
-	r.notes.section(o)
+	r.found.section(o)
 	t.section = o
-	r.emit(ev, Operation{Kind: sim.OpWrite, Thread: t.who, At: s.start, Space: p, Origin: o, Hold: s.hold, ReadHold: s.readHold, Change: c})
+	op := r.operation(sim.OpWrite, t.number, r.spaceOf(t), ev)
+	op.At, op.Origin, op.Hold, op.ReadHold, op.Change = s.start, o, s.hold, s.readHold, c
+	r.emit(op)
+}
+
+// emitApply queues a change alone, at a time.
+func (r *Reconstruction) emitApply(t *thread, ev *traces.Event, at int64, kind string, c *Change) {
+	op := r.operation(sim.OpApply, t.number, r.spaceOf(t), ev)
+	op.At, op.Origin, op.Change = at, r.origin(t, ev, kind, nil), c
+	r.emit(op)
 }
 
 // takeMap puts a mapping known without a syscall in place. When it tells what an
@@ -48,13 +56,14 @@ func (r *Reconstruction) takeMap(ev *traces.Event) {
 		return
 	}
 	// A task of its own makes it: the thread may be in the middle of something.
-	p := r.process(ev.PID, ev.Comm)
+	space := r.space(ev.PID)
 	if traces.IsTrampoline(ev.Path) {
-		p.trampolines = append(p.trampolines, ev.Addr)
+		space.trampolines = append(space.trampolines, ev.Addr)
 	}
-	c := &Change{Kind: traces.Map, vma: v}
-	o := &Origin{Class: r.classes.of(&Class{PID: ev.PID, TID: Mapper, Kind: "map"}), Seq: ev.Seq}
-	r.emit(ev, Operation{Kind: sim.OpApply, Thread: r.whoIs(Mapper, ev.PID), At: ev.Time, Space: p, Origin: o, Change: c})
+	op := r.operation(sim.OpApply, r.number(Mapper, ev.PID), space, ev)
+	op.At, op.Change = ev.Time, &Change{Kind: traces.Map, vma: v}
+	op.Origin = &Origin{Class: r.classes.of(Class{PID: ev.PID, TID: Mapper, Kind: "map"}), Seq: ev.Seq}
+	r.emit(op)
 }
 
 // Mapper is the thread id of changes that no thread is known to have made.
@@ -100,9 +109,10 @@ func (r *Reconstruction) takeTask(t *thread, ev *traces.Event) {
 	case traces.Exec:
 		// The old address space stays with those that still share it.
 		r.forget(t.pid)
-		r.process(t.pid, ev.Comm)
+		r.space(t.pid)
 		t.call = syscallRow{}
 	case traces.Exit:
+		t.gone = true
 		delete(r.threads, t.tid)
 		r.latest = nil
 		if t.tid == t.pid {
@@ -117,21 +127,21 @@ func (r *Reconstruction) takeFork(t *thread, ev *traces.Event) {
 	if forksThread(ev) {
 		return
 	}
-	parent := r.process(t.pid, ev.Comm)
+	parent := r.space(t.pid)
 	r.forget(int32(ev.Ret))
-	child := r.process(int32(ev.Ret), ev.Comm)
+	child := r.space(int32(ev.Ret))
 	child.trampolines = slices.Clone(parent.trampolines)
 	c := &Change{Kind: traces.Fork, Child: child}
 	if o := t.section; o != nil && o.Kind == "other" && !o.handed {
 		fork := *o.Class
 		fork.Kind = "fork"
-		o.Class = r.classes.of(&fork)
+		o.Class = r.classes.of(fork)
 	}
 	if r.using == Syscalls {
 		if section, ok := forkSection(r.profile.Sections, ev); ok {
-			r.emitModelled(t, ev, parent, section, c)
+			r.emitModelled(t, ev, section, c)
 			return
 		}
 	}
-	r.emit(ev, Operation{Kind: sim.OpApply, Thread: t.who, At: ev.Time, Space: parent, Origin: r.origin(t, ev, "fork", nil), Change: c})
+	r.emitApply(t, ev, ev.Time, "fork", c)
 }

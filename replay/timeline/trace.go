@@ -23,7 +23,8 @@ type Class struct {
 	Probe    string
 	Stack    []string // leaf first
 
-	ID int // from 0, by first appearance
+	ID    int // from 0, by first appearance
+	stack int // its number, see stacks
 }
 
 // Origin is where an operation came from. It travels through the simulator as

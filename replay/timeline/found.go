@@ -1,0 +1,30 @@
+package timeline
+
+// Found counts what a reader of the result must know.
+type Found struct {
+	ObservedArrivals, InferredArrivals int64 // of hits
+	ObservedSections, ModelledSections int64 // for write
+	UndecidedSections                  int64 // of these, which a lost event may have changed
+	Unended                            int64 // locks still held at the end
+	Untold                             int64 // hits that may have been of optimised probes
+	Late                               int64 // operations that came too late to be in order
+	Expected, Variance                 int64 // of the number of fallbacks, where arrivals are inferred: millionths
+}
+
+// section counts a write section.
+func (n *Found) section(o *Origin) {
+	if o.Undecided {
+		n.UndecidedSections++
+	}
+	if o.Observed {
+		n.ObservedSections++
+	} else {
+		n.ModelledSections++
+	}
+}
+
+// expect adds a fallback of the likelihood in millionths.
+func (n *Found) expect(ppm int64) {
+	n.Expected += ppm
+	n.Variance += ppm * (1_000_000 - ppm) / 1_000_000
+}
