@@ -29,22 +29,26 @@ func Play(ctx context.Context, trace timeline.Trace, profile *machines.Profile, 
 	if err != nil {
 		return nil, err
 	}
-	recorded := s.Recording()
-	if s.None() && recorded == nil {
+	if s.None() && !s.LockTIDs {
 		return nil, ErrNoHits
 	}
 	topo, err := Topology(profile, &options, s)
 	if err != nil {
 		return nil, err
 	}
-	res := &Result{Options: options, Recorded: recorded, Unknown: s.Unknown, Machine: MachineSummary{profile.Name, topo.CPUs(), topo.Sockets(), profile.SMT}}
+	res := &Result{Options: options, Unknown: s.Unknown, Machine: MachineSummary{profile.Name, topo.CPUs(), topo.Sockets(), profile.SMT}}
 	if s.Hits == 0 {
 		res.Trace, res.Warnings = summaryOf(trace, s), trace.Meta().Warnings
-		res.Trace.Writers, res.Trace.Threads, res.Trace.Mms = s.Writers()
+		if res.Recorded, err = timeline.Record(ctx, trace, s); err != nil {
+			return nil, err
+		}
+		if r := res.Recorded; r != nil {
+			res.Trace.Writers, res.Trace.Threads, res.Trace.Mms = r.Sections, r.Writers, r.Spaces
+		}
 		res.Trace.Sections.Observed = res.Trace.Writers
 		return res, nil
 	}
-	config := timeline.Config{Using: timeline.Everything, Profile: profile}
+	config := timeline.Config{Using: timeline.Everything, Profile: profile, Record: true}
 	if progress != nil {
 		config.Progress = func(rows int64) { progress(rows, s.Events) }
 	}
@@ -66,13 +70,13 @@ func Play(ctx context.Context, trace timeline.Trace, profile *machines.Profile, 
 		return nil, err
 	}
 	res.Trace = players[0].summary(trace, &res.Runs[0], rec.Found())
-	if recorded != nil {
-		recorded.Lookups = res.Runs[0].Lookups / int64(max(options.Clone, 1))
+	if res.Recorded = rec.Recording(); res.Recorded != nil {
+		res.Recorded.Lookups = res.Runs[0].Lookups / int64(max(options.Clone, 1))
 	}
 	res.Warnings = append(append(res.Warnings, trace.Meta().Warnings...), unseenWarnings(s)...)
 	res.Warnings = append(res.Warnings, players[0].warnings(rec.Found())...)
 	res.Warnings = append(res.Warnings, alike(options.Resolvers)...)
-	if w := s.Partly(trace.Meta()); w != "" {
+	if w := s.Partly(); w != "" {
 		res.Warnings = append(res.Warnings, w)
 	}
 	return res, nil

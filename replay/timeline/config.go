@@ -38,6 +38,7 @@ type Config struct {
 	Profile  *machines.Profile
 	Progress func(rows int64) // told now and then how many rows are behind it; may be nil
 	Observer Observer         // may be nil
+	Record   bool             // what the recorded kernel did is wanted, see Reconstruction.Recording
 }
 
 // Observer is told of what a reconstruction meets, in the order of the rows.

@@ -3,10 +3,12 @@
 //
 //  1. [TakeSurvey] reads the trace once: counts, the pace of each thread, what recording an
 //     event costs (recorder.go), measured between rows that have nothing else between
-//     them, what was lost (losses.go), which probes are optimised (sites.go), and what the
-//     recorded kernel did ([Recording]).
-//  2. [Reconstruct] reads it again, and yields an [Operation] at a time, in order. [Share]
-//     hands them to several readers.
+//     them, what was lost (losses.go), which probes are optimised (sites.go). A
+//     [Surveyor] does that while something else reads or makes the trace; what it found
+//     can be kept with the trace (kept.go), which then needs no survey.
+//  2. [Reconstruct] reads the trace, and yields an [Operation] at a time, in order. [Share]
+//     hands them to several readers. On the way it notes what the recorded kernel did
+//     ([Recording]), where that is asked for.
 //
 // A hit is a trap, and a trap is one lookup, however many events it made: rows with
 // Event.Trap are counted, and decide nothing. A return probe traps at its function's

@@ -11,8 +11,8 @@ import (
 // is downgraded, and a lookup that fails later.
 func TestCallchainsOfLockEvents(t *testing.T) {
 	deep := traces.Event{Kind: traces.Munmap, Stack: []string{"munmap"}, Has: traces.ColStack}
-	s := &Survey{Threads: map[int32]*ThreadSurvey{}}
-	s.add(&deep)
+	s := NewSurveyor()
+	s.Add(&deep)
 	call := sectionCall{base: 600, limit: 60_000, hold: 1700, kind: "munmap"}
 	for _, chains := range []bool{false, s.chains()} {
 		in := &inference{recording: 10_000, chains: chains}

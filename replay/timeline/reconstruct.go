@@ -55,6 +55,7 @@ type Reconstruction struct {
 	rows     int64
 	progress func(rows int64) // may be nil
 	observer Observer         // may be nil
+	locks    *lockBook        // may be nil
 	found    Found
 }
 
@@ -81,12 +82,25 @@ func Reconstruct(ctx context.Context, trace Trace, s *Survey, c Config) (*Recons
 	if err != nil {
 		return nil, err
 	}
+	var locks *lockBook
+	if c.Record {
+		locks = newLockBook(watching)
+	}
 	return &Reconstruction{
 		stream: stream, using: using, arrive: c.Using != Syscalls, profile: c.Profile, survey: s, inference: in, sections: map[int32]*recent{}, breaks: map[int32]uint64{}, turns: turns{},
 		spaces: map[int32]*Space{}, programs: programs{}, threads: map[int32]*thread{}, lastStart: map[int32]int64{},
 		numbers: map[threadKey]int32{}, classes: newClasses(), kinds: newLockKinds(),
-		progress: c.Progress, observer: c.Observer,
+		progress: c.Progress, observer: c.Observer, locks: locks,
 	}, nil
+}
+
+// Recording is what the recorded kernel did, complete at the end; nil without lock events,
+// and where it was not asked for.
+func (r *Reconstruction) Recording() *Recording {
+	if r.locks == nil {
+		return nil
+	}
+	return r.locks.recorded(r.survey.Unknown)
 }
 
 // Close lets go of the trace.
@@ -153,6 +167,9 @@ func (r *Reconstruction) read() {
 	}
 	if r.rows++; r.rows%progressEvery == 0 && r.progress != nil {
 		r.progress(r.rows)
+	}
+	if r.locks != nil {
+		r.locks.add(ev)
 	}
 	if ev.Joined() {
 		return // the first event of the trap has its lookup

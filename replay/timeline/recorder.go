@@ -77,7 +77,7 @@ func (g *recorderGaps) coldCost(idle, away int64) int64 {
 }
 
 // measure takes the gaps that end at a row of a thread.
-func (s *Survey) measure(ev *traces.Event) {
+func (s *Surveyor) measure(ev *traces.Event) {
 	t := s.thread(ev.TID)
 	since := ev.Time - t.End
 	switch {

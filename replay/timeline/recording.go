@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"strings"
 
@@ -17,6 +18,10 @@ import (
 type Recording struct {
 	Hits    int64
 	Lookups int64 // that these hits made
+
+	Sections int64 // holds for write,
+	Writers  int64 // the threads that had them,
+	Spaces   int64 // and the address spaces
 
 	// Outcomes is false where the lock events do not tell which of them are of
 	// lookups. Then Fallbacks, LockWait and ReaderWait are unknown.
@@ -99,6 +104,15 @@ type LongestWait struct {
 	Hold      sim.Time // of that one hold; 0 where its end is not in the trace
 }
 
+// Record reads the whole trace for what the recorded kernel did; nil without lock events.
+func Record(ctx context.Context, trace Trace, s *Survey) (*Recording, error) {
+	locks := newLockBook(watching)
+	if err := read(ctx, trace, locks.add); err != nil {
+		return nil, err
+	}
+	return locks.recorded(s.Unknown), nil
+}
+
 // recorded is what was gathered, or nil without lock events; unknown is what the trace
 // cannot tell.
 func (r *lockBook) recorded(unknown []traces.Unknown) *Recording {
@@ -109,6 +123,7 @@ func (r *lockBook) recorded(unknown []traces.Unknown) *Recording {
 		Hits: r.hits, Lookups: r.hits, Outcomes: len(traces.Unknowns(unknown, traces.UnknownOutcomes)) == 0, Fallbacks: r.fallbacks,
 		LockWait: r.lookups.Dist(), ReaderWait: r.readers.Dist(), WriterWait: r.writers.Dist(), Unblocked: r.unblocked.Dist(),
 		Foreign: sim.Time(r.foreign) * sim.Nanosecond, Refused: r.refused, Unended: r.unended,
+		Sections: r.sections, Writers: int64(len(r.writingTIDs)), Spaces: int64(len(r.writtenSpace)),
 	}
 	for _, m := range r.mms {
 		out.Unended += int64(len(m.waits) + len(m.holds))

@@ -393,7 +393,11 @@ func TestRecordedOutcomes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r := s.locks.recorded(s.Unknown); r.Outcomes != test.known {
+		r, err := Record(t.Context(), trace, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Outcomes != test.known {
 			t.Errorf("%s: known is %v", name, r.Outcomes)
 		}
 	}

@@ -86,8 +86,12 @@ func TestScenesCorpus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r, err := Record(t.Context(), trace, s)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var seqs []int64
-	for _, w := range s.Recording().Waits[:500] {
+	for _, w := range r.Waits[:500] {
 		if w.Kind == "munmap" {
 			seqs = append(seqs, w.Seq)
 		}

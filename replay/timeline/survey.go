@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 
 	"github.com/replay/replay/replay/dist"
 	"github.com/replay/replay/traces"
@@ -21,21 +22,33 @@ type Survey struct {
 	Lost     int64                   // events
 	Unknown  []traces.Unknown        // what the trace cannot tell
 	LockRows bool                    // the trace has mmap_lock events
+	LockTIDs bool                    // and some of them say which thread they are of
 	Threads  map[int32]*ThreadSurvey // by thread id
 
-	at          eventCount
+	hitEvents   int64 // events of hits, of those of one trap each
+	probes      map[string]int64
+	returned    bool  // there are returns
+	unseen      int64 // lookups that returns tell of and no hit shows
 	losses      losses
-	holds       bool  // lock events tell who had the lock
-	failed      int64 // lookups that lock events show
-	coverage    traces.Coverage
+	holds       bool   // lock events tell who had the lock
+	failed      int64  // lookups that lock events show
+	undecided   int64  // lookups of which it is unknown whether they are among those
+	partly      string // what of changes of address spaces was not recorded
 	gaps        recorderGaps
-	rhythms     map[int32]*gapTable // gaps between the hits of each thread
+	rhythms     map[int32]*gapTable // gaps between the hits of each thread that has many
 	rhythm      gapTable            // of all
 	durations   [traces.Madvise + 1]dist.Durations
-	calls, deep int64           // syscalls, and those with a callchain
-	lastStart   map[int32]int64 // ns, of the latest lock_start of each CPU
-	locks       *lockBook
+	calls, deep int64  // syscalls, and those with a callchain
 	sites       *sites // of optimised probes
+}
+
+// Surveyor makes a survey of the rows that it is shown.
+type Surveyor struct {
+	*Survey // of the rows so far; what rests on all of them is missing
+
+	at        eventCount
+	coverage  traces.Coverage
+	lastStart map[int32]int64 // ns, of the latest lock_start of each CPU
 }
 
 // span is a stretch of the recording, in ns.
@@ -58,39 +71,60 @@ type ThreadSurvey struct {
 	syscallEnd int64 // ns, of its latest syscall
 }
 
-// TakeSurvey reads the whole trace once.
+// SurveyColumns are those that a Surveyor looks at.
+const SurveyColumns = traces.ColCPU | traces.ColTID | traces.ColPID | traces.ColDur | traces.ColWrite | traces.ColInUprobe | traces.ColStack | traces.ColRet | traces.ColAddr | traces.ColProbe | traces.ColTrap |
+	traces.CoverageColumns | siteColumns
+
+// TakeSurvey reads the whole trace once, unless a survey was kept with it.
 func TakeSurvey(ctx context.Context, trace Trace) (*Survey, error) {
-	stream, err := trace.Stream(traces.ColCPU | traces.ColTID | traces.ColPID | traces.ColDur | traces.ColWrite | traces.ColInUprobe | traces.ColStack | traces.ColRet | traces.ColAddr | traces.ColProbe | traces.ColTrap |
-		lockBookColumns | traces.CoverageColumns | siteColumns)
+	if kept, ok := trace.(Surveyed); ok {
+		if s := kept.Survey(); s != nil {
+			return s, nil
+		}
+	}
+	stream, err := trace.Stream(SurveyColumns)
 	if err != nil {
 		return nil, err
 	}
 	defer closeStream(stream)
-	s := &Survey{locks: newLockBook(watching), sites: newSites(), Threads: map[int32]*ThreadSurvey{}, lastStart: map[int32]int64{}, rhythms: map[int32]*gapTable{}, Start: -1}
+	s := NewSurveyor()
 	var ev traces.Event
 	for {
 		err := stream.Next(&ev)
 		if errors.Is(err, io.EOF) {
-			break
+			return s.Finish(trace.Meta()), nil
 		}
 		if err != nil {
 			return nil, err
 		}
-		s.add(&ev)
-		s.locks.add(&ev)
+		s.Add(&ev)
 		if s.Events%65536 == 0 && ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
 	}
-	s.at.settle()
+}
+
+// NewSurveyor begins a survey.
+func NewSurveyor() *Surveyor {
+	return &Surveyor{
+		Survey:    &Survey{sites: newSites(), Threads: map[int32]*ThreadSurvey{}, rhythms: map[int32]*gapTable{}, Start: -1},
+		lastStart: map[int32]int64{},
+	}
+}
+
+// Finish returns the survey of a trace of all rows that were shown, which says m of
+// itself. There must be no more rows.
+func (s *Surveyor) Finish(m traces.Meta) *Survey {
 	s.Start = max(s.Start, 0)
-	s.Unknown = s.coverage.Unknown(trace.Meta())
-	s.Lost = max(s.losses.events, trace.Meta().Lost)
+	s.Unknown, s.undecided, s.partly = s.coverage.Unknown(m), s.coverage.Undecided(), s.coverage.Partly(m)
+	s.at.settle()
+	s.hitEvents, s.probes, s.returned, s.unseen = s.at.hits, s.at.probes, len(s.at.returns) > 0, s.at.unseen()
+	s.Lost = max(s.losses.events, m.Lost)
 	if s.Lost > s.losses.events {
 		s.losses.anywhere(s.Start, s.End)
 	}
 	s.losses.settle()
-	s.CPUs = max(s.CPUs, trace.Meta().CPUs, 1)
+	s.CPUs = max(s.CPUs, m.CPUs, 1)
 	s.gaps.settle()
 	for i := range s.durations {
 		s.durations[i].Settle()
@@ -98,7 +132,9 @@ func TakeSurvey(ctx context.Context, trace Trace) (*Survey, error) {
 	for _, t := range s.Threads {
 		t.user.Settle()
 	}
-	return s, nil
+	maps.DeleteFunc(s.rhythms, func(_ int32, g *gapTable) bool { return g.n < gapsMin })
+	s.sites.programs, s.sites.threads = nil, nil
+	return s.Survey
 }
 
 func closeStream(s traces.Stream) {
@@ -108,9 +144,10 @@ func closeStream(s traces.Stream) {
 }
 
 // None reports whether nothing tells of a lookup, neither hits nor returns.
-func (s *Survey) None() bool { return s.Hits == 0 && len(s.at.returns) == 0 }
+func (s *Survey) None() bool { return s.Hits == 0 && !s.returned }
 
-func (s *Survey) add(ev *traces.Event) {
+// Add takes the next row into account.
+func (s *Surveyor) Add(ev *traces.Event) {
 	s.Events++
 	s.coverage.Add(ev)
 	s.at.add(ev)
@@ -146,7 +183,7 @@ func (s *Survey) add(ev *traces.Event) {
 		t.Last = ev.Time
 		s.Hits++
 	case ev.Kind.IsLock():
-		s.LockRows = true
+		s.LockRows, s.LockTIDs = true, s.LockTIDs || ev.Got(traces.ColTID)
 		s.holds = s.holds || ev.Kind == traces.LockAcquired
 		if ev.Lookup() != traces.NoLookup {
 			s.failed++
@@ -260,7 +297,7 @@ func (s *Survey) recordingGuess() int64 {
 // seems to have been on time would hide what it waited for. Nor do they tell where
 // lock_start alone was recorded: then syscalls say who had the lock.
 func (s *Survey) showsLookups() bool {
-	return s.LockRows && (s.holds || s.calls == 0) && (s.coverage.Undecided() <= s.failed || s.calls == 0)
+	return s.LockRows && (s.holds || s.calls == 0) && (s.undecided <= s.failed || s.calls == 0)
 }
 
 func (s *Survey) thread(tid int32) *ThreadSurvey {
@@ -281,16 +318,6 @@ func (s *Survey) Infers(using Using) bool {
 // StartCost is what recording a lock_start with a callchain mostly takes, in ns.
 func (s *Survey) StartCost() int64 { return s.gaps.start[1].Median }
 
-// Recording is what the recorded kernel did; nil without lock events.
-func (s *Survey) Recording() *Recording { return s.locks.recorded(s.Unknown) }
-
-// Writers counts write sections by lock events, the threads that had them, and the
-// address spaces.
-func (s *Survey) Writers() (sections, threads, spaces int64) {
-	l := s.locks
-	return l.sections, int64(len(l.writingTIDs)), int64(len(l.writtenSpace))
-}
-
 // WorstLosses are the stretches that lost most, in order of time.
 func (s *Survey) WorstLosses() []Loss { return s.losses.since(s.Start) }
 
@@ -298,16 +325,16 @@ func (s *Survey) WorstLosses() []Loss { return s.losses.since(s.Start) }
 func (s *Survey) LossyNs() int64 { return s.losses.length(s.Start, s.End) }
 
 // Unseen is how many lookups returns tell of that no hit shows.
-func (s *Survey) Unseen() int64 { return s.at.unseen() }
+func (s *Survey) Unseen() int64 { return s.unseen }
 
 // ProbeEvents counts the events of hits by probe. It must not be changed.
-func (s *Survey) ProbeEvents() map[string]int64 { return s.at.probes }
+func (s *Survey) ProbeEvents() map[string]int64 { return s.probes }
 
 // HitEvents is how many events the hits have.
-func (s *Survey) HitEvents() int64 { return s.at.hits }
+func (s *Survey) HitEvents() int64 { return s.hitEvents }
 
 // Undecided is of how many lookups it is unknown whether the kernel took the lock.
-func (s *Survey) Undecided() int64 { return s.coverage.Undecided() }
+func (s *Survey) Undecided() int64 { return s.undecided }
 
 // Partly warns of what only a part of the trace was recorded with, "" for nothing.
-func (s *Survey) Partly(m traces.Meta) string { return s.coverage.Partly(m) }
+func (s *Survey) Partly() string { return s.partly }

@@ -11,6 +11,14 @@ type Trace interface {
 	Stream(traces.Columns) (traces.Stream, error)
 }
 
+// Surveyed is a Trace that a survey may have been kept with.
+type Surveyed interface {
+	Trace
+	// Survey is a survey of all rows that Stream gives, nil where none was kept. It is
+	// the caller's.
+	Survey() *Survey
+}
+
 // replayColumns is what a replay reads.
 const replayColumns = traces.AllColumns &^ (traces.ColSrc | traces.ColSrcPos | traces.ColBuildID)
 
