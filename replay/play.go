@@ -211,9 +211,9 @@ func (p *Player) summary(trace timeline.Trace, run *Run, n *timeline.Found) Trac
 		}
 	}
 	seen := map[int32]bool{}
-	for _, clones := range p.src.threads {
-		if len(clones) > 0 && clones[0].tid != timeline.Mapper && !seen[clones[0].tid] {
-			seen[clones[0].tid] = true
+	for _, thread := range p.src.tasks {
+		if thread.clone == 0 && thread.tid != timeline.Mapper && !seen[thread.tid] {
+			seen[thread.tid] = true
 			t.Threads++
 		}
 	}

@@ -13,34 +13,17 @@ const (
 )
 
 // Ticket is an operation to come: whose, when and where. What it is the source says when
-// it begins, since many may wait for a thread that is behind. At is for open loops, Gap
-// for closed ones; the operation starts at the later of both.
+// it begins. At is for open loops, Gap for closed ones; the operation starts at the later
+// of both.
 type Ticket struct {
 	Task *Task
 	CPU  int32 // where; -1: where the thread was
 	Due  Time  // when the source may hand it out; does not decrease
 	// Until is a time after which no operation of the thread is due.
 	Until Time
-	At    Time   // not before
-	Gap   Time   // not before this long after the thread's operation before
-	Ref   uint64 // the source's own, below 1<<refBits: see Source.Op
+	At    Time // not before
+	Gap   Time // not before this long after the thread's operation before
 }
-
-// ticket is what is kept of one that waits, but for its gap, which few have: there may be
-// millions. The CPU, plus one, is above the reference.
-type ticket struct {
-	at     Time
-	packed uint64
-}
-
-const refBits = 53
-
-func (n *Ticket) ticket() ticket {
-	return ticket{n.At, uint64(n.CPU+1)<<refBits | n.Ref}
-}
-
-func (t ticket) cpu() int32  { return int32(t.packed>>refBits) - 1 }
-func (t ticket) ref() uint64 { return t.packed & (1<<refBits - 1) }
 
 // Op is one thing that a thread does.
 type Op struct {
@@ -50,7 +33,8 @@ type Op struct {
 	Tag  any // the caller's own; it comes back in records and as blame
 	MM   *MM
 
-	// Repeat issues the operation again, the Gap of its ticket after its end, for ever.
+	// Repeat issues the operation again, the Gap of its ticket after its end, until the
+	// thread has another one.
 	Repeat bool
 
 	Addr uint64 // hit: the probed address

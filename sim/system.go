@@ -36,8 +36,12 @@ type Config struct {
 type Source interface {
 	// Next returns the ticket of the next operation and false after the last one.
 	Next() (Ticket, bool)
-	// Op returns the operation of a ticket, which begins now. It is asked for once.
-	Op(ref uint64) Op
+	// Waiting returns once more the ticket of the first operation of a task that was
+	// yielded and has not begun. There is one. Where a thread is behind, millions may
+	// wait: the source knows best how to keep them.
+	Waiting(*Task) Ticket
+	// Op returns that operation, which begins now.
+	Op(*Task) Op
 	// Err is why Next returned false early, nil at the end of the trace.
 	Err() error
 }

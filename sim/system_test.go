@@ -34,7 +34,7 @@ type planned struct {
 // list is a source of given operations, in order of their due times.
 type list struct {
 	ops   []planned
-	given []Op
+	given map[*Task][]planned // and not begun
 }
 
 func (l *list) Next() (Ticket, bool) {
@@ -43,11 +43,26 @@ func (l *list) Next() (Ticket, bool) {
 	}
 	p := l.ops[0]
 	l.ops = l.ops[1:]
-	l.given = append(l.given, p.Op)
-	return Ticket{Task: p.Task, CPU: p.CPU, Due: p.Due, Until: p.Until, At: p.At, Gap: p.Gap, Ref: uint64(len(l.given) - 1)}, true
+	if l.given == nil {
+		l.given = map[*Task][]planned{}
+	}
+	l.given[p.Task] = append(l.given[p.Task], p)
+	return p.ticket(), true
 }
 
-func (l *list) Op(ref uint64) Op { return l.given[ref] }
+func (p *planned) ticket() Ticket {
+	return Ticket{Task: p.Task, CPU: p.CPU, Due: p.Due, Until: p.Until, At: p.At, Gap: p.Gap}
+}
+
+func (l *list) Waiting(t *Task) Ticket { return l.given[t][0].ticket() }
+
+func (l *list) Op(t *Task) Op {
+	op := l.given[t][0].Op
+	if !op.Repeat {
+		l.given[t] = l.given[t][1:]
+	}
+	return op
+}
 
 func (l *list) Err() error { return nil }
 

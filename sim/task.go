@@ -21,15 +21,13 @@ type Task struct {
 	ID  int32
 	cpu int32
 
-	state  taskState
-	ops    []ticket // issued, in order; those before head have started
-	gaps   []Time   // of ops, as far as any has one
-	head   int
-	last   Time   // end of the operation before
-	op     Op     // the one that runs,
-	ticket ticket // its ticket,
-	gap    Time   // and gap
-	until  Time   // no further operation is due after it
+	state   taskState
+	waiting int    // operations that are issued and have not started
+	first   Ticket // of the first of them
+	last    Time   // end of the operation before
+	op      Op     // the one that runs,
+	ticket  Ticket // and its ticket
+	until   Time   // no further operation is due after it
 
 	next   resume // what to do at the next evRun
 	gen    uint32 // guards evRun against events overtaken by a rescheduling
@@ -60,9 +58,6 @@ type Task struct {
 	account   bool    // stalls count for lookup.Parts
 	flight    flight
 }
-
-// waiting is how many operations are issued and have not started.
-func (t *Task) waiting() int { return len(t.ops) - t.head }
 
 func (t *Task) addStall(d Time) {
 	if t.account {
@@ -249,55 +244,36 @@ func (s *System) leave(t *Task, state taskState) {
 // issue takes an operation in and starts it when its task is free.
 func (s *System) issue(next *Ticket) {
 	t := next.Task
-	t.wants(next.ticket(), next.Gap)
 	t.until = max(t.until, next.Until)
-	if t.state == idle && t.waiting() == 1 {
+	if t.waiting++; t.waiting > 1 {
+		return
+	}
+	t.first = *next
+	if t.state == idle {
 		s.hungry = removeTask(s.hungry, t)
 		s.arm(t)
 	}
 }
 
-// wants queues an operation of t.
-func (t *Task) wants(next ticket, gap Time) {
-	if gap != 0 {
-		t.gaps = append(t.gaps, make([]Time, len(t.ops)-len(t.gaps))...)
-		t.gaps = append(t.gaps, gap)
-	}
-	t.ops = append(t.ops, next)
-}
+// due is when the first waiting operation of t may begin.
+func (t *Task) due() Time { return max(t.first.At, t.last+t.first.Gap) }
 
-// due is when the first queued operation of t may begin.
-func (t *Task) due() Time {
-	gap := Time(0)
-	if t.head < len(t.gaps) {
-		gap = t.gaps[t.head]
-	}
-	return max(t.ops[t.head].at, t.last+gap)
-}
-
-// arm schedules the first queued operation of an idle task.
+// arm schedules the first waiting operation of an idle task.
 func (s *System) arm(t *Task) {
-	if cpu := t.ops[t.head].cpu(); cpu >= 0 {
-		t.cpu = cpu
+	if t.first.CPU >= 0 {
+		t.cpu = t.first.CPU
 	}
 	s.push(max(s.now, t.due()), t.cpu, event{task: t, kind: evIssue})
 }
 
-// start begins the first queued operation of a task that has its CPU.
+// start begins the first waiting operation of a task that has its CPU.
 func start(s *System, t *Task) {
-	t.ticket, t.gap = t.ops[t.head], 0
-	if t.head < len(t.gaps) {
-		t.gap = t.gaps[t.head]
+	t.ticket = t.first
+	t.op = s.source.Op(t)
+	t.op.Task, t.op.At = t, t.ticket.At
+	if t.waiting--; t.waiting > 0 {
+		t.first = s.source.Waiting(t)
 	}
-	if t.head++; t.head*2 >= len(t.ops) {
-		if len(t.gaps) > 0 {
-			t.gaps = append(t.gaps[:0], t.gaps[min(t.head, len(t.gaps)):]...)
-		}
-		t.ops = append(t.ops[:0], t.ops[t.head:]...)
-		t.head = 0
-	}
-	t.op = s.source.Op(t.ticket.ref())
-	t.op.Task, t.op.At = t, t.ticket.at
 	s.begin(t)
 }
 
@@ -306,12 +282,12 @@ func start(s *System, t *Task) {
 func (s *System) finish(t *Task) {
 	s.begun--
 	t.last = s.now
-	if t.op.Repeat {
-		t.wants(t.ticket, t.gap)
+	if t.op.Repeat && t.waiting == 0 {
+		t.first, t.waiting = t.ticket, 1
 		s.queued++
 	}
-	if t.waiting() > 0 {
-		if cpu := t.ops[t.head].cpu(); t.due() <= s.now && (cpu < 0 || cpu == t.cpu) && !s.needResched(t) {
+	if t.waiting > 0 {
+		if cpu := t.first.CPU; t.due() <= s.now && (cpu < 0 || cpu == t.cpu) && !s.needResched(t) {
 			t.next = start
 			s.runAt(t, s.now)
 			return
@@ -319,7 +295,7 @@ func (s *System) finish(t *Task) {
 	}
 	s.leave(t, idle)
 	t.next = start
-	if t.waiting() > 0 {
+	if t.waiting > 0 {
 		s.arm(t)
 	} else if s.closed && t.until >= s.due {
 		s.hungry = append(s.hungry, t)

@@ -123,8 +123,11 @@ func (p *producers) Next() (sim.Ticket, bool) {
 	return sim.Ticket{Task: p.sys.NewTask(cpu, cpu), CPU: -1, At: sim.Time(cpu) * benchStagger}, true
 }
 
+// Waiting is part of sim.Source. A producer has one operation, which repeats.
+func (p *producers) Waiting(*sim.Task) sim.Ticket { panic("fit: a producer has no second operation") }
+
 // Op is part of sim.Source.
-func (p *producers) Op(uint64) sim.Op {
+func (p *producers) Op(*sim.Task) sim.Op {
 	return sim.Op{Kind: sim.OpHit, Repeat: true, MM: p.mm, Addr: 0x401000, File: 1, Trampoline: p.trampoline}
 }
 
