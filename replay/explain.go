@@ -131,7 +131,7 @@ func (e *Explanation) simulate(ctx context.Context, trace timeline.Trace, s *tim
 	if err != nil {
 		return err
 	}
-	e.Machine = MachineSummary{profile.Name, topo.CPUs(), topo.Sockets(), profile.SMT}
+	e.Machine = summaryOfMachine(profile, topo)
 	rec, err := timeline.Reconstruct(ctx, trace, s, timeline.Config{Using: timeline.Everything, Profile: profile})
 	if err != nil {
 		return err

@@ -36,7 +36,7 @@ func Play(ctx context.Context, trace timeline.Trace, profile *machines.Profile, 
 	if err != nil {
 		return nil, err
 	}
-	res := &Result{Options: options, Unknown: s.Unknown, Machine: MachineSummary{profile.Name, topo.CPUs(), topo.Sockets(), profile.SMT}}
+	res := &Result{Model: ModelVersion, Options: options, Unknown: s.Unknown, Machine: summaryOfMachine(profile, topo)}
 	if s.Hits == 0 {
 		res.Trace, res.Warnings = summaryOf(trace, s), trace.Meta().Warnings
 		if res.Recorded, err = timeline.Record(ctx, trace, s); err != nil {
@@ -91,6 +91,10 @@ func alike(resolvers []string) []string {
 		}
 	}
 	return w
+}
+
+func summaryOfMachine(p *machines.Profile, topo *sim.Topology) MachineSummary {
+	return MachineSummary{p.Name, p.Digest(), topo.CPUs(), topo.Sockets(), p.SMT}
 }
 
 // Topology puts as many CPUs to use as asked for, or as the recording had.

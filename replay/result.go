@@ -15,6 +15,7 @@ type Result struct {
 	Trace    TraceSummary
 	Recorded *timeline.Recording // nil for a trace without lock events
 	Machine  MachineSummary
+	Model    int // ModelVersion
 	Options  Options
 	Runs     []Run // in the order asked for
 	Warnings []string
@@ -51,7 +52,8 @@ type Split struct {
 // MachineSummary is the simulated machine's shape.
 type MachineSummary struct {
 	Name    string
-	CPUs    int // CPUs in use
+	Profile string // its digest
+	CPUs    int    // CPUs in use
 	Sockets int
 	SMT     int
 }

@@ -24,6 +24,8 @@ type Document struct {
 	Clone     int     `json:"clone"`
 	Placement string  `json:"placement"`
 	Seed      uint64  `json:"seed"`
+	// ModelVersion is replay.ModelVersion; 0 of a report of before it was there.
+	ModelVersion int `json:"model_version,omitempty"`
 
 	Recorded *Recorded `json:"recorded"` // null without lock events
 	Runs     []Run     `json:"runs"`
@@ -80,6 +82,7 @@ type Sections struct {
 // Machine is what it was replayed on.
 type Machine struct {
 	Name    string `json:"name"`
+	Profile string `json:"profile,omitempty"` // tells profiles apart by their figures; a report of before has none
 	CPUs    int    `json:"cpus"`
 	Sockets int    `json:"sockets"`
 	SMT     int    `json:"smt"`
@@ -198,16 +201,17 @@ type Line struct {
 // NewDocument is the Result in the shape of report.json.
 func NewDocument(res *replay.Result) *Document {
 	d := &Document{
-		Schema:    Schema,
-		Trace:     newTrace(&res.Trace),
-		Machine:   Machine(res.Machine),
-		Timing:    res.Options.Timing.String(),
-		Speed:     float64(res.Options.SpeedPPM) / 1e6,
-		Clone:     res.Options.Clone,
-		Placement: res.Options.Placement.String(),
-		Seed:      res.Options.Seed,
-		Recorded:  newRecorded(res.Recorded),
-		Runs:      []Run{}, Probes: []Probe{},
+		Schema:       Schema,
+		Trace:        newTrace(&res.Trace),
+		Machine:      Machine(res.Machine),
+		Timing:       res.Options.Timing.String(),
+		Speed:        float64(res.Options.SpeedPPM) / 1e6,
+		Clone:        res.Options.Clone,
+		Placement:    res.Options.Placement.String(),
+		Seed:         res.Options.Seed,
+		ModelVersion: res.Model,
+		Recorded:     newRecorded(res.Recorded),
+		Runs:         []Run{}, Probes: []Probe{},
 		Warnings: append([]string{}, res.Warnings...),
 	}
 	unknown := append([]replay.Unknown{}, res.Unknown...)

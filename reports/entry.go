@@ -29,7 +29,7 @@ type EntryTrace struct {
 	Hits   *int64  `json:"hits"`
 }
 
-// Model is all that decides a run, other than the trace and this program.
+// Model is all that decides a run, other than the trace.
 type Model struct {
 	Machine   Machine `json:"machine"`
 	Timing    string  `json:"timing"`
@@ -37,6 +37,7 @@ type Model struct {
 	Clone     int     `json:"clone"`
 	Placement string  `json:"placement"`
 	Seed      uint64  `json:"seed"`
+	Version   int     `json:"version,omitempty"` // of the model; 0 where it is not known
 }
 
 // EntryRun holds the figures of one resolver, by metric.
@@ -62,7 +63,7 @@ type Bounds struct {
 func NewEntry(d *Document) *Entry {
 	e := &Entry{
 		Trace: EntryTrace{Name: path.Base(d.Trace.Path), SHA256: d.Trace.SHA256, Events: d.Trace.Events, Hits: d.Trace.Hits},
-		Model: Model{d.Machine, d.Timing, d.Speed, d.Clone, d.Placement, d.Seed},
+		Model: Model{d.Machine, d.Timing, d.Speed, d.Clone, d.Placement, d.Seed, d.ModelVersion},
 		Runs:  []EntryRun{},
 	}
 	for i := range d.Runs {
@@ -136,6 +137,12 @@ func (m *Model) explain(n *Model) string {
 		}
 	}
 	note("machine", m.Machine.Name, n.Machine.Name)
+	if m.Machine.Profile != "" && n.Machine.Profile != "" {
+		note("its figures", m.Machine.Profile, n.Machine.Profile)
+	}
+	if m.Version != 0 && n.Version != 0 {
+		note("version of the model", m.Version, n.Version)
+	}
 	note("cpus", m.Machine.CPUs, n.Machine.CPUs)
 	note("sockets", m.Machine.Sockets, n.Machine.Sockets)
 	note("smt", m.Machine.SMT, n.Machine.SMT)
