@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/replay/replay/replay/machines"
 	"github.com/replay/replay/replay/timeline"
@@ -146,7 +147,12 @@ func (e *Explanation) simulate(ctx context.Context, trace timeline.Trace, s *tim
 	if err != nil {
 		return err
 	}
-	if _, err := playAll(ctx, cancel, shared, []*Player{p}); err != nil {
+	var feed sync.WaitGroup
+	feed.Go(shared.Feed)
+	_, err = p.Play(ctx)
+	cancel(nil)
+	feed.Wait()
+	if err != nil {
 		return fmt.Errorf("replay: %w", err)
 	}
 	e.Simulated = slow.kept

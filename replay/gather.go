@@ -20,8 +20,8 @@ type gatherer struct {
 
 	classes []classRows // by Class.id
 	probes  map[string]*ProbeRow
-	mms     []*MmRow // by MM.ID; nil for none
-	times   *chronicle
+	mms     []*MmRow             // by MM.ID; nil for none
+	times   *chronicle           // nil where nobody wants to know
 	each    func(*sim.HitRecord) // told of every hit, where somebody wants to know
 	section func(*sim.Section)   // and of every section
 	end     sim.Time
@@ -85,7 +85,9 @@ func (g *gatherer) Hit(h *sim.HitRecord) {
 	}
 	g.addSample(h, o.Class)
 	g.addRows(h, o.Class)
-	g.times.hit(h, o)
+	if g.times != nil {
+		g.times.hit(h, o)
+	}
 	g.addLookup(h, &h.Check)
 	g.addLookup(h, &h.Lookup)
 	if g.each != nil {
@@ -177,7 +179,9 @@ func (g *gatherer) Section(s *sim.Section) {
 	b := g.blameOf(o.Class)
 	b.Sections++
 	b.Hold += s.Even - s.Acquired
-	g.times.section(s, o)
+	if g.times != nil {
+		g.times.section(s, o)
+	}
 	g.mm(s.Op.MM.ID, o.Class).Writers++
 }
 
@@ -196,7 +200,9 @@ func (g *gatherer) finish(sys *sim.System) Run {
 	r.Makespan = g.end
 	r.Resolve, r.LockWait, r.WriterWait = g.resolve.Dist(), g.lockWait.Dist(), g.writerWait.Dist()
 	r.ResolveHist = g.resolve.Bins()
-	g.times.finish(r)
+	if g.times != nil {
+		g.times.finish(r)
+	}
 	var samples []*Sample
 	var blame []*Blame
 	for i := range g.classes {

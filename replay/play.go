@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 
 	"github.com/replay/replay/replay/machines"
 	"github.com/replay/replay/replay/timeline"
@@ -25,60 +24,28 @@ func DefaultOptions() Options {
 // Play replays the trace on the machine, once for each resolver. progress, which
 // may be nil, is told how many of the trace's rows the first of them has behind it.
 func Play(ctx context.Context, trace timeline.Trace, profile *machines.Profile, options Options, progress func(done, total int64)) (*Result, error) {
-	s, err := timeline.TakeSurvey(ctx, trace)
+	cells := make([]Cell, len(options.Resolvers))
+	for i, resolver := range options.Resolvers {
+		cells[i] = Cell{Profile: profile, Options: options}
+		cells[i].Options.Resolvers = []string{resolver}
+	}
+	if len(cells) == 0 {
+		cells = []Cell{{Profile: profile, Options: options}}
+	}
+	outcomes, err := playCells(ctx, trace, cells, options.Resolvers, progress)
 	if err != nil {
 		return nil, err
 	}
-	if s.None() && !s.LockTIDs {
-		return nil, ErrNoHits
-	}
-	topo, err := Topology(profile, &options, s)
-	if err != nil {
-		return nil, err
-	}
-	res := &Result{Model: ModelVersion, Options: options, Unknown: s.Unknown, Machine: summaryOfMachine(profile, topo)}
-	if s.Hits == 0 {
-		res.Trace, res.Warnings = summaryOf(trace, s), trace.Meta().Warnings
-		if res.Recorded, err = timeline.Record(ctx, trace, s); err != nil {
+	res := outcomes[0].Result
+	for i := range outcomes {
+		if err := outcomes[i].Err; err != nil {
 			return nil, err
 		}
-		if r := res.Recorded; r != nil {
-			res.Trace.Writers, res.Trace.Threads, res.Trace.Mms = r.Sections, r.Writers, r.Spaces
-		}
-		res.Trace.Sections.Observed = res.Trace.Writers
-		return res, nil
-	}
-	config := timeline.Config{Using: timeline.Everything, Profile: profile, Record: true}
-	if progress != nil {
-		config.Progress = func(rows int64) { progress(rows, s.Events) }
-	}
-	rec, err := timeline.Reconstruct(ctx, trace, s, config)
-	if err != nil {
-		return nil, err
-	}
-	defer rec.Close()
-	players := make([]*Player, len(options.Resolvers))
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	shared := timeline.Share(ctx, rec, len(players))
-	for i, name := range options.Resolvers {
-		if players[i], err = NewPlayer(shared.Reader(i), topo, s, PlayerConfig{Resolver: name, Nth: i, Options: &res.Options}); err != nil {
-			return nil, err
+		if i > 0 {
+			res.Runs = append(res.Runs, outcomes[i].Result.Runs...)
 		}
 	}
-	if res.Runs, err = playAll(ctx, cancel, shared, players); err != nil {
-		return nil, err
-	}
-	res.Trace = players[0].summary(trace, &res.Runs[0], rec.Found())
-	if res.Recorded = rec.Recording(); res.Recorded != nil {
-		res.Recorded.Lookups = res.Runs[0].Lookups / int64(max(options.Clone, 1))
-	}
-	res.Warnings = append(append(res.Warnings, trace.Meta().Warnings...), unseenWarnings(s)...)
-	res.Warnings = append(res.Warnings, players[0].warnings(rec.Found())...)
-	res.Warnings = append(res.Warnings, alike(options.Resolvers)...)
-	if w := s.Partly(); w != "" {
-		res.Warnings = append(res.Warnings, w)
-	}
+	res.Options = options
 	return res, nil
 }
 
@@ -109,34 +76,12 @@ func Topology(profile *machines.Profile, options *Options, s *timeline.Survey) (
 	return sim.NewTopology(&profile.Machine, n)
 }
 
-// playAll runs the players beside the reconstruction, and returns what each of them found.
-// When one fails, all end.
-func playAll(ctx context.Context, cancel context.CancelCauseFunc, operations *timeline.Shared, players []*Player) ([]Run, error) {
-	runs, errs := make([]Run, len(players)), make([]error, len(players))
-	var wg sync.WaitGroup
-	wg.Go(operations.Feed)
-	for i, p := range players {
-		wg.Go(func() {
-			if runs[i], errs[i] = p.Play(ctx); errs[i] != nil {
-				cancel(errs[i])
-			}
-		})
-	}
-	wg.Wait()
-	cancel(nil) // feed ends, too
-	for _, err := range errs {
-		if err != nil && !errors.Is(err, context.Canceled) {
-			return nil, err // the others were cancelled for it
-		}
-	}
-	return runs, errors.Join(errs...)
-}
-
 // PlayerConfig is what one replay of a trace is like.
 type PlayerConfig struct {
 	Resolver string
 	Nth      int // of the replays that share operations, from 0
 	Options  *Options
+	Timeless bool // the run has no Series and no Spans, which take most of its memory
 	// The rest is for a replay as it was recorded. Each is told of every hit; LockDelay
 	// is what the recorder spent on each lock_start of a lookup; Stamped has both lookups
 	// of an optimised hit where the stamps show them.
@@ -166,14 +111,14 @@ type Player struct {
 
 // NewPlayer returns a replay of the operations.
 func NewPlayer(from timeline.Operations, topo *sim.Topology, s *timeline.Survey, c PlayerConfig) (*Player, error) {
-	if c.Nth >= timeline.MaxReplays {
-		return nil, fmt.Errorf("more than %d resolvers in one run", timeline.MaxReplays)
-	}
 	r, err := sim.FindResolver(c.Resolver)
 	if err != nil {
 		return nil, err
 	}
 	g, options := newGatherer(&c), c.Options
+	if c.Timeless {
+		g.times = nil
+	}
 	sys := sim.NewSystem(sim.Config{Topology: topo, Resolver: r, Seed: options.Seed, Probes: &mm.Uprobes{}, Observer: g, AsRecorded: asRecorded(options, topo, s), Stepwise: options.stepwise})
 	return &Player{
 		src: newSource(from, sys, topo, s, &c), sys: sys, gather: g,

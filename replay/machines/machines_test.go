@@ -100,3 +100,29 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// Every figure is in the digest, and nothing else is.
+func TestDigest(t *testing.T) {
+	base, err := Load("xeon-6138x2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := base.Clone()
+	p.Name, p.About = "mine", "of another name"
+	p.SetCite("line.rmw_cycles", Cite{Key: "me", Source: "measured"})
+	if p.Digest() != base.Digest() || len(base.Digest()) != 16 {
+		t.Errorf("digest %s became %s by its name and sources", base.Digest(), p.Digest())
+	}
+	seen := map[string]bool{base.Digest(): true}
+	for _, change := range []func(*Profile){
+		func(p *Profile) { p.Line.RMWCycles++ }, func(p *Profile) { p.Turbo[0].KHz++ }, func(p *Profile) { p.Recorder.HitLag++ },
+		func(p *Profile) { p.Sections["munmap"] = KindModel{1, 2} }, func(p *Profile) { p.Layout++ }, func(p *Profile) { p.CoresPerSocket++ },
+	} {
+		p := base.Clone()
+		change(p)
+		if seen[p.Digest()] {
+			t.Error("a figure is not in the digest")
+		}
+		seen[p.Digest()] = true
+	}
+}

@@ -50,17 +50,30 @@ type Change struct {
 	newAddr, newLen uint64
 	prot            mm.Prot
 	flags, advice   int32
-	vma             mm.VMA        // Mmap, Map: what is mapped; an mmap's file may become known later
-	handed          bool          // an operation with it was handed out: it stays as it is
-	made            atomic.Uint32 // by bit, which replays have made it
+	vma             mm.VMA          // Mmap, Map: what is mapped; an mmap's file may become known later
+	handed          bool            // an operation with it was handed out: it stays as it is
+	made            atomic.Uint32   // by bit, which replays have made it
+	more            []atomic.Uint32 // the same of replays from the 32nd on
 }
 
-// MaxReplays is how many replays one reconstruction serves: each has a bit of
-// Change.made.
-const MaxReplays = 32
+// madeBits is how many replays Change.made has a bit for.
+const madeBits = 32
 
 // First reports whether the nth replay has not made the change yet, which it makes now.
-func (c *Change) First(nth int) bool { return c.made.Or(1<<nth)&(1<<nth) == 0 }
+func (c *Change) First(nth int) bool {
+	made, bit := &c.made, uint32(1)<<(nth%madeBits)
+	if nth >= madeBits {
+		made = &c.more[nth/madeBits-1]
+	}
+	return made.Or(bit)&bit == 0
+}
+
+// readBy makes room for so many replays, before any of them has it.
+func (c *Change) readBy(replays int) {
+	if words := (replays - 1) / madeBits; len(c.more) < words {
+		c.more = make([]atomic.Uint32, words)
+	}
+}
 
 // Locks tells which mappings the nth replay write-locks for the change, by ID.
 func (c *Change) Locks(nth int, s *mm.AddressSpace) []uint32 {

@@ -13,9 +13,10 @@ type Operations interface {
 // the same operations, in chunks, each at its own pace but for a few chunks: memory does
 // not grow with the trace.
 type Shared struct {
-	ctx context.Context
-	rec *Reconstruction
-	out []chan []*Operation // by reader
+	ctx  context.Context
+	rec  *Reconstruction
+	out  []chan []*Operation // by reader
+	left []chan struct{}     // closed when the reader wants no more
 }
 
 const (
@@ -29,6 +30,7 @@ func Share(ctx context.Context, rec *Reconstruction, readers int) *Shared {
 	s := &Shared{ctx: ctx, rec: rec}
 	for range readers {
 		s.out = append(s.out, make(chan []*Operation, chunksAhead))
+		s.left = append(s.left, make(chan struct{}))
 	}
 	return s
 }
@@ -49,11 +51,15 @@ func (s *Shared) Feed() {
 				more = false
 				break
 			}
+			if op.Change != nil {
+				op.Change.readBy(len(s.out))
+			}
 			chunk = append(chunk, op)
 		}
-		for _, out := range s.out {
+		for i, out := range s.out {
 			select {
 			case out <- chunk:
+			case <-s.left[i]:
 			case <-s.ctx.Done():
 				return
 			}
@@ -62,12 +68,13 @@ func (s *Shared) Feed() {
 }
 
 // Reader is the nth reader's.
-func (s *Shared) Reader(nth int) *Reader { return &Reader{of: s, from: s.out[nth]} }
+func (s *Shared) Reader(nth int) *Reader { return &Reader{of: s, from: s.out[nth], left: s.left[nth]} }
 
 // Reader yields shared operations.
 type Reader struct {
 	of    *Shared
 	from  <-chan []*Operation
+	left  chan struct{}
 	chunk []*Operation
 	ended bool
 }
@@ -97,3 +104,9 @@ func (r *Reader) Err() error {
 	}
 	return r.of.rec.err
 }
+
+// Close lets the others go on without this reader, once.
+func (r *Reader) Close() { close(r.left) }
+
+// Err is why the reconstruction ended early, once Feed has returned.
+func (s *Shared) Err() error { return s.rec.err }
