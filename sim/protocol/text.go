@@ -257,6 +257,7 @@ func (l *sourceLine) parse(w []string) (err error) {
 		s.Op = Sigtrap
 	case "answer":
 		s.Op = Answer
+		s.B = Operand{Reg: RegOutcome} // how it was found
 		s.A, err = parseOperand(w[1])
 	case "goto":
 		s.Op, l.target = If, w[1]
@@ -491,3 +492,6 @@ func ParseKind(name string) (Kind, error) { return kindNames.parse("kind", name)
 
 // ParseReg returns the register of that name.
 func ParseReg(name string) (Reg, error) { return regNames.parse("register", name) }
+
+// RegKind returns the kind of object that a register holds, NoKind for numbers.
+func RegKind(r Reg) Kind { return regKinds[r] }
