@@ -2,9 +2,7 @@ package replay
 
 import (
 	"context"
-	"fmt"
 	"maps"
-	"runtime/debug"
 	"sync"
 
 	"github.com/replay/replay/replay/machines"
@@ -145,7 +143,7 @@ func (p *cellPlayer) play(ctx context.Context, together []int) error {
 			continue
 		}
 		reader := shared.Reader(n)
-		player, err := NewPlayer(reader, topo, s, PlayerConfig{Resolver: c.Options.Resolvers[0], Nth: n, Options: &out.Result.Options, Timeless: p.resolvers == nil})
+		player, err := NewPlayer(reader, topo, s, PlayerConfig{Resolver: c.Options.Resolvers[0], Nth: n, Options: &out.Result.Options, Timeless: p.resolvers == nil, Repeat: repeatRun(p.trace, c.Profile, &c.Options, c.Options.Resolvers[0])})
 		if err != nil {
 			out.Result, out.Err = nil, err
 			reader.Close()
@@ -175,7 +173,7 @@ func (p *cellPlayer) run(ctx context.Context, shared *timeline.Shared, players [
 	for n, player := range players {
 		wg.Go(func() {
 			out := &p.outcomes[of[n]]
-			run, err := player.playSafely(ctx)
+			run, err := player.Play(ctx)
 			if err != nil {
 				out.Result, out.Err = nil, err
 			} else {
@@ -192,17 +190,6 @@ func (p *cellPlayer) run(ctx context.Context, shared *timeline.Shared, players [
 		return p.outcomes[of[0]].Err // which says so, too
 	}
 	return nil
-}
-
-// playSafely makes an error of a panic: a fault in the model must not take other cells
-// along.
-func (p *Player) playSafely(ctx context.Context) (run Run, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("replay through %s: a fault of the simulator: %v\n%s", p.gather.run.Resolver, r, debug.Stack())
-		}
-	}()
-	return p.Play(ctx)
 }
 
 // hitless is the rest of the result of a trace with lock events alone.

@@ -81,7 +81,8 @@ type PlayerConfig struct {
 	Resolver string
 	Nth      int // of the replays that share operations, from 0
 	Options  *Options
-	Timeless bool // the run has no Series and no Spans, which take most of its memory
+	Repeat   []string // the command that does it again, for a Failure
+	Timeless bool     // the run has no Series and no Spans, which take most of its memory
 	// The rest is for a replay as it was recorded. Each is told of every hit; LockDelay
 	// is what the recorder spent on each lock_start of a lookup; Stamped has both lookups
 	// of an optimised hit where the stamps show them.
@@ -107,6 +108,7 @@ type Player struct {
 	gather *gatherer
 	closed bool
 	survey *timeline.Survey
+	repeat []string
 }
 
 // NewPlayer returns a replay of the operations.
@@ -122,7 +124,7 @@ func NewPlayer(from timeline.Operations, topo *sim.Topology, s *timeline.Survey,
 	sys := sim.NewSystem(sim.Config{Topology: topo, Resolver: r, Seed: options.Seed, Probes: &mm.Uprobes{}, Observer: g, AsRecorded: asRecorded(options, topo, s), Stepwise: options.stepwise})
 	return &Player{
 		src: newSource(from, sys, topo, s, &c), sys: sys, gather: g,
-		closed: options.Timing != Original, survey: s,
+		closed: options.Timing != Original, survey: s, repeat: c.Repeat,
 	}, nil
 }
 
@@ -131,9 +133,10 @@ func asRecorded(o *Options, topo *sim.Topology, s *timeline.Survey) bool {
 	return o.Timing == Original && o.Placement == Recorded && o.Clone <= 1 && topo.CPUs() >= s.CPUs
 }
 
+// Play replays all operations. When the machine fails, the error is a [Failure].
 func (p *Player) Play(ctx context.Context) (Run, error) {
 	if err := p.sys.Run(ctx, p.src, p.closed); err != nil {
-		return Run{}, fmt.Errorf("replay through %s: %w", p.gather.run.Resolver, err)
+		return Run{}, p.failed(err)
 	}
 	run := p.gather.finish(p.sys)
 	run.Probes = eventsOf(run.Probes, p.survey.ProbeEvents(), int64(max(p.src.options.Clone, 1)))

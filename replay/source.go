@@ -141,6 +141,7 @@ func (s *source) Op(task *sim.Task) sim.Op {
 	of := t.next.operation(t.clone)
 	s.ticket(t, &t.begun, of)
 	t.next.at++
+	t.doing = of
 	op := sim.Op{
 		Kind: of.Kind, Tag: of.Origin, MM: s.space(of.Space), Addr: of.Addr, File: of.File, Offset: of.Addr % mm.PageSize, Trampoline: of.Trampoline,
 		LockDelay: s.lockDelay,

@@ -70,6 +70,7 @@ type simThread struct {
 	yielded position // as of the latest operation that was yielded,
 	begun   position // and that has begun
 	next    cursor
+	doing   *timeline.Operation // nil before its first
 }
 
 // position is where a thread is.

@@ -147,7 +147,8 @@ const cancelInterval = 1 << 16
 
 // Run executes every operation of src and returns when the machine is idle. With
 // closed set, operations are issued by gaps after the one before of their
-// thread, and the source is read ahead as far as some thread needs it.
+// thread, and the source is read ahead as far as some thread needs it. What cannot be is
+// a [Fault].
 func (s *System) Run(ctx context.Context, src Source, closed bool) error {
 	if err := s.run(ctx, src, closed, Never); err != nil {
 		return err
@@ -160,7 +161,8 @@ func (s *System) RunFor(ctx context.Context, src Source, closed bool, until Time
 	return s.run(ctx, src, closed, until)
 }
 
-func (s *System) run(ctx context.Context, src Source, closed bool, until Time) error {
+func (s *System) run(ctx context.Context, src Source, closed bool, until Time) (err error) {
+	defer s.caught(&err)
 	if s.source == nil {
 		s.source, s.closed = src, closed
 		s.advance()

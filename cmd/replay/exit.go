@@ -7,6 +7,10 @@ import (
 	"io/fs"
 	"strings"
 	"syscall"
+
+	"github.com/replay/replay/ingest/capture"
+	"github.com/replay/replay/replay"
+	"github.com/replay/replay/sim"
 )
 
 // Exit codes, as the README lists them.
@@ -44,6 +48,10 @@ func usage(format string, args ...any) error {
 func badInput(err error) error {
 	var c *coded
 	var path *fs.PathError
+	var fault *sim.Fault
+	if errors.As(err, &fault) {
+		return &coded{exitRegression, err} // ours, and not the input's
+	}
 	if err == nil || errors.As(err, &c) || errors.As(err, &path) || errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -75,5 +83,23 @@ func (e *env) report(ctx context.Context, err error) int {
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		fmt.Fprintln(e.stderr, "replay:", line)
 	}
+	e.reportFailure(err)
 	return code
+}
+
+// reportFailure says of a machine that failed how to see it again, and where in the
+// program it was.
+func (e *env) reportFailure(err error) {
+	var failure *replay.Failure
+	if errors.As(err, &failure) && len(failure.Repeat) > 0 {
+		words := make([]string, len(failure.Repeat))
+		for i, w := range failure.Repeat {
+			words[i] = capture.Quote(w)
+		}
+		fmt.Fprintln(e.stderr, "replay: to see it again:", strings.Join(words, " "))
+	}
+	var fault *sim.Fault
+	if errors.As(err, &fault) {
+		fmt.Fprintf(e.stderr, "replay: this is a mistake of replay and not of its input; the command and these lines tell where:\n%s", fault.Stack)
+	}
 }

@@ -86,7 +86,7 @@ func bench(ctx context.Context, m *sim.Machine, resolver string, kind ProbeKind,
 		}
 	}
 	if err := sys.RunFor(ctx, src, true, benchWarmUp+run); err != nil {
-		return row, err
+		return row, fmt.Errorf("the benchmark of %s on machine %s with %d producers, %s and seed %d, at %v: %w", resolver, m.Name, cpus, kind, seed, sys.Now(), err)
 	}
 	row.Hits = counter.hits
 	return row, nil

@@ -95,7 +95,8 @@ func Validate(ctx context.Context, trace timeline.Trace, profile *machines.Profi
 	defer rec.Close()
 	v.lockDelay = sim.Time(rec.LockDelay()) * sim.Nanosecond
 	p, err := replay.NewPlayer(&reached{Operations: rec, occupancy: v.occupancy}, topo, s, replay.PlayerConfig{
-		Resolver: resolverOfKernel, Options: &options, Each: v.hit, LockDelay: v.lockDelay, Stamped: stamped,
+		Resolver: resolverOfKernel, Options: &options,
+		Repeat: []string{"replay", "validate", "--machine", profile.From(), "--using", using.String(), trace.Path()}, Each: v.hit, LockDelay: v.lockDelay, Stamped: stamped,
 	})
 	if err != nil {
 		return nil, err

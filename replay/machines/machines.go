@@ -49,7 +49,12 @@ func Load(nameOrPath string) (*Profile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("machine profile %s: %w", nameOrPath, err)
 	}
-	return Parse(nameOrPath, data)
+	p, err := Parse(nameOrPath, data)
+	if err != nil {
+		return nil, err
+	}
+	p.from = nameOrPath
+	return p, nil
 }
 
 // builtin parses a profile of the program. Those are tested, and based on each

@@ -1,6 +1,7 @@
 package machines
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -16,7 +17,11 @@ type Profile struct {
 
 	About string // one line for people
 	cites map[string]Cite
+	from  string // see From
 }
+
+// From is what Load has to be given for the profile: a name or a path.
+func (p *Profile) From() string { return cmp.Or(p.from, p.Name) }
 
 // Cite says where a figure comes from.
 type Cite struct {
