@@ -241,7 +241,7 @@ func (d *Document) forget(unknown []replay.Unknown) {
 	if is(replay.UnknownHits) {
 		t.Hits = nil
 		if d.Recorded != nil {
-			d.Recorded.Hits, d.Recorded.Lookups = nil, nil
+			d.Recorded.Hits, d.Recorded.Lookups, d.Recorded.Fallbacks = nil, nil, nil
 		}
 	}
 	if is(replay.UnknownWriters) {

@@ -17,7 +17,7 @@ import (
 type Recorded struct {
 	Hits         *int64 `json:"hits" null:"unknown"`
 	Lookups      *int64 `json:"lookups" null:"unknown"`
-	Fallbacks    *int64 `json:"fallbacks"`    // lookups that took mmap_lock
+	Fallbacks    *int64 `json:"fallbacks"`    // of these: that took mmap_lock
 	LockWaitNs   *Dist  `json:"lock_wait_ns"` // of those
 	ReaderWaitNs *Dist  `json:"reader_wait_ns"`
 	WriterWaitNs Dist   `json:"writer_wait_ns"`

@@ -43,6 +43,7 @@ func TestUnknown(t *testing.T) {
 		{"no threads", strings.NewReplacer("pid=10 ", "", "tid=10 ", "", "tid=11 ", "").Replace(recordedAll + unknownHits + unknownWriter), "writers processes", "writers mms lockless fallbacks", "2 hits; how many resolve without mmap_lock is unknown: no change of address spaces says which thread it is of"},
 		{"samples", sampled + recordedAll + unknownHits, "hits", "hits lockless fallbacks", "How many hits there were, and how many resolve without mmap_lock, is unknown: perf sampled a:f (-F 99); record with -c 1"},
 		{"returns alone", recordedAll + "100 ret cpu=0 pid=10 tid=10 comm=app addr=0x401136 probe=a:f__return\n", "hits", "hits lockless fallbacks", "How many hits there were, and how many resolve without mmap_lock, is unknown: only returns were recorded"},
+		{"lookups of returns alone", recordedAll + "100 lock_start cpu=0 pid=10 tid=10 comm=app write=false in_uprobe=true\n200 lock_acquired cpu=0 pid=10 tid=10 comm=app write=false\n300 lock_released cpu=0 pid=10 tid=10 comm=app write=false\n400 ret cpu=0 pid=10 tid=10 comm=app addr=0x401136 probe=a:f__return\n", "hits", "hits lockless fallbacks", "only returns were recorded"},
 		{"losses", textual + recordedAll + unknownHits, "losses", "lost", "2 of 2 hits resolved without mmap_lock (100 %)"},
 		{"undecided locks", unknownHits + unknownWriter + unknownLock, "outcomes", "", "3 of 3 hits resolved without mmap_lock"},
 	} {
@@ -102,6 +103,9 @@ func nulls(d *reports.Document) string {
 	unknown := r.Fallbacks == nil
 	if unknown != (r.Reasons == nil) || unknown != (r.LockWaitNs == nil) || unknown != (r.ResolveNs == nil) || unknown != (d.Blame == nil) {
 		all = append(all, "but not all that goes with fallbacks")
+	}
+	if r := d.Recorded; r != nil && r.Lookups == nil && r.Fallbacks != nil {
+		all = append(all, "but not how many of the recorded lookups fell back")
 	}
 	return strings.Join(all, " ")
 }
