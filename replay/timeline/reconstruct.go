@@ -47,10 +47,11 @@ type Reconstruction struct {
 	open      []opened        // what holds up operations, by time
 	lastStart map[int32]int64 // ns, of the latest lock_start of each CPU
 
-	now   int64 // ns: the latest row
-	ended bool
-	err   error
-	ev    traces.Event
+	now    int64 // ns: the latest row
+	passed int64 // ns: the latest operation that was handed out
+	ended  bool
+	err    error
+	ev     traces.Event
 
 	rows     int64
 	progress func(rows int64) // may be nil
@@ -124,6 +125,7 @@ func (r *Reconstruction) Next() (*Operation, bool) {
 		return nil, false
 	}
 	op := r.ready.pop()
+	r.passed = op.At
 	if op.Change != nil {
 		op.Change.handed = true
 	}
@@ -221,7 +223,9 @@ func (r *Reconstruction) take(ev *traces.Event, lookup traces.Lookup) {
 	case ev.Kind == traces.Arrive:
 		r.thread(ev).seen.arrive = ev.Time
 	case ev.Kind.IsSyscall():
-		r.takeSyscall(r.thread(ev), ev)
+		t := r.thread(ev)
+		t.elsewhere()
+		r.takeSyscall(t, ev)
 	case ev.Kind.IsLock():
 		t := r.thread(ev)
 		t.truth.take(ev, lookup)
@@ -231,7 +235,9 @@ func (r *Reconstruction) take(ev *traces.Event, lookup traces.Lookup) {
 	default:
 		r.programs.follow(ev)
 		r.programAt++
-		r.takeTask(r.thread(ev), ev)
+		t := r.thread(ev)
+		t.elsewhere()
+		r.takeTask(t, ev)
 	}
 }
 
@@ -255,7 +261,7 @@ func (r *Reconstruction) operation(kind sim.OpKind, number int32, s *Space, ev *
 
 // emit queues an operation whose time and origin are known.
 func (r *Reconstruction) emit(op *Operation) {
-	if op.At < r.now-maxLag && op.Kind != sim.OpWrite && op.Kind != sim.OpRead {
+	if op.At < r.passed {
 		r.found.Late++
 	}
 	r.ready.push(op)

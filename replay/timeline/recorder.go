@@ -89,7 +89,10 @@ func (s *Surveyor) measure(ev *traces.Event) {
 		s.gaps.cold[coldBin(ev.Time-s.lastStart[ev.CPU])].Add(since)
 	}
 	lookup := ev.Lookup() != traces.NoLookup
-	if lookup && t.arrived == 0 {
+	switch {
+	case !lookup && !ev.Kind.IsLock() && ev.Kind != traces.Hit && ev.Kind != traces.Arrive:
+		t.arrived = 0 // elsewhere: it was the lookup of a return probe, at its function's entry
+	case lookup && t.arrived == 0:
 		t.arrived = ev.Time
 	}
 	t.End, t.lastKind, t.lastCPU = ev.Time, ev.Kind, ev.CPU

@@ -113,7 +113,7 @@ func (s *sites) take(ev *traces.Event) {
 		if ev.Kind == traces.Fork && !forksThread(ev) {
 			s.inherit(parent, program{int32(ev.Ret), s.programs[int32(ev.Ret)]}, ev.Seq)
 		}
-		t.recent = false
+		t.recent, t.checked = false, false
 	}
 }
 

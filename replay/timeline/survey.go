@@ -180,7 +180,7 @@ func (s *Surveyor) Add(ev *traces.Event) {
 			t.addUser(ev.Time - t.Last)
 		}
 		t.Hits++
-		t.Last = ev.Time
+		t.Last, t.arrived = ev.Time, 0
 		s.Hits++
 	case ev.Kind.IsLock():
 		s.LockRows, s.LockTIDs = true, s.LockTIDs || ev.Got(traces.ColTID)
@@ -203,7 +203,6 @@ func (s *Surveyor) Add(ev *traces.Event) {
 func (t *ThreadSurvey) addUser(ns int64) {
 	if t.arrived != 0 {
 		ns = t.arrived - t.Last
-		t.arrived = 0
 	}
 	if t.user.Count < rhythmSamples {
 		t.user.Add(ns)

@@ -40,6 +40,10 @@ type lookups struct {
 	latest traces.Lookup
 }
 
+// elsewhere says that the thread did something else than to handle a hit. What it looked up
+// before was of one that made no row: of a return probe, at its function's entry.
+func (t *thread) elsewhere() { t.seen, t.truth = lookups{}, lookups{} }
+
 // of is one of them, nil for none.
 func (l *lookups) of(which traces.Lookup) *lookup {
 	switch which {
