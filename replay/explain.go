@@ -70,7 +70,7 @@ func Explain(ctx context.Context, trace timeline.Trace, profile *machines.Profil
 		return nil, err
 	}
 	e := &Explanation{Path: trace.Path(), Start: s.Start, Resolver: options.Resolvers[0], Unknown: s.Unknown, CPUs: map[*timeline.Wait]*timeline.Window{}}
-	recorded, err := timeline.Watched(ctx, trace, watch)
+	recorded, err := timeline.Watched(ctx, trace, s, watch)
 	if err != nil {
 		return nil, err
 	}

@@ -36,11 +36,12 @@ type TraceSummary struct {
 	Threads    int64 // threads with at least one hit or writer
 	DurationNs int64
 	Lost       int64
-	Losses     []timeline.Loss // the largest MaxLosses stretches with losses, in order of time
-	LossyNs    int64           // in which a loss may have changed what happened, all together
-	Undecided  int64           // write sections that a lost event may have changed
-	Arrivals   Split           // hits whose arrival was recorded, or reconstructed
-	Sections   Split           // write sections from lock events, or from the syscall model
+	Losses     []timeline.Loss   // the largest MaxLosses stretches with losses, in order of time
+	LossyNs    int64             // in which a loss may have changed what happened, all together
+	Undecided  int64             // write sections that a lost event may have changed
+	Arrivals   Split             // hits whose arrival was recorded, or reconstructed
+	Sections   Split             // write sections from lock events, or from the syscall model
+	BuildIDs   map[string]string // of the files that stacks are in, by path, where known
 }
 
 // Split counts what the trace itself showed against what had to be modelled.

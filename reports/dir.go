@@ -84,6 +84,9 @@ func files(res *replay.Result) []file {
 		{"benchfmt.txt", func(w io.Writer) error { return Benchfmt(w, res) }},
 		{"timeline.json.gz", func(w io.Writer) error { return Timeline(w, res) }},
 	}
+	if res.Recorded != nil {
+		out = append(out, file{"recorded.blame.pb.gz", func(w io.Writer) error { return WriteProfile(w, RecordedProfile(res)) }})
+	}
 	for i := range res.Runs {
 		r := &res.Runs[i]
 		out = append(out,

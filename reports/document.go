@@ -27,6 +27,7 @@ type Document struct {
 	// ModelVersion is replay.ModelVersion; 0 of a report of before it was there.
 	ModelVersion int `json:"model_version,omitempty"`
 
+	Answer   *Answer   `json:"answer"`   // a report of before there was one has none
 	Recorded *Recorded `json:"recorded"` // null without lock events
 	Runs     []Run     `json:"runs"`
 	Blame    *[]Blame  `json:"blame" null:"unknown"`
@@ -37,6 +38,13 @@ type Document struct {
 
 	// Unknown is what the trace cannot tell; a report of before it was asked has none.
 	Unknown *[]replay.Unknown `json:"unknown"`
+}
+
+// Answer is what the report comes to, in sentences.
+type Answer struct {
+	Problem    string `json:"problem"`
+	Helps      string `json:"helps"` // empty where nothing that is known would
+	Confidence string `json:"confidence"`
 }
 
 // Trace is what was replayed.
@@ -210,10 +218,13 @@ func NewDocument(res *replay.Result) *Document {
 		Placement:    res.Options.Placement.String(),
 		Seed:         res.Options.Seed,
 		ModelVersion: res.Model,
+		Answer:       new(Answer),
 		Recorded:     newRecorded(res.Recorded),
 		Runs:         []Run{}, Probes: []Probe{},
 		Warnings: append([]string{}, res.Warnings...),
 	}
+	short := newAnswer(res)
+	*d.Answer = Answer{short.Problem, short.Helps, short.Confidence}
 	unknown := append([]replay.Unknown{}, res.Unknown...)
 	d.Unknown = &unknown
 	if len(replay.Unanswered(res.Unknown)) == 0 {

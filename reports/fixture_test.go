@@ -268,6 +268,25 @@ func recordedResult() *replay.Result {
 		Comm: "gc", PID: 700, TID: 720, Access: timeline.WriteAccess, Kind: "munmap", At: 900 * sim.Microsecond, Wait: 12 * sim.Millisecond,
 		InWay: 10*sim.Millisecond + 500*sim.Microsecond, Holder: &longest, HolderFor: 10 * sim.Millisecond, Hold: 11 * sim.Millisecond,
 	}
+	r := res.Recorded
+	r.InWay = timeline.ByAccess{Lookup: 301 * sim.Microsecond, Write: 11 * sim.Millisecond}
+	r.OverTime = timeline.LockSeries{Step: sim.Millisecond, Slices: []timeline.LockSlice{
+		{Waited: timeline.ByAccess{Lookup: 312 * sim.Microsecond, Read: 10 * sim.Microsecond, Write: 105 * sim.Microsecond}, WriteHeld: 281 * sim.Microsecond},
+		{Waited: timeline.ByAccess{Write: sim.Millisecond}, ReadHeld: sim.Millisecond},
+	}}
+	smaps := &timeline.Hold{Comm: "cat", PID: 900, TID: 900, Kind: "/proc maps", Stack: smapsStack, Seq: 40, At: 800 * sim.Microsecond, For: 11 * sim.Millisecond, Blocked: 1}
+	munmap := &timeline.Hold{Comm: "gc", PID: 700, TID: 720, CPU: 1, Kind: "munmap", Write: true, Stack: gcStack, Seq: 10, At: 300 * sim.Microsecond, For: 280 * sim.Microsecond, Blocked: 1}
+	open := &timeline.Hold{Comm: "worker", PID: timeline.NoPID, TID: 701, CPU: -1, Kind: "unknown", Seq: 20, At: 290 * sim.Microsecond, Blocked: 1}
+	slow := &timeline.Wait{
+		Comm: "gc", PID: 700, TID: 720, CPU: 1, WokeOn: 1, Access: timeline.WriteAccess, Kind: "munmap", Stack: gcStack, Seq: 41, At: 900 * sim.Microsecond, For: 12 * sim.Millisecond,
+		InWay: 10*sim.Millisecond + 500*sim.Microsecond, Behind: []timeline.Behind{{Hold: smaps, From: 900 * sim.Microsecond, For: 10*sim.Millisecond + 500*sim.Microsecond}},
+	}
+	lookup := &timeline.Wait{
+		Comm: "worker", PID: 700, TID: 701, CPU: 0, WokeOn: 2, Access: timeline.LookupAccess, Kind: "uprobe", Seq: 12, At: 299 * sim.Microsecond, For: 300 * sim.Microsecond,
+		InWay: 281 * sim.Microsecond, Behind: []timeline.Behind{{Hold: open, From: 299 * sim.Microsecond, For: sim.Microsecond}, {Hold: munmap, From: 300 * sim.Microsecond, For: 280 * sim.Microsecond}},
+	}
+	r.Worst = []*timeline.Wait{slow, lookup}
+	r.Waits, r.Holds = []*timeline.Wait{lookup, slow}, []*timeline.Hold{open, munmap, smaps}
 	return res
 }
 

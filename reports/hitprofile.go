@@ -20,7 +20,8 @@ var hitTypes = []profile.ValueType{
 
 // HitProfile shows where the hits of run r spend their time. A sample's stack is
 // the traced user stack with the kernel's frames on top; below it, at the root,
-// stand resolver and probe. Each hit counts once, where it was resolved. Where the trace
+// stands the probe. The resolver is a label and no frame, so that a difference of two
+// (pprof -diff_base) shows where they part. Each hit counts once, where it was resolved. Where the trace
 // cannot tell what became of them, they are only counted.
 func HitProfile(res *replay.Result, r *replay.Run) *profile.Profile {
 	if !answered(res) {
@@ -31,8 +32,8 @@ func HitProfile(res *replay.Result, r *replay.Run) *profile.Profile {
 	frames := framesOf(r.Resolver)
 	for i := range r.Samples {
 		s := &r.Samples[i]
-		user := hitRoot(r.Resolver, s)
-		tags := hitLabels(s)
+		user := hitRoot(s)
+		tags := hitLabels(r.Resolver, s)
 		for _, p := range frames.portions(s) {
 			b.add(append(p.stack[:len(p.stack):len(p.stack)], user...), columns.values(&p), tags)
 		}
@@ -45,25 +46,26 @@ func hitCounts(res *replay.Result, r *replay.Run) *profile.Profile {
 	b := newProfile(res, r, hitTypes[:1], hitTypes[0].Type)
 	for i := range r.Samples {
 		s := &r.Samples[i]
-		tags := hitLabels(s)
+		tags := hitLabels(r.Resolver, s)
 		delete(tags.text, "outcome")
-		b.add(hitRoot(r.Resolver, s), []int64{s.Hits}, tags)
+		b.add(hitRoot(s), []int64{s.Hits}, tags)
 	}
 	return b.p
 }
 
 // hitRoot is the part of a sample's stack that is not the kernel's, leaf first.
 // Kernel frames of the trace are the recording kernel's, not the resolver's.
-func hitRoot(resolver string, s *replay.Sample) []frame {
+func hitRoot(s *replay.Sample) []frame {
 	stack := parseStack(s.Stack)
 	for len(stack) > 0 && stack[0].kernel() {
 		stack = stack[1:]
 	}
-	return append(stack, frame{symbol: s.Probe}, frame{symbol: resolver})
+	return append(stack, frame{symbol: s.Probe})
 }
 
-func hitLabels(s *replay.Sample) labels {
+func hitLabels(resolver string, s *replay.Sample) labels {
 	var l labels
+	l.set("resolver", resolver)
 	l.setNumber("cpu", int64(s.CPU))
 	l.setNumber("pid", int64(s.PID))
 	l.setNumber("tid", int64(s.TID))

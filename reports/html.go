@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"io"
 	"path"
+	"slices"
 	"sync"
 
 	"github.com/replay/replay/replay"
@@ -52,6 +53,7 @@ type page struct {
 	UplotJS, JS, TableJS   template.JS
 
 	Warnings   []string
+	Answer     []string
 	Recorded   *recordedPage
 	Simulated  string // the title of what comes after it
 	Cards      []card
@@ -78,9 +80,17 @@ func newPage(res *replay.Result) *page {
 	if answered(res) {
 		p.Cards, p.Bars, p.Charts, p.Tables = cards(res), barCharts(res.Runs), charts(res), pageTables(res)
 	}
-	p.Data = p.Charts
+	p.Data = slices.Clone(p.Charts)
 	if res.Recorded != nil {
 		p.Recorded, p.Simulated = newRecordedPage(res), simulatedTitle
+		if c := recordedOverTime(res); c != nil {
+			p.Recorded.Chart = c
+			p.Data = append(p.Data, *c)
+		}
+	}
+	short := newAnswer(res)
+	for _, f := range short.findings() {
+		p.Answer = append(p.Answer, f.text)
 	}
 	for _, w := range res.Warnings {
 		p.Warnings = append(p.Warnings, printable(w))

@@ -6,6 +6,7 @@ import (
 
 	"github.com/replay/replay/replay"
 	"github.com/replay/replay/replay/dist"
+	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/sim"
 )
 
@@ -16,19 +17,21 @@ type chart struct {
 	Title string `json:"-"`
 	Hint  string `json:"-"`
 
-	StepNs  float64       `json:"step_ns,omitempty"` // over_time: length of a slice
-	Reasons []reasonCurve `json:"reasons,omitempty"` // none where no hit fell back
-	Held    []float64     `json:"held,omitempty"`    // percent of each slice
-	Lost    []lostSpan    `json:"lost,omitempty"`
+	StepNs float64    `json:"step_ns,omitempty"` // over_time: length of a slice
+	Y      string     `json:"y,omitempty"`       // what the bars count
+	Bars   []curve    `json:"bars,omitempty"`    // stacked; none where there is nothing to count
+	Lines  []curve    `json:"lines,omitempty"`   // percent of each slice
+	Lost   []lostSpan `json:"lost,omitempty"`
 
 	X    []float64  `json:"x,omitempty"` // latency: ns
 	Runs []runCurve `json:"runs,omitempty"`
 }
 
-type reasonCurve struct {
-	Name   string  `json:"name"`
-	Class  string  `json:"class"`
-	Counts []int64 `json:"counts"`
+// curve is a value for each slice of time.
+type curve struct {
+	Name   string    `json:"name"`
+	Class  string    `json:"class"`
+	Values []float64 `json:"values"`
 }
 
 // lostSpan is where events were lost, in ns of the run.
@@ -77,22 +80,87 @@ func overTime(r *replay.Run) chart {
 	c := chart{
 		Kind: "over_time", Title: "Fallbacks over time, " + r.Resolver,
 		Hint:   "Bars: hits that fell back, by reason. Line: how much of the time a writer held mmap_lock. Drag to zoom, double-click to zoom out.",
-		StepNs: inNanos(s.Step),
+		StepNs: inNanos(s.Step), Y: "fallbacks",
 	}
 	for o := sim.WriterActive; o < sim.NumOutcomes; o++ {
 		if r.Outcomes[o] == 0 {
 			continue
 		}
-		curve := reasonCurve{Name: reasonNames[o], Class: o.String()}
+		bar := curve{Name: reasonNames[o], Class: o.String()}
 		for i := range s.Slices {
-			curve.Counts = append(curve.Counts, s.Slices[i].Outcomes[o])
+			bar.Values = append(bar.Values, float64(s.Slices[i].Outcomes[o]))
 		}
-		c.Reasons = append(c.Reasons, curve)
+		c.Bars = append(c.Bars, bar)
 	}
+	held := curve{Name: "held for write", Class: "held"}
 	for i := range s.Slices {
-		c.Held = append(c.Held, 100*float64(s.Slices[i].Held)/float64(s.Step))
+		held.Values = append(held.Values, 100*float64(s.Slices[i].Held)/float64(s.Step))
+	}
+	c.Lines = []curve{held}
+	return c
+}
+
+// recordedOverTime shows who waited and who held over the time of the recording; nil
+// where there is none.
+func recordedOverTime(res *replay.Result) *chart {
+	if res.Recorded == nil || len(res.Recorded.OverTime.Slices) == 0 {
+		return nil
+	}
+	s := &res.Recorded.OverTime
+	c := &chart{
+		ID: "recorded", Kind: "over_time", Title: "Who waited and who held, recorded",
+		Hint:   "Bars: how many threads waited for mmap_lock at a time, on average. Lines: for how much of the time it was held, all address spaces together. Drag to zoom, double-click to zoom out.",
+		StepNs: inNanos(s.Step), Y: "threads waiting",
+	}
+	per := func(name, class string, scale float64, of func(*timeline.LockSlice) sim.Time) (curve, bool) {
+		x, any := curve{Name: name, Class: class}, false
+		for i := range s.Slices {
+			t := of(&s.Slices[i])
+			any = any || t > 0
+			x.Values = append(x.Values, scale*float64(t)/float64(s.Step))
+		}
+		return x, any
+	}
+	reads := "other readers"
+	if !res.Recorded.Outcomes {
+		reads = "readers"
+	}
+	for _, b := range []struct {
+		name, class string
+		of          func(*timeline.LockSlice) sim.Time
+	}{
+		{"writers", "seq_changed", func(s *timeline.LockSlice) sim.Time { return s.Waited.Write }},
+		{reads, "no_uprobe", func(s *timeline.LockSlice) sim.Time { return s.Waited.Read }},
+		{"lookups", "writer_active", func(s *timeline.LockSlice) sim.Time { return s.Waited.Lookup }},
+	} {
+		if bar, any := per(b.name, b.class, 1, b.of); any {
+			c.Bars = append(c.Bars, bar)
+		}
+	}
+	for _, l := range []struct {
+		name, class string
+		of          func(*timeline.LockSlice) sim.Time
+	}{
+		{"held for write", "held", func(s *timeline.LockSlice) sim.Time { return s.WriteHeld }},
+		{"held for read", "lockless", func(s *timeline.LockSlice) sim.Time { return s.ReadHeld }},
+	} {
+		if line, any := per(l.name, l.class, 100, l.of); any {
+			c.Lines = append(c.Lines, line)
+		}
+	}
+	if c.Lost = recordedLosses(res); len(c.Lost) > 0 {
+		c.Hint += " Shaded: events were lost there."
 	}
 	return c
+}
+
+// recordedLosses is where events were lost, in ns of the recording.
+func recordedLosses(res *replay.Result) []lostSpan {
+	var spans []lostSpan
+	for _, l := range res.Trace.Losses {
+		spans = append(spans, lostSpan{float64(l.From), float64(l.To), l.Events})
+	}
+	return spans
 }
 
 func inNanos(t sim.Time) float64 { return float64(t) / float64(sim.Nanosecond) }

@@ -31,22 +31,28 @@ type profileBuilder struct {
 	p         *profile.Profile
 	locations map[frame]*profile.Location
 	mappings  map[string]*profile.Mapping
+	buildIDs  map[string]string // by path
 }
 
-// newProfile returns a builder for one run. The first type is what it counts;
-// defaultType is what a viewer shows first.
+// newProfile returns a builder for one run, or for the recording where r is nil. The
+// first type is what it counts; defaultType is what a viewer shows first.
 func newProfile(res *replay.Result, r *replay.Run, types []profile.ValueType, defaultType string) *profileBuilder {
 	own := make([]*profile.ValueType, len(types)) // encoding writes into them
 	for i := range types {
 		own[i] = &profile.ValueType{Type: types[i].Type, Unit: types[i].Unit}
 	}
+	duration := res.Trace.DurationNs
+	if r != nil {
+		duration = r.Makespan.Nanos()
+	}
 	b := &profileBuilder{
 		p: &profile.Profile{
 			SampleType: own, DefaultSampleType: defaultType, PeriodType: own[0], Period: 1,
-			DurationNanos: r.Makespan.Nanos(), Comments: comments(res, r),
+			DurationNanos: duration, Comments: comments(res, r),
 		},
 		locations: map[frame]*profile.Location{},
 		mappings:  map[string]*profile.Mapping{},
+		buildIDs:  res.Trace.BuildIDs,
 	}
 	b.mapping(path.Base(res.Trace.Path)) // viewers take the first for the program's name
 	return b
@@ -59,13 +65,19 @@ func comments(res *replay.Result, r *replay.Run) []string {
 		"trace: " + validUTF8(t.Path),
 		"sha256: " + t.SHA256,
 		fmt.Sprintf("events: %d, hits: %d, lost: %s", t.Events, t.Hits, lostText(res)),
-		fmt.Sprintf("machine: %s, %d CPUs, %d sockets, SMT %d", m.Name, m.CPUs, m.Sockets, m.SMT),
-		fmt.Sprintf("timing: %s, speed: %gx, clone: %d, placement: %s", o.Timing, float64(o.SpeedPPM)/1e6, o.Clone, o.Placement),
-		fmt.Sprintf("seed: %d, digest: %016x", o.Seed, r.Digest),
-		"resolver: " + r.Resolver,
 	}
-	if t.Lost > 0 {
-		all = append(all, fmt.Sprintf("undecided hits: %d, fallbacks: %d to %d", r.Undecided, r.Low, r.High))
+	if r != nil {
+		all = append(all,
+			fmt.Sprintf("machine: %s, %d CPUs, %d sockets, SMT %d", m.Name, m.CPUs, m.Sockets, m.SMT),
+			fmt.Sprintf("timing: %s, speed: %gx, clone: %d, placement: %s", o.Timing, float64(o.SpeedPPM)/1e6, o.Clone, o.Placement),
+			fmt.Sprintf("seed: %d, digest: %016x", o.Seed, r.Digest),
+			"resolver: "+r.Resolver,
+		)
+		if t.Lost > 0 {
+			all = append(all, fmt.Sprintf("undecided hits: %d, fallbacks: %d to %d", r.Undecided, r.Low, r.High))
+		}
+	} else if w := res.Recorded.Longest; w != nil {
+		all = append(all, "recorded by the kernel's lock events, without a model", validUTF8(longestSentence(w)))
 	}
 	for _, u := range res.Unknown {
 		all = append(all, validUTF8(u.String()))
@@ -107,7 +119,7 @@ func (b *profileBuilder) mapping(module string) *profile.Mapping {
 	if m := b.mappings[module]; m != nil {
 		return m
 	}
-	m := &profile.Mapping{ID: uint64(len(b.p.Mapping) + 1), File: validUTF8(module), HasFunctions: true}
+	m := &profile.Mapping{ID: uint64(len(b.p.Mapping) + 1), File: validUTF8(module), BuildID: b.buildIDs[module], HasFunctions: true}
 	b.p.Mapping = append(b.p.Mapping, m)
 	b.mappings[module] = m
 	return m

@@ -113,7 +113,7 @@ func TestOptimisedProfile(t *testing.T) {
 		}
 		resolve[strings.Join(names, "<")] = s.Value[1]
 	}
-	const under = "__do_sys_uprobe<do_syscall_64<entry_SYSCALL_64_after_hwframe<app:site<speculative"
+	const under = "__do_sys_uprobe<do_syscall_64<entry_SYSCALL_64_after_hwframe<app:site"
 	want := map[string]int64{
 		"mmap_lock_speculate_try_begin<in_uprobe_trampoline<" + under:                                5,
 		"down_read<in_uprobe_trampoline<" + under:                                                    10,
@@ -250,5 +250,38 @@ func TestLookupFrames(t *testing.T) {
 		if got := below(f.blocked); got != find+" down_read rwsem_down_read_slowpath schedule_preempt_disabled" {
 			t.Errorf("%s is blocked in %q", resolver, got)
 		}
+	}
+}
+
+// The recorded profile has who had the lock and who waited, to the nanosecond of
+// report.json, with build ids of the files where they are known.
+func TestRecordedProfile(t *testing.T) {
+	res := recordedResult()
+	res.Trace.BuildIDs = map[string]string{"/opt/app/server": "c0ffee"}
+	p := written(t, RecordedProfile(res))
+	tracetest.Golden(t, "recorded.blame.profile.txt", p.String())
+	doc := newRecorded(res.Recorded)
+	var want [5]int64
+	for _, h := range doc.Holders {
+		want[0] += h.Holds
+		want[1] += int64(h.HoldNs.Total) / 1000
+		want[2] += int64(h.BlockedNs) / 1000
+	}
+	for _, w := range doc.Waiters {
+		want[3] += w.Waits
+		want[4] += int64(w.WaitNs.Total) / 1000
+	}
+	var got [5]int64
+	for _, s := range p.Sample {
+		for i, v := range s.Value {
+			got[i] += v
+		}
+	}
+	if got != want || want[2] == 0 {
+		t.Errorf("columns %v, report.json has %v", got, want)
+	}
+	i := slices.IndexFunc(p.Mapping, func(m *profile.Mapping) bool { return m.BuildID == "c0ffee" })
+	if i < 0 || p.Mapping[i].File != "/opt/app/server" {
+		t.Error("no build id of the server")
 	}
 }

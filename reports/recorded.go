@@ -25,8 +25,13 @@ type Recorded struct {
 	// what recording a lock_start takes, where all holders were recorded.
 	UnblockedWaitNs Dist  `json:"unblocked_wait_ns"`
 	ForeignWaitNs   Nanos `json:"foreign_wait_ns"` // behind threads of other processes
-	Refused         int64 `json:"refused"`         // times that a thread did not get the lock: a trylock, or a fatal signal
-	Unended         int64 `json:"unended"`         // waits and holds without an end, left out
+	// InWayNs is how much of the waits somebody was seen with the lock; a report of before
+	// it was added up has none. So for the two after it.
+	InWayNs  *InWay            `json:"in_way_ns"`
+	OverTime *RecordedOverTime `json:"over_time"`
+	Worst    *[]WorstWait      `json:"worst"`   // the longest waits, longest first
+	Refused  int64             `json:"refused"` // times that a thread did not get the lock: a trylock, or a fatal signal
+	Unended  int64             `json:"unended"` // waits and holds without an end, left out
 
 	LongestWait *LongestWait `json:"longest_wait"`
 	Waiters     []Waiter     `json:"waiters"`
@@ -56,6 +61,51 @@ type LongestHolder struct {
 	Stack  []string `json:"stack"`
 	ForNs  Nanos    `json:"for_ns"`  // it was in the way
 	HoldNs *Nanos   `json:"hold_ns"` // of that one hold; null where its end is not in the trace
+}
+
+// InWay is a time by access; of lookups it is null where it is unknown which are.
+type InWay struct {
+	Lookup *Nanos `json:"lookup"`
+	Read   Nanos  `json:"read"` // lookups among them where Lookup is null
+	Write  Nanos  `json:"write"`
+}
+
+// RecordedOverTime is a recording in slices of equal length from its start. Threads that
+// wait, or hold the lock, at the same time each count.
+type RecordedOverTime struct {
+	StepNs       Nanos   `json:"step_ns"`
+	LookupWaitNs []Nanos `json:"lookup_wait_ns"`
+	ReadWaitNs   []Nanos `json:"read_wait_ns"`
+	WriteWaitNs  []Nanos `json:"write_wait_ns"`
+	ReadHeldNs   []Nanos `json:"read_held_ns"`
+	WriteHeldNs  []Nanos `json:"write_held_ns"`
+}
+
+// WorstWait is one of the longest waits.
+type WorstWait struct {
+	Comm    string      `json:"comm"`
+	PID     *int32      `json:"pid"`
+	TID     int32       `json:"tid"`
+	Access  string      `json:"access"`
+	Kind    string      `json:"kind"`
+	AtNs    Nanos       `json:"at_ns"`
+	WaitNs  Nanos       `json:"wait_ns"`
+	InWayNs Nanos       `json:"in_way_ns"`
+	Stack   []string    `json:"stack"`
+	Behind  []WorstHold `json:"behind"` // in the order in which they came to be in the way
+}
+
+// WorstHold is a hold that was in the way of a WorstWait.
+type WorstHold struct {
+	Comm   string   `json:"comm"`
+	PID    *int32   `json:"pid"`
+	TID    int32    `json:"tid"`
+	Kind   string   `json:"kind"`
+	Mode   string   `json:"mode"`
+	Stack  []string `json:"stack"`
+	FromNs Nanos    `json:"from_ns"`
+	ForNs  Nanos    `json:"for_ns"`
+	HoldNs *Nanos   `json:"hold_ns"` // null where its end is not in the trace
 }
 
 // Waiter is what one thread waited for one kind of access.
@@ -101,12 +151,53 @@ func newRecorded(r *timeline.Recording) *Recorded {
 	for i := range r.Holders {
 		h := &r.Holders[i]
 		doc.Holders = append(doc.Holders, Holder{
-			Comm: h.Comm, PID: pid(h.PID), TID: h.TID, Kind: h.Kind, Mode: mode(h), Stack: h.Stack,
+			Comm: h.Comm, PID: pid(h.PID), TID: h.TID, Kind: h.Kind, Mode: accessMode(h.Write), Stack: h.Stack,
 			Holds: h.Hold.Count, HoldNs: *newDist(h.Hold), Blocked: h.Blocked, BlockedNs: Nanos(h.BlockedTime),
 		})
 	}
 	if r.Longest != nil {
 		doc.LongestWait = newLongestWait(r.Longest)
+	}
+	doc.InWayNs = &InWay{Read: Nanos(r.InWay.Read + r.InWay.Lookup), Write: Nanos(r.InWay.Write)}
+	if r.Outcomes {
+		lookup := Nanos(r.InWay.Lookup)
+		doc.InWayNs.Lookup, doc.InWayNs.Read = &lookup, Nanos(r.InWay.Read)
+	}
+	doc.OverTime = newRecordedOverTime(&r.OverTime)
+	worst := []WorstWait{}
+	for _, w := range r.Worst {
+		worst = append(worst, newWorstWait(w))
+	}
+	doc.Worst = &worst
+	return doc
+}
+
+func newRecordedOverTime(s *timeline.LockSeries) *RecordedOverTime {
+	doc := &RecordedOverTime{StepNs: Nanos(s.Step), LookupWaitNs: []Nanos{}, ReadWaitNs: []Nanos{}, WriteWaitNs: []Nanos{}, ReadHeldNs: []Nanos{}, WriteHeldNs: []Nanos{}}
+	for i := range s.Slices {
+		x := &s.Slices[i]
+		doc.LookupWaitNs = append(doc.LookupWaitNs, Nanos(x.Waited.Lookup))
+		doc.ReadWaitNs = append(doc.ReadWaitNs, Nanos(x.Waited.Read))
+		doc.WriteWaitNs = append(doc.WriteWaitNs, Nanos(x.Waited.Write))
+		doc.ReadHeldNs = append(doc.ReadHeldNs, Nanos(x.ReadHeld))
+		doc.WriteHeldNs = append(doc.WriteHeldNs, Nanos(x.WriteHeld))
+	}
+	return doc
+}
+
+func newWorstWait(w *timeline.Wait) WorstWait {
+	doc := WorstWait{
+		Comm: w.Comm, PID: pid(w.PID), TID: w.TID, Access: string(w.Access), Kind: w.Kind, AtNs: Nanos(w.At), WaitNs: Nanos(w.For), InWayNs: Nanos(w.InWay),
+		Stack: w.Stack, Behind: []WorstHold{},
+	}
+	for _, b := range w.Behind {
+		h := b.Hold
+		in := WorstHold{Comm: h.Comm, PID: pid(h.PID), TID: h.TID, Kind: h.Kind, Mode: accessMode(h.Write), Stack: h.Stack, FromNs: Nanos(b.From), ForNs: Nanos(b.For)}
+		if h.For > 0 {
+			n := Nanos(h.For)
+			in.HoldNs = &n
+		}
+		doc.Behind = append(doc.Behind, in)
 	}
 	return doc
 }
@@ -117,7 +208,7 @@ func newLongestWait(w *timeline.LongestWait) *LongestWait {
 		AtNs: Nanos(w.At), WaitNs: Nanos(w.Wait), InWayNs: Nanos(w.InWay),
 	}
 	if h := w.Holder; h != nil {
-		doc.Holder = &LongestHolder{Comm: h.Comm, PID: pid(h.PID), TID: h.TID, Kind: h.Kind, Mode: mode(h), Stack: h.Stack, ForNs: Nanos(w.HolderFor)}
+		doc.Holder = &LongestHolder{Comm: h.Comm, PID: pid(h.PID), TID: h.TID, Kind: h.Kind, Mode: accessMode(h.Write), Stack: h.Stack, ForNs: Nanos(w.HolderFor)}
 		if w.Hold > 0 {
 			hold := Nanos(w.Hold)
 			doc.Holder.HoldNs = &hold
@@ -132,13 +223,6 @@ func pid(n int32) *int32 {
 		return nil
 	}
 	return &n
-}
-
-func mode(h *timeline.Holder) string {
-	if h.Write {
-		return "write"
-	}
-	return "read"
 }
 
 // The titles of what was recorded and of what was simulated after it.
@@ -246,11 +330,19 @@ func measureSentence(r *timeline.Recording) string {
 		s, plural(r.Unblocked.Count, "wait"), span(r.Unblocked.Total), span(r.Unblocked.P50))
 }
 
-// whyDifferent says why simulated and recorded waits differ.
-func whyDifferent(r *timeline.Recording) string {
-	s := "These figures differ from the recorded ones: the simulated machine is another, and its threads do not wait for a recorder or to be woken by the recorded scheduler."
-	if r.Foreign > 0 {
-		s += fmt.Sprintf(" Nor are threads of other processes in their way, which cost %s of the recorded waits: it knows an address space by its process.", span(r.Foreign))
+// whyDifferent says why simulated and recorded waits of lookups differ, with how much of
+// the recorded ones each reason is.
+func whyDifferent(res *replay.Result, r *replay.Run) string {
+	rec := res.Recorded
+	s := "Why that is not what was recorded: "
+	if rec.Outcomes && rec.LockWait.Count > 0 {
+		inWay, recording := rec.InWay.Lookup, min(sim.Time(rec.LockWait.Count)*rec.Unblocked.P50, rec.LockWait.Total-rec.InWay.Lookup)
+		s += fmt.Sprintf("of the %s that lookups waited then, somebody was seen with the lock for %s; recording their lock_starts took about %s of it, and waking up the other %s. ",
+			span(rec.LockWait.Total), span(inWay), span(recording), span(rec.LockWait.Total-inWay-recording))
+	}
+	s += fmt.Sprintf("The simulated machine is %s, records nothing, and wakes threads as an idle CPU does.", printable(res.Machine.Name))
+	if rec.Foreign > 0 {
+		s += fmt.Sprintf(" Nor are threads of other processes in the way there, which cost %s of all recorded waits: it knows an address space by its process.", span(rec.Foreign))
 	}
 	return s
 }
@@ -406,6 +498,7 @@ func (t *textReport) holders(all []*party) {
 type recordedPage struct {
 	Title    string
 	Findings []string
+	Chart    *chart // nil for none
 	Tables   []pageTable
 }
 
@@ -415,7 +508,7 @@ func newRecordedPage(res *replay.Result) *recordedPage {
 	for _, f := range recordedFindings(res) {
 		p.Findings = append(p.Findings, f.text)
 	}
-	for _, t := range []*pageTable{waiterTable(waiterParties(r)).cut(), holderTable(holderParties(r)).cut()} {
+	for _, t := range []*pageTable{waiterTable(waiterParties(r)).cut(), holderTable(holderParties(r)).cut(), worstTable(*r.Worst)} {
 		if len(t.Rows) > 0 {
 			p.Tables = append(p.Tables, *t)
 		}
@@ -444,6 +537,30 @@ func holderTable(all []*party) *pageTable {
 	}
 	for _, p := range all {
 		t.add(p.stack, p.comm, p.tid(), p.what, p.mode, count(p.count), span(p.total), span(p.max), count(p.blocked), span(p.blockedTime))
+	}
+	return t
+}
+
+// worstTable are the longest waits, each with who was in the way.
+func worstTable(worst []WorstWait) *pageTable {
+	t := &pageTable{
+		Title:   "The longest waits",
+		Hint:    "With where it was wanted. replay explain tells more of each: the syscall's arguments, what was mapped there, who ran meanwhile.",
+		Columns: []pageColumn{words("thread"), number("tid"), words("wanted for"), words("access"), number("at"), number("waited"), words("behind"), number("for"), number("nobody seen")},
+	}
+	for i := range worst {
+		w := &worst[i]
+		behind, longest := "nobody that was seen", Nanos(0)
+		for j := range w.Behind {
+			if b := &w.Behind[j]; b.ForNs > longest {
+				longest = b.ForNs
+				behind = fmt.Sprintf("%s (tid %d) for %s", b.Comm, b.TID, b.Kind)
+			}
+		}
+		if more := len(w.Behind) - 1; more > 0 {
+			behind += fmt.Sprintf(" and %d more", more)
+		}
+		t.add(w.Stack, w.Comm, fmt.Sprint(w.TID), w.Kind, w.Access, moment(w.AtNs), span(sim.Time(w.WaitNs)), behind, span(sim.Time(longest)), span(sim.Time(w.WaitNs-w.InWayNs)))
 	}
 	return t
 }

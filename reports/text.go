@@ -128,7 +128,14 @@ func clip(s string, width int) string {
 func (t *textReport) headline(res *replay.Result) {
 	t.para(strong, "", clip(printable(res.Trace.Path), t.width))
 	t.para(plain, "", traceSentence(res))
-	if res.Recorded != nil {
+	t.title(answerTitle)
+	short := newAnswer(res)
+	for _, f := range short.findings() {
+		t.para(f.emphasis, "  ", f.text)
+	}
+	if res.Recorded == nil {
+		t.b.WriteByte('\n')
+	} else {
 		t.recorded(res)
 		t.title(simulatedTitle)
 	}
@@ -206,7 +213,7 @@ func findings(res *replay.Result) []finding {
 		all = append(all, finding{strong, s})
 	}
 	if res.Recorded != nil {
-		all = append(all, finding{plain, whyDifferent(res.Recorded)})
+		all = append(all, finding{plain, whyDifferent(res, r)})
 	}
 	return all
 }

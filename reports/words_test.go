@@ -413,7 +413,7 @@ func TestRecordedSentences(t *testing.T) {
 		for _, f := range recordedFindings(res) {
 			b.WriteString(f.text + "\n")
 		}
-		return b.String() + whyDifferent(r)
+		return b.String() + whyDifferent(res, &res.Runs[1])
 	}
 	sentences := []string{"were lost", "did not get it", "without an end", "a hold of", "nobody was seen with it", "threads of other processes"}
 	res.Trace.Lost = 3
@@ -559,11 +559,11 @@ func TestOnlyWhereItMatters(t *testing.T) {
 // No table of a recording is empty on the page.
 func TestRecordedTables(t *testing.T) {
 	res := recordedResult()
-	if p := newRecordedPage(res); len(p.Tables) != 2 {
+	if p := newRecordedPage(res); len(p.Tables) != 3 {
 		t.Errorf("%d tables", len(p.Tables))
 	}
 	res.Recorded.Waiters = nil
-	if p := newRecordedPage(res); len(p.Tables) != 1 {
+	if p := newRecordedPage(res); len(p.Tables) != 2 {
 		t.Errorf("%d tables without waiters", len(p.Tables))
 	}
 }

@@ -59,7 +59,7 @@ func TestOneJSONDocument(t *testing.T) {
 	inFolder(t)
 	const (
 		info   = "schema events kinds probes processes duration_ns traps lost losses unknown warnings"
-		report = "schema trace machine timing speed clone placement seed recorded runs blame probes mms lines warnings unknown"
+		report = "schema trace machine timing speed clone placement seed model_version answer recorded runs blame probes mms lines warnings unknown"
 	)
 	for _, test := range []struct{ line, keys string }{
 		{"info --json app.parquet", info},
@@ -77,6 +77,8 @@ func TestOneJSONDocument(t *testing.T) {
 		{"check --json --baseline base.json --update a.run", "schema limits entries"},
 		{"check --json --baseline base.json a.run", "schema passed open compared findings figures captures"},
 		{"diff --json a.run a.run", "schema headline trace model per base_unknown new_unknown changes rows blame only_in"},
+		{"explain --json app.parquet", "schema trace at_ns recorded simulated unknown"},
+		{"export --json --to csv -o c.csv a.run", "schema format output bytes"},
 		{"capture --json --print --probe app:f -- true", "schema tool trace script"},
 	} {
 		line := test.line

@@ -16,8 +16,8 @@ func TestExport(t *testing.T) {
 	succeed(t, "run", "-q", "app.parquet")
 	const dir = "app.parquet.run"
 	for _, test := range []struct{ args, want string }{
-		{"--to folded", "speculative;probe_app:alloc;"},
-		{"--to folded --profile locked.blame --sample_index sections", "locked;"},
+		{"--to folded", "probe_app:alloc;asm_exc_int3;"},
+		{"--to folded --profile locked.blame --sample_index sections", "__x64_sys_mmap;vm_mmap_pgoff;do_mmap 10"},
 		{"--to folded --profile locked.blame.pb.gz", ""}, // nobody waited
 		{"--to benchfmt", "BenchmarkReplay/trace=app/resolver=speculative-2 201 "},
 		{"--to openmetrics", "# EOF\n"},

@@ -59,6 +59,25 @@ func TestRunWithoutHits(t *testing.T) {
 	if h := doc.Recorded.Holders[0]; h.Comm != "cat" || h.Mode != "read" || h.Blocked != 1 || h.BlockedNs != 30_911_000_000 || h.Holds != 1 {
 		t.Errorf("%+v", h)
 	}
+	if w := *doc.Recorded.Worst; len(w) != 2 || w[0].WaitNs != 32_091_000_000 || len(w[0].Behind) != 1 || w[0].Behind[0].Comm != "cat" {
+		t.Errorf("the longest waits are %+v", w)
+	}
+	if !strings.Contains(doc.Answer.Problem, "mostly cat for /proc maps") || !strings.Contains(doc.Answer.Helps, "smaps") {
+		t.Errorf("it answers %+v", doc.Answer)
+	}
+	page, err := os.ReadFile("out.run/report.html")
+	if err != nil || !strings.Contains(string(page), "m_start&#43;0x1d5") || !strings.Contains(string(page), "32.1 ms") {
+		t.Errorf("the page does not show it: %v", err)
+	}
+	folded := func(index string) string {
+		return succeed(t, "export", "--to", "folded", "--profile", "recorded.blame", "--sample_index", index, "out.run")
+	}
+	if got, want := folded("blocked"), "who had it;cat;seq_read_iter;m_start 30911000\n"; got != want {
+		t.Errorf("the profile has %q, want %q", got, want)
+	}
+	if got, want := folded("wait"), "who waited;big;mmap_lock for write 32091000\nwho waited;cat;mmap_lock for read 4000\n"; got != want {
+		t.Errorf("the profile has %q, want %q", got, want)
+	}
 }
 
 // TestNoLockEvents holds that nothing is said of what was not recorded.

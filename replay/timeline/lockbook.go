@@ -27,6 +27,7 @@ type lockBook struct {
 	fallbacks                            int64
 	lookups, readers, writers, unblocked dist.Tally
 	foreign                              int64 // ns
+	inWay                                ByAccess
 	unended, refused                     int64
 	diary                                diary
 	series                               LockSeries
@@ -397,6 +398,7 @@ func (r *lockBook) got(m *lockedMM, w *lockWait) {
 	if w.inWay = m.inWay(w.write()) - w.inWay; w.inWay == 0 {
 		r.unblocked.Add(w.ns)
 	}
+	*r.inWay.of(w.row.key.access) += sim.Time(w.inWay) * sim.Nanosecond
 	for i := range w.segments {
 		seg := &w.segments[i]
 		row := seg.hold.row
@@ -408,7 +410,7 @@ func (r *lockBook) got(m *lockedMM, w *lockWait) {
 			r.foreign += seg.ns
 		}
 	}
-	r.series.add(w.start-r.start, m.now-r.start, func(s *LockSlice) *sim.Time { return s.waited(w.row.key.access) })
+	r.series.add(w.start-r.start, m.now-r.start, func(s *LockSlice) *sim.Time { return s.Waited.of(w.row.key.access) })
 	r.diary.wait(w, r.start)
 	w.mm = nil
 }

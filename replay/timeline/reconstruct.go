@@ -58,6 +58,7 @@ type Reconstruction struct {
 	observer Observer         // may be nil
 	locks    *lockBook        // may be nil
 	found    Found
+	buildIDs map[string]string // of mapped files, by path
 }
 
 // maxLag is how far before its row's time an operation may lie, in ns. What is known
@@ -91,7 +92,7 @@ func Reconstruct(ctx context.Context, trace Trace, s *Survey, c Config) (*Recons
 		stream: stream, using: using, arrive: c.Using != Syscalls, profile: c.Profile, survey: s, inference: in, sections: map[int32]*recent{}, breaks: map[int32]uint64{}, turns: turns{},
 		spaces: map[int32]*Space{}, programs: programs{}, threads: map[int32]*thread{}, lastStart: map[int32]int64{},
 		numbers: map[threadKey]int32{}, classes: newClasses(), kinds: newLockKinds(),
-		progress: c.Progress, observer: c.Observer, locks: locks,
+		progress: c.Progress, observer: c.Observer, locks: locks, buildIDs: map[string]string{},
 	}, nil
 }
 
@@ -136,6 +137,9 @@ func (r *Reconstruction) Next() (*Operation, bool) {
 // Found is what was noted on the way, complete at the end.
 func (r *Reconstruction) Found() *Found { return &r.found }
 
+// BuildIDs are those of the files that were mapped, by path, complete at the end.
+func (r *Reconstruction) BuildIDs() map[string]string { return r.buildIDs }
+
 // Err is part of Operations.
 func (r *Reconstruction) Err() error { return r.err }
 
@@ -172,6 +176,9 @@ func (r *Reconstruction) read() {
 	}
 	if r.locks != nil {
 		r.locks.add(ev)
+	}
+	if ev.Got(traces.ColPath | traces.ColBuildID) {
+		r.buildIDs[ev.Path] = ev.BuildID
 	}
 	if ev.Joined() {
 		return // the first event of the trap has its lookup

@@ -31,6 +31,9 @@ type Recording struct {
 	ReaderWait dist.Dist // of all other readers: page faults, /proc, ptrace
 	WriterWait dist.Dist
 
+	// InWay is the part of all waits, by what was wanted, in which somebody was seen with
+	// the lock.
+	InWay ByAccess
 	// Unblocked are those of all waits in which nobody was seen with the lock. They
 	// show what recording a lock_start takes, where all holders were recorded.
 	Unblocked dist.Dist
@@ -61,6 +64,22 @@ const (
 	ReadAccess   Access = "read"
 	WriteAccess  Access = "write"
 )
+
+// ByAccess is a time by what the lock was wanted for.
+type ByAccess struct{ Lookup, Read, Write sim.Time }
+
+func (b *ByAccess) of(a Access) *sim.Time {
+	switch a {
+	case LookupAccess:
+		return &b.Lookup
+	case ReadAccess:
+		return &b.Read
+	}
+	return &b.Write
+}
+
+// Total is that of all.
+func (b ByAccess) Total() sim.Time { return b.Lookup + b.Read + b.Write }
 
 // NoPID stands for a process that was not recorded.
 const NoPID = -1
@@ -106,11 +125,7 @@ type LongestWait struct {
 
 // Record reads the whole trace for what the recorded kernel did; nil without lock events.
 func Record(ctx context.Context, trace Trace, s *Survey) (*Recording, error) {
-	locks := newLockBook(watching)
-	if err := read(ctx, trace, locks.add); err != nil {
-		return nil, err
-	}
-	return locks.recorded(s.Unknown), nil
+	return Watched(ctx, trace, s, watching)
 }
 
 // recorded is what was gathered, or nil without lock events; unknown is what the trace
@@ -125,6 +140,7 @@ func (r *lockBook) recorded(unknown []traces.Unknown) *Recording {
 		Foreign: sim.Time(r.foreign) * sim.Nanosecond, Refused: r.refused, Unended: r.unended,
 		Sections: r.sections, Writers: int64(len(r.writingTIDs)), Spaces: int64(len(r.writtenSpace)),
 	}
+	out.InWay = r.inWay
 	for _, m := range r.mms {
 		out.Unended += int64(len(m.waits) + len(m.holds))
 	}

@@ -20,7 +20,7 @@ type Surveyed interface {
 }
 
 // replayColumns is what a replay reads.
-const replayColumns = traces.AllColumns &^ (traces.ColSrc | traces.ColSrcPos | traces.ColBuildID)
+const replayColumns = traces.AllColumns &^ (traces.ColSrc | traces.ColSrcPos)
 
 // Class is what operations have in common that are reported together: who does what,
 // from where. Equal ones are one.

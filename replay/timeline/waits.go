@@ -72,16 +72,12 @@ var watching = Watch{Worst: worstWaits, At: -1, To: sim.Time(1<<63 - 1), Spans: 
 
 // Watched is what the recorded kernel did, with the single waits and holds that are asked
 // for; nil without lock events.
-func Watched(ctx context.Context, trace Trace, watch Watch) (*Recording, error) {
-	book := newLockBook(watch)
-	var coverage traces.Coverage
-	if err := read(ctx, trace, func(ev *traces.Event) {
-		coverage.Add(ev)
-		book.add(ev)
-	}); err != nil {
+func Watched(ctx context.Context, trace Trace, s *Survey, watch Watch) (*Recording, error) {
+	locks := newLockBook(watch)
+	if err := read(ctx, trace, locks.add); err != nil {
 		return nil, err
 	}
-	return book.recorded(coverage.Unknown(trace.Meta())), nil
+	return locks.recorded(s.Unknown), nil
 }
 
 // diary keeps waits and holds.
@@ -234,8 +230,8 @@ type LockSeries struct {
 // LockSlice sums up one slice over all address spaces: threads that wait or hold at the
 // same time each count.
 type LockSlice struct {
-	LookupWait, ReadWait, WriteWait sim.Time
-	ReadHeld, WriteHeld             sim.Time
+	Waited              ByAccess
+	ReadHeld, WriteHeld sim.Time
 }
 
 // maxLockSlices is how many slices a LockSeries has at most.
@@ -268,23 +264,13 @@ func (s *LockSeries) double() {
 		from := s.Slices[i]
 		s.Slices[i] = LockSlice{}
 		to := &s.Slices[i/2]
-		to.LookupWait += from.LookupWait
-		to.ReadWait += from.ReadWait
-		to.WriteWait += from.WriteWait
+		to.Waited.Lookup += from.Waited.Lookup
+		to.Waited.Read += from.Waited.Read
+		to.Waited.Write += from.Waited.Write
 		to.ReadHeld += from.ReadHeld
 		to.WriteHeld += from.WriteHeld
 	}
 	s.Slices = s.Slices[:(len(s.Slices)+1)/2]
-}
-
-func (s *LockSlice) waited(a Access) *sim.Time {
-	switch a {
-	case LookupAccess:
-		return &s.LookupWait
-	case ReadAccess:
-		return &s.ReadWait
-	}
-	return &s.WriteWait
 }
 
 func (s *LockSlice) held(write bool) *sim.Time {

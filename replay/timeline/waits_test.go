@@ -48,8 +48,10 @@ func TestWaitsAddUp(t *testing.T) {
 		}
 		var waited, held, inWay, blockedNs sim.Time
 		var blocked, met int
+		var ways ByAccess
 		for _, w := range r.Waits {
 			waited += w.For
+			*ways.of(w.Access) += w.InWay
 			for i, b := range w.Behind {
 				inWay += b.For
 				met++
@@ -62,6 +64,9 @@ func TestWaitsAddUp(t *testing.T) {
 			held += h.For
 			blocked += h.Blocked
 		}
+		if ways != r.InWay {
+			t.Fatalf("in the way %+v, of single waits %+v", r.InWay, ways)
+		}
 		for _, h := range r.Holders {
 			blockedNs += h.BlockedTime
 		}
@@ -69,7 +74,7 @@ func TestWaitsAddUp(t *testing.T) {
 			t.Fatalf("%d waits blocked, for %v; want %d, %v", blocked, blockedNs, met, inWay)
 		}
 		for _, s := range r.OverTime.Slices {
-			waited -= s.LookupWait + s.ReadWait + s.WriteWait
+			waited -= s.Waited.Total()
 			held -= s.ReadHeld + s.WriteHeld
 		}
 		if waited != 0 || held != 0 {
@@ -106,11 +111,11 @@ func TestWatch(t *testing.T) {
 func TestLockSeries(t *testing.T) {
 	var s LockSeries
 	for i := range int64(3000) {
-		s.add(i*1_000_000, i*1_000_000+500_000, func(s *LockSlice) *sim.Time { return s.waited(WriteAccess) })
+		s.add(i*1_000_000, i*1_000_000+500_000, func(s *LockSlice) *sim.Time { return s.Waited.of(WriteAccess) })
 	}
 	var sum sim.Time
 	for _, slice := range s.Slices {
-		sum += slice.WriteWait
+		sum += slice.Waited.Write
 	}
 	if len(s.Slices) > maxLockSlices || len(s.Slices) < maxLockSlices/4 || sum != 1500*sim.Millisecond {
 		t.Errorf("%d slices of %v with %v", len(s.Slices), s.Step, sum)

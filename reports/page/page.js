@@ -19,40 +19,46 @@
     font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif", labelSize: 18,
   }, extra);
 
-  // overTime stacks fallbacks per slice of time by reason, with the share of
-  // time that a writer held the lock as a line.
+  // overTime stacks what happened in each slice of time, with shares of that time as
+  // lines.
   function overTime(chart, width) {
-    const x = chart.held.map((_, i) => (i + 0.5) * chart.step_ns);
+    const slices = ((chart.lines || chart.bars)[0]).values.length;
+    const x = Array.from({ length: slices }, (_, i) => (i + 0.5) * chart.step_ns);
     const sums = x.map(() => 0);
-    const reasons = chart.reasons || [];
-    const stacked = reasons.map(r => r.counts.map((n, i) => sums[i] += n));
+    const bars = chart.bars || [], lines = chart.lines || [];
+    const stacked = bars.map(r => r.values.map((n, i) => sums[i] += n));
+    const whole = bars.every(r => r.values.every(Number.isInteger));
     const series = [{ label: "time", value: (u, v) => time(v) }];
     const columns = [x];
-    for (let i = reasons.length - 1; i >= 0; i--) { // tallest first, so that the others cover it
-      const reason = reasons[i];
+    for (let i = bars.length - 1; i >= 0; i--) { // tallest first, so that the others cover it
+      const bar = bars[i];
       series.push({
-        label: reason.name, scale: "y", fill: css(reason.class), stroke: css(reason.class), width: 0,
+        label: bar.name, scale: "y", fill: css(bar.class), stroke: css(bar.class), width: 0,
         paths: uPlot.paths.bars({ size: [0.95, 40], align: 0 }), points: { show: false },
-        value: (u, v, s, idx) => idx == null ? "–" : number(reason.counts[idx]),
+        value: (u, v, s, idx) => idx == null ? "–" : number(whole ? bar.values[idx] : Number(bar.values[idx].toPrecision(3))),
       });
       columns.push(stacked[i]);
     }
-    series.push({
-      label: "mmap_lock held for write", scale: "held", stroke: css("held"), width: 1.5, points: { show: false },
-      value: (u, v) => percent(v),
+    lines.forEach((line, i) => {
+      series.push({
+        label: line.name, scale: "held", stroke: css(line.class), width: 1.5, dash: i % 2 ? [6, 4] : [], points: { show: false },
+        value: (u, v) => percent(v),
+      });
+      columns.push(line.values);
     });
-    columns.push(chart.held);
+    const y = { label: chart.y + (whole ? " per " + time(chart.step_ns) : ""), size: 64 };
+    if (whole) y.incrs = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 1e4, 2e4, 5e4, 1e5, 1e6, 1e7];
     return [{
       width, height: 280, series,
       scales: {
-        x: { time: false, range: () => [0, chart.step_ns * chart.held.length] },
-        y: { range: (u, min, max) => [0, Math.max(1, max * 1.05)] },
+        x: { time: false, range: (u, min, max) => min == null ? [0, chart.step_ns * slices] : [Math.max(0, min - chart.step_ns / 2), max + chart.step_ns / 2] },
+        y: { range: (u, min, max) => [0, Math.max(whole ? 1 : 0.01, max * 1.05)] },
         held: { range: (u, min, max) => [0, Math.max(1, max * 1.15)] },
       },
       axes: [
-        axis({ values: (u, v) => v.map(time), label: "time in the run" }),
-        axis({ label: "fallbacks per " + time(chart.step_ns), size: 64, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 1e4, 2e4, 5e4, 1e5, 1e6, 1e7] }),
-        axis({ scale: "held", side: 1, label: "held for write, % of time", size: 56, grid: { show: false }, values: (u, v) => v.map(n => n + " %") }),
+        axis({ values: (u, v) => v.map(time), label: "time" }),
+        axis(y),
+        axis({ scale: "held", side: 1, label: "held, % of time", size: 56, grid: { show: false }, values: (u, v) => v.map(n => n + " %") }),
       ],
       cursor: { drag: { x: true, y: false } },
       hooks: { drawClear: [u => shade(u, chart.lost || [])] },
