@@ -3,7 +3,6 @@ package reports
 import (
 	"fmt"
 	"io"
-	"math"
 	"text/tabwriter"
 
 	"github.com/replay/replay/replay"
@@ -24,21 +23,20 @@ type Validation struct {
 	Events    int64  `json:"events"`
 	Lost      *int64 `json:"lost"`
 	Observed  *int64 `json:"observed_fallbacks"`
-	Predicted *int64 `json:"predicted_fallbacks"`
-	// Decided is how many single hits were predicted to fall back. Predicted is the
-	// expectation, which differs where arrivals are inferred.
-	Decided   *int64           `json:"decided_fallbacks"`
-	Expected  *float64         `json:"expected_fallbacks"`
-	Spread    *float64         `json:"expected_fallbacks_2sd"`
-	TP        *int64           `json:"tp"`
-	FP        *int64           `json:"fp"`
-	FN        *int64           `json:"fn"`
-	Precision *float64         `json:"precision"`
-	Recall    *float64         `json:"recall"`
-	F1        *float64         `json:"f1"`
-	Undecided int64            `json:"undecided_lookups"` // that the lock events do not decide
-	Unknown   []replay.Unknown `json:"unknown"`
-	Wait      struct {
+	Predicted *int64 `json:"predicted_fallbacks"` // lookups that were decided to fall back
+	// Expected is the expectation of their number where arrivals are inferred, and
+	// Expected80 an interval that held the true number in eight recordings of ten; else null.
+	Expected   *float64         `json:"expected_fallbacks"`
+	Expected80 *[2]float64      `json:"expected_fallbacks_80"`
+	TP         *int64           `json:"tp"`
+	FP         *int64           `json:"fp"`
+	FN         *int64           `json:"fn"`
+	Precision  *float64         `json:"precision"`
+	Recall     *float64         `json:"recall"`
+	F1         *float64         `json:"f1"`
+	Undecided  int64            `json:"undecided_lookups"` // that the lock events do not decide
+	Unknown    []replay.Unknown `json:"unknown"`
+	Wait       struct {
 		Observed  *Wait `json:"observed"`
 		Predicted *Wait `json:"predicted"`
 	} `json:"wait_ns"`
@@ -66,16 +64,23 @@ func ValidationJSON(w io.Writer, v *fit.Validation) error {
 		Undecided: v.Undecided, Unknown: append([]replay.Unknown{}, v.Unknown...),
 	}
 	if v.Observes() {
-		doc.Observed, doc.Wait.Observed = &v.Observed, newWait(v.Waits.Observed)
+		doc.Observed = &v.Observed
+		if v.Waited {
+			doc.Wait.Observed = newWait(v.Waits.Observed)
+		}
 	}
 	if v.Predicts() {
-		doc.Predicted, doc.Decided, doc.Wait.Predicted = new(int64(math.Round(v.Expected))), &v.Predicted, newWait(v.Waits.Predicted)
-		doc.Expected, doc.Spread = &v.Expected, &v.Spread
+		doc.Predicted, doc.Wait.Predicted = &v.Predicted, newWait(v.Waits.Predicted)
+		if v.Inferred {
+			doc.Expected, doc.Expected80 = &v.Expected, &[2]float64{v.Low, v.High}
+		}
 	}
 	if v.Scores() {
 		doc.TP, doc.FP, doc.FN = &v.TP, &v.FP, &v.FN
 		doc.Precision, doc.Recall, doc.F1 = new(v.Precision()), new(v.Recall()), new(v.F1())
-		doc.ArrivalError = newWait(v.ArrivalError)
+		if v.Waited || v.ArrivalError.Count > 0 {
+			doc.ArrivalError = newWait(v.ArrivalError)
+		}
 	}
 	if len(replay.Unknowns(v.Unknown, replay.UnknownHits)) > 0 {
 		doc.Hits, doc.Lookups = nil, nil
@@ -103,15 +108,19 @@ func ValidationText(w io.Writer, v *fit.Validation) error {
 	}
 	fmt.Fprintln(w)
 	fmt.Fprintf(t, "\tfallbacks\twait in all\tp50\tp90\tp99\t\n")
-	row := func(name string, known bool, n int64, d dist.Dist) {
-		if !known {
+	row := func(name string, known, waited bool, n int64, d dist.Dist) {
+		switch {
+		case !known:
 			fmt.Fprintf(t, "%s\tunknown\tunknown\t\t\t\t\n", name)
+			return
+		case !waited:
+			fmt.Fprintf(t, "%s\t%d\tunknown\t\t\t\t\n", name, n)
 			return
 		}
 		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t\n", name, n, span(d.Total), span(d.P50), span(d.P90), span(d.P99))
 	}
-	row("kernel", v.Observes(), v.Observed, v.Waits.Observed)
-	row("predicted", v.Predicts(), v.Predicted, v.Waits.Predicted)
+	row("kernel", v.Observes(), v.Waited, v.Observed, v.Waits.Observed)
+	row("predicted", v.Predicts(), true, v.Predicted, v.Waits.Predicted)
 	if err := t.Flush(); err != nil {
 		return err
 	}
@@ -126,8 +135,11 @@ func ValidationText(w io.Writer, v *fit.Validation) error {
 	if e := v.ArrivalError; e.Count > 0 {
 		fmt.Fprintf(w, "\narrivals of the %d failed lookups are off by %s (half within), %s (90 %% within)\n", e.Count, span(e.P50), span(e.P90))
 	}
-	if v.Spread > 0 {
-		fmt.Fprintf(w, "\narrivals are inferred: %.1f ± %.1f fallbacks are expected, %d are decided\n", v.Expected, v.Spread, v.Predicted)
+	if v.Inferred {
+		fmt.Fprintf(w, "\narrivals are inferred: %.1f fallbacks are expected, %.0f to %.0f in eight recordings of ten; of single hits %d are decided to be\n", v.Expected, v.Low, v.High, v.Predicted)
+	}
+	if v.Undecided > 0 {
+		fmt.Fprintf(w, "\n%d lookups of threads that fault are left out: a lock_start before a hit may be a page fault's\n", v.Undecided)
 	}
 	for i := range v.Misses {
 		explainMiss(w, i+1, &v.Misses[i])

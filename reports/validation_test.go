@@ -15,7 +15,7 @@ import (
 // validated1000 is a validation of 1000 hits, of which 100 are of optimised probes.
 func validated1000() *fit.Validation {
 	v := &fit.Validation{
-		Using: timeline.Locks, Events: 5000, Lost: 20, Hits: 1000, Lookups: 1100, Observed: 50, Predicted: 47, Expected: 47.6, Spread: 6.25,
+		Using: timeline.Locks, Events: 5000, Lost: 20, Hits: 1000, Lookups: 1100, Observed: 50, Predicted: 47, Inferred: true, Waited: true, Expected: 47.6, Low: 30, High: 75,
 		TP: 40, FP: 7, FN: 10, ArrivalError: distOf([]sim.Time{100 * sim.Nanosecond, 200 * sim.Nanosecond, 4 * sim.Microsecond}),
 	}
 	v.Waits.Observed = distOf([]sim.Time{sim.Microsecond, 2 * sim.Microsecond, 40 * sim.Microsecond})
@@ -34,7 +34,9 @@ func validated1000() *fit.Validation {
 
 func TestValidation(t *testing.T) {
 	quiet := validated1000() // a trace with nothing to say beyond the score
-	quiet.Lost, quiet.Spread, quiet.Misses, quiet.ArrivalError, quiet.Lookups = 0, 0, nil, dist.Dist{}, quiet.Hits
+	quiet.Lost, quiet.Inferred, quiet.Misses, quiet.ArrivalError, quiet.Lookups = 0, false, nil, dist.Dist{}, quiet.Hits
+	light := validated1000() // lock_starts alone, of some threads that fault
+	light.Using, light.Waited, light.Undecided = timeline.Syscalls, false, 40
 	untold := validated1000()
 	untold.Undecided = 30
 	untold.Unknown = []replay.Unknown{
@@ -48,7 +50,7 @@ func TestValidation(t *testing.T) {
 		{What: replay.UnknownOutcomes, Why: "no lock events were recorded", Remedy: "record mmap_lock events"},
 		{What: replay.UnknownHits, Why: "they were sampled", Remedy: "record all"},
 	}
-	for name, v := range map[string]*fit.Validation{"scored": validated1000(), "quiet": quiet, "untold": untold, "nothing": nothing} {
+	for name, v := range map[string]*fit.Validation{"scored": validated1000(), "quiet": quiet, "light": light, "untold": untold, "nothing": nothing} {
 		var text, doc bytes.Buffer
 		if err := ValidationText(&text, v); err != nil {
 			t.Fatal(err)

@@ -71,8 +71,8 @@ func TestOneJSONDocument(t *testing.T) {
 		{"bench --json --cpus 1,2", "schema machine rows"},
 		{"dump --json app.parquet", "schema meta events"},
 		{"dump --json lossy.parquet", "schema meta events"},
-		{"validate --json app.parquet", "schema using hits lookups events lost observed_fallbacks predicted_fallbacks decided_fallbacks expected_fallbacks " +
-			"expected_fallbacks_2sd tp fp fn precision recall f1 undecided_lookups unknown wait_ns arrival_error_ns"},
+		{"validate --json app.parquet", "schema using hits lookups events lost observed_fallbacks predicted_fallbacks expected_fallbacks " +
+			"expected_fallbacks_80 tp fp fn precision recall f1 undecided_lookups unknown wait_ns arrival_error_ns"},
 		{"machines --json", "schema machines"},
 		{"check --json --baseline base.json --update a.run", "schema limits entries"},
 		{"check --json --baseline base.json a.run", "schema passed open compared findings figures captures"},

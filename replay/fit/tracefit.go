@@ -99,7 +99,7 @@ func ToTraces(ctx context.Context, list []timeline.Trace, profile *machines.Prof
 		return nil, err
 	}
 	for _, trace := range list {
-		v, err := Validate(ctx, trace, profile, timeline.Locks, 0)
+		v, err := Validate(ctx, trace, profile, Comparison{Using: timeline.Locks})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", trace.Path(), err)
 		}
@@ -225,19 +225,24 @@ var lagSteps = []int64{-200, -100, -50, 50, 100, 200}
 
 const lagRounds = 2
 
-// fitLags searches for the lags of stamps, one after the other.
+// fitLags searches for the lags of stamps, one after the other. By how much FailLag is more
+// than HitLag is not searched for: that moves only the lookups that failed, and the more
+// they are moved into the sections, the fewer seem to be predicted wrongly. The trace's own
+// pace tells it.
 func fitLags(ctx context.Context, list []timeline.Trace, profile *machines.Profile, progress func(round, rounds int)) error {
 	best, err := misses(ctx, list, profile)
 	if err != nil {
 		return err
 	}
-	lags := []*int64{&profile.Recorder.HitLag, &profile.Recorder.FailLag, &profile.Recorder.Window, &profile.Recorder.ExitLag}
+	later := profile.Recorder.FailLag - profile.Recorder.HitLag
+	lags := []*int64{&profile.Recorder.HitLag, &profile.Recorder.Window, &profile.Recorder.ExitLag}
 	done, rounds := 0, lagRounds*len(lags)*len(lagSteps)
 	for range lagRounds {
 		for _, lag := range lags {
 			start, chosen := *lag, *lag
 			for _, step := range lagSteps {
 				*lag = max(start+step, 50)
+				profile.Recorder.FailLag = profile.Recorder.HitLag + later
 				n, err := misses(ctx, list, profile)
 				if err != nil {
 					return err
@@ -250,6 +255,7 @@ func fitLags(ctx context.Context, list []timeline.Trace, profile *machines.Profi
 				}
 			}
 			*lag = chosen
+			profile.Recorder.FailLag = profile.Recorder.HitLag + later
 		}
 	}
 	return nil
@@ -260,7 +266,7 @@ func fitLags(ctx context.Context, list []timeline.Trace, profile *machines.Profi
 func misses(ctx context.Context, list []timeline.Trace, profile *machines.Profile) (float64, error) {
 	sum := 0.0
 	for _, trace := range list {
-		v, err := Validate(ctx, trace, profile, timeline.Locks, 0)
+		v, err := Validate(ctx, trace, profile, Comparison{Using: timeline.Locks})
 		if err != nil {
 			return 0, fmt.Errorf("%s: %w", trace.Path(), err)
 		}

@@ -3,6 +3,7 @@ package fit
 import (
 	"cmp"
 	"context"
+	"errors"
 	"math"
 	"slices"
 
@@ -23,12 +24,14 @@ type Validation struct {
 	Lookups   int64 // of these hits: one each, those of optimised probes two; all below counts them
 	Observed  int64 // fallbacks that the kernel made
 	Predicted int64 // fallbacks that the model made
-	// Expected is the expectation of their number, and Spread its two standard
-	// deviations, where arrivals are inferred and so uncertain; else Predicted and 0.
-	Expected, Spread float64
-	TP               int64 // both
-	FP, FN           int64 // only the model; only the kernel
-	Waits            struct{ Observed, Predicted dist.Dist }
+	Inferred  bool  // arrivals are, and so uncertain
+	// Expected is the expectation of their number where arrivals are inferred, and Low to
+	// High an interval that holds the true one in eight recordings of ten; else Predicted.
+	Expected, Low, High float64
+	TP                  int64 // both
+	FP, FN              int64 // only the model; only the kernel
+	Waits               struct{ Observed, Predicted dist.Dist }
+	Waited              bool // the trace tells how long lookups waited
 	// ArrivalError is how far inferred arrivals lie from those that lock events show,
 	// of the lookups that failed.
 	ArrivalError dist.Dist
@@ -66,15 +69,34 @@ type Miss struct {
 // resolverOfKernel is what the kernels that can be recorded run (since 6.14).
 const resolverOfKernel = "speculative-merged"
 
+// Comparison is what Validate compares with what.
+type Comparison struct {
+	Using  timeline.Using // Everything: what Survey.Resolve says
+	Light  bool           // the truth is in lock_starts without callchains, too
+	Misses int            // that are kept, at most
+}
+
+// ErrNoStamps is returned where arrivals are asked for and there are none.
+var ErrNoStamps = errors.New("the trace has no arrive rows: ingest it with --arrive-arg, where the program passes the time of its call to the probed function")
+
 // Validate replays the trace as the recorded kernel ran it, with the outcomes
 // hidden, and compares.
-func Validate(ctx context.Context, trace timeline.Trace, profile *machines.Profile, using timeline.Using, misses int) (*Validation, error) {
+func Validate(ctx context.Context, trace timeline.Trace, profile *machines.Profile, c Comparison) (*Validation, error) {
 	s, err := timeline.TakeSurvey(ctx, trace)
 	if err != nil {
 		return nil, err
 	}
+	using, misses := c.Using, c.Misses
+	undecided := s.Undecided()
+	if c.Light {
+		s.TakeLight()
+		undecided = 0 // what is, shows hit by hit
+	}
 	if s.None() {
 		return nil, replay.ErrNoHits
+	}
+	if using = s.Resolve(using); using == timeline.Stamps && s.Stamped() == 0 {
+		return nil, ErrNoStamps
 	}
 	recorded := lookupOnly(profile)
 	options := replay.DefaultOptions()
@@ -84,9 +106,9 @@ func Validate(ctx context.Context, trace timeline.Trace, profile *machines.Profi
 	}
 	stamped := fitWindow(recorded, topo)
 	v := &validator{
-		start: s.Start, keep: misses, v: Validation{Using: using, Events: s.Events, Lost: s.Lost, Unknown: s.Unknown, Undecided: s.Undecided()},
+		start: s.Start, keep: misses, v: Validation{Using: using, Events: s.Events, Lost: s.Lost, Unknown: s.Unknown, Undecided: undecided, Waited: s.TellsWaits()},
 		observed: dist.NewSketch(), predicted: dist.NewSketch(), arrival: dist.NewSketch(), recorder: &recorded.Recorder,
-		survey: s, occupancy: newOccupancy(recorded, s, using),
+		survey: s, occupancy: newOccupancy(recorded, s, using), inferred: s.Infers(using),
 	}
 	rec, err := timeline.Reconstruct(ctx, trace, s, timeline.Config{Using: using, Profile: recorded, Observer: v.occupancy})
 	if err != nil {
@@ -104,7 +126,7 @@ func Validate(ctx context.Context, trace timeline.Trace, profile *machines.Profi
 	if _, err := p.Play(ctx); err != nil {
 		return nil, err
 	}
-	v.expect(rec.Found())
+	v.expect()
 	return v.finish(), nil
 }
 
@@ -147,6 +169,8 @@ type validator struct {
 	survey              *timeline.Survey
 	occupancy           *occupancy
 	lockDelay           sim.Time // what the recorder spent on each lock_start of a lookup
+	expected, variance  float64  // of the number of fallbacks, where arrivals are inferred
+	inferred            bool     // outcomes are those that the stamps make likely
 }
 
 func (v *validator) hit(h *sim.HitRecord) {
@@ -161,8 +185,22 @@ func (v *validator) hit(h *sim.HitRecord) {
 // lookup compares one lookup of a hit. One that the model does not make, since it
 // may not know of it, is lockless there.
 func (v *validator) lookup(h *sim.HitRecord, l *sim.Lookup, o *timeline.Origin, truth *timeline.Truth) {
+	if o.Untold {
+		v.v.Undecided++
+		return
+	}
+	if l == &h.Lookup {
+		likely := float64(o.Likely) / 1e6
+		v.expected += likely
+		v.variance += float64(likely * (1 - likely))
+	}
 	fell := l.Outcome != sim.Lockless
 	wait := v.wait(h, l, o)
+	if v.inferred {
+		check := h.Check.Outcome != sim.Lockless && h.Lookup.Outcome == sim.Lockless
+		fell = o.Likely >= timeline.Decided && check == (l == &h.Check)
+		wait = v.lockDelay + sim.Time(o.Delay)*sim.Nanosecond
+	}
 	v.v.Lookups++
 	if truth != nil {
 		v.v.Observed++
@@ -256,12 +294,25 @@ func (v *validator) trim() {
 }
 
 // expect takes over what is expected where arrivals are uncertain.
-func (v *validator) expect(n *timeline.Found) {
-	v.v.Expected = float64(v.v.Predicted)
-	if v.survey.Infers(v.v.Using) {
-		v.v.Expected = float64(n.Expected) / 1e6
-		v.v.Spread = 2 * math.Sqrt(float64(n.Variance)/1e6)
+func (v *validator) expect() {
+	e := float64(v.v.Predicted)
+	v.v.Expected, v.v.Low, v.v.High = e, e, e
+	if v.v.Inferred = v.inferred; v.inferred {
+		v.v.Expected = v.expected
+		v.v.Low, v.v.High = interval(v.expected, math.Sqrt(v.variance))
 	}
+}
+
+// intervalFactor is by what the expectation of a number of fallbacks may be wrong either
+// way, beyond the chance of single hits: that of eight recordings of ten was within, of
+// those that the inference was fitted on.
+const intervalFactor = 1.5
+
+// interval is where a number is in eight cases of ten.
+func interval(expected, deviation float64) (low, high float64) {
+	const eightOfTen = 1.28 // deviations of a normal distribution
+	d := eightOfTen * deviation
+	return max(expected-d, 0) / intervalFactor, (expected + d) * intervalFactor
 }
 
 func (v *validator) finish() *Validation {

@@ -3,6 +3,7 @@ package fit
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"testing"
@@ -37,7 +38,7 @@ func TestValidate(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(fmt.Sprintf("%s/%v", test.name, test.using), func(t *testing.T) {
-			v, err := Validate(context.Background(), replaytest.Corpus(t, test.name), replaytest.Machine(t), test.using, 5)
+			v, err := Validate(context.Background(), replaytest.Corpus(t, test.name), replaytest.Machine(t), Comparison{Using: test.using, Misses: 5})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -54,10 +55,12 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// decisions are what was predicted of each hit.
-func decisions(t *testing.T, trace timeline.Trace, using timeline.Using) []bool {
+// validatorProbe plays a trace as Validate does, but for the profile of the recorded
+// machine, and shows the hits.
+type validatorProbe struct{ each func(*sim.HitRecord) }
+
+func (v *validatorProbe) play(t *testing.T, trace timeline.Trace, using timeline.Using) {
 	t.Helper()
-	var fell []bool
 	ctx := context.Background()
 	s, err := timeline.TakeSurvey(ctx, trace)
 	if err != nil {
@@ -74,21 +77,23 @@ func decisions(t *testing.T, trace timeline.Trace, using timeline.Using) []bool 
 		t.Fatal(err)
 	}
 	defer rec.Close()
-	byRow := map[int64]bool{}
-	each := func(h *sim.HitRecord) { byRow[h.Op.Tag.(*timeline.Origin).Time] = h.Outcome != sim.Lockless }
-	pl, err := replay.NewPlayer(rec, topo, s, replay.PlayerConfig{Resolver: resolverOfKernel, Options: &o, Each: each})
+	pl, err := replay.NewPlayer(rec, topo, s, replay.PlayerConfig{Resolver: resolverOfKernel, Options: &o, Each: v.each})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := pl.Play(ctx); err != nil {
 		t.Fatal(err)
 	}
-	var times []int64
-	for at := range byRow {
-		times = append(times, at)
-	}
-	slices.Sort(times)
-	for _, at := range times {
+}
+
+// decisions are what was predicted of each hit.
+func decisions(t *testing.T, trace timeline.Trace, using timeline.Using) []bool {
+	t.Helper()
+	byRow := map[int64]bool{}
+	probe := validatorProbe{each: func(h *sim.HitRecord) { byRow[h.Op.Tag.(*timeline.Origin).Time] = h.Outcome != sim.Lockless }}
+	probe.play(t, trace, using)
+	var fell []bool
+	for _, at := range slices.Sorted(maps.Keys(byRow)) {
 		fell = append(fell, byRow[at])
 	}
 	return fell
@@ -97,7 +102,7 @@ func decisions(t *testing.T, trace timeline.Trace, using timeline.Using) []bool 
 // waits are the waits that were predicted.
 func waits(t *testing.T, trace timeline.Trace, using timeline.Using) dist.Dist {
 	t.Helper()
-	v, err := Validate(context.Background(), trace, replaytest.Machine(t), using, 0)
+	v, err := Validate(context.Background(), trace, replaytest.Machine(t), Comparison{Using: using})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +170,7 @@ func TestInferenceFindsTheRecorder(t *testing.T) {
 		if late < 300 {
 			t.Fatalf("vacuous: %d hits fell back", late)
 		}
-		v, err := Validate(context.Background(), replaytest.Made(rows), replaytest.Machine(t), timeline.Syscalls, 0)
+		v, err := Validate(context.Background(), replaytest.Made(rows), replaytest.Machine(t), Comparison{Using: timeline.Syscalls})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -184,11 +189,11 @@ func TestAliasPredictsNothing(t *testing.T) {
 	one := replaytest.Corpus(t, name)
 	two := replaytest.WithAlias(t, one)
 	for _, using := range []timeline.Using{timeline.Locks, timeline.Syscalls} {
-		v, err := Validate(context.Background(), one, replaytest.Machine(t), using, 0)
+		v, err := Validate(context.Background(), one, replaytest.Machine(t), Comparison{Using: using})
 		if err != nil {
 			t.Fatal(err)
 		}
-		w, err := Validate(context.Background(), two, replaytest.Machine(t), using, 0)
+		w, err := Validate(context.Background(), two, replaytest.Machine(t), Comparison{Using: using})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -207,7 +212,7 @@ func TestNoScoreOfReturns(t *testing.T) {
 		}
 		return true
 	}
-	v, err := Validate(context.Background(), trace, replaytest.Machine(t), timeline.Locks, 0)
+	v, err := Validate(context.Background(), trace, replaytest.Machine(t), Comparison{Using: timeline.Locks})
 	if err != nil || v.Scores() {
 		t.Errorf("scored %v, %v", v, err)
 	}
@@ -224,7 +229,7 @@ func TestNoScoreOfUnknownOutcomes(t *testing.T) {
 		}
 		return true
 	}
-	v, err := Validate(context.Background(), trace, replaytest.Machine(t), timeline.Locks, 0)
+	v, err := Validate(context.Background(), trace, replaytest.Machine(t), Comparison{Using: timeline.Locks})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +258,7 @@ func TestOptimisedLookups(t *testing.T) {
 
 func validateLocks(t *testing.T, trace timeline.Trace) *Validation {
 	t.Helper()
-	v, err := Validate(context.Background(), trace, replaytest.Machine(t), timeline.Locks, 0)
+	v, err := Validate(context.Background(), trace, replaytest.Machine(t), Comparison{Using: timeline.Locks})
 	if err != nil {
 		t.Fatal(err)
 	}

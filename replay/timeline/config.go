@@ -14,22 +14,27 @@ const (
 	Everything Using = iota // what the trace has
 	Locks                   // lock events for sections and arrivals; no outcomes
 	Syscalls                // no lock event at all
+	Stamps                  // lock events for sections, arrive rows for arrivals; no outcomes
 )
 
-var usingNames = []string{"everything", "locks", "syscalls"}
+var usingNames = []string{"everything", "locks", "syscalls", "stamps"}
 
 // String is the name of it in options and reports.
 func (u Using) String() string { return usingNames[u] }
 
-// ParseUsing reads locks or syscalls.
+// ParseUsing reads stamps, locks or syscalls; auto is Everything.
 func ParseUsing(s string) (Using, error) {
 	switch s {
+	case "auto":
+		return Everything, nil
+	case "stamps":
+		return Stamps, nil
 	case "locks":
 		return Locks, nil
 	case "syscalls":
 		return Syscalls, nil
 	}
-	return 0, fmt.Errorf("%q: want locks or syscalls", s)
+	return 0, fmt.Errorf("%q: want stamps, locks, syscalls or auto", s)
 }
 
 // Config says what a reconstruction goes by, and who wants to know of it.

@@ -32,9 +32,11 @@
 // A hit's row is stamped when its handler runs, after its lookup and after any
 // wait. So the lookup is placed before it:
 //
-//   - with an arrive row, where that says;
-//   - with a lock_start of the lookup itself (it failed): it ended FailLag before,
-//     and as much more as a lock_start is late whose code is out of the caches;
+//   - with an arrive row, where that says: a quarter of the hits tell how long after it a
+//     lookup begins;
+//   - with a lock_start of the lookup itself (it failed): it ended as much earlier than
+//     HitLag as the pace of threads shows such rows to be later than hits, or else FailLag
+//     before, and as much more as a lock_start is late whose code is out of the caches;
 //   - else HitLag before the hit's own stamp.
 //
 // Each lookup takes Window: its own time and the spread of those lags, the same for
@@ -42,7 +44,8 @@
 // back does not say so. Then each hit has two explanations, on time or late because
 // of a section, and the likelier is taken: see inference.go. What the recorder
 // itself adds to a late hit, and to a writer before its lock, is found on the trace:
-// it is what makes all stamps likeliest (inference_fit.go). Where each event has a
+// it is what makes all stamps likeliest (inference_fit.go). How likely each hit fell back
+// goes with it (Origin.Likely). Where each event has a
 // callchain, those of lock events make write sections longer, too.
 //
 // The hit of an optimised probe looks up twice, and whether it is one, is found in the
@@ -54,8 +57,8 @@
 //
 // # Write sections
 //
-// With lock events a section is odd from AcquireLead before its lock_acquired to
-// some time after the row that ends it. That row comes before the sequence is
+// With lock events a section is odd from AcquireLead before its lock_acquired, longer
+// where its thread had slept for the lock, to some time after the row that ends it. That row comes before the sequence is
 // bumped (mmap_write_unlock, mmap_write_downgrade), and recording it takes time:
 // what the thread took from there to the end of its syscall, less ExitLag; where it
 // did not return at once, what it usually takes. Without lock events a section lies

@@ -195,7 +195,7 @@ func TestOperationsByHand(t *testing.T) {
 			2036000 hit cpu=1 tid=11 addr=0x401040 probe=p:f`,
 			"hit 2014700 cpu 1\napply 2026010: munmap, munmap 1\nhit 2034700 cpu 1\n"},
 
-		{"an arrive row says when", timeline.Locks, `
+		{"an arrive row says when", timeline.Stamps, `
 			2000000 arrive cpu=1 tid=11
 			2000900 hit cpu=1 tid=11 addr=0x401040 probe=p:f
 			2009000 hit cpu=1 tid=11 addr=0x401040 probe=p:f`,
@@ -362,7 +362,7 @@ func TestOperationsByHand(t *testing.T) {
 			2016000 hit cpu=1 tid=11 addr=0x401000 probe=p:f`,
 			trampolineOps + "hit 1999610 cpu 0 by 0x3ff000, then 2004410, fell back at 2000000 for 4000, fell back at 2005000 for 1000, observed\n"},
 
-		{"and that arrived when a row says", timeline.Locks, trampoline + `
+		{"and that arrived when a row says", timeline.Stamps, trampoline + `
 			2000000 arrive cpu=0 tid=11
 			2016000 hit cpu=0 tid=11 addr=0x401000 probe=p:f`,
 			trampolineOps + "hit 2000000 cpu 0 by 0x3ff000, then 0, observed\n"},
@@ -375,17 +375,18 @@ func TestOperationsByHand(t *testing.T) {
 			"hit 98700 cpu 0\napply 103000: map, map 1\nhit 1998200 cpu 0 by 0x3ff000, then 0\nhit 2098700 cpu 0\n"},
 
 		{"a writer that spun takes longer to tell where probes are optimised", timeline.Locks, trampoline + `
-			2000000 lock_start cpu=0 tid=12 write=true in_uprobe=false
+			2000000 lock_start cpu=0 tid=12 write=true in_uprobe=false stack=["f+0x1 ([kernel.kallsyms])"]
 			2002001 lock_acquired cpu=0 tid=12 write=true
 			2003000 lock_released cpu=0 tid=12 write=true
-			2010000 lock_start cpu=0 tid=12 write=true in_uprobe=false
+			2010000 lock_start cpu=0 tid=12 write=true in_uprobe=false stack=["f+0x1 ([kernel.kallsyms])"]
 			2011900 lock_acquired cpu=0 tid=12 write=true
 			2013000 lock_released cpu=0 tid=12 write=true
-			2020000 lock_start cpu=0 tid=12 write=true in_uprobe=false
+			2020000 lock_start cpu=0 tid=12 write=true in_uprobe=false stack=["f+0x1 ([kernel.kallsyms])"]
 			2033001 lock_acquired cpu=0 tid=12 write=true
 			2034000 lock_released cpu=0 tid=12 write=true`,
 			// At best 500 (of a start with a callchain) + 1500 to + 12500: the first one. It is 600 early.
-			trampolineOps + "write 2001401 for 1879+0: other, observed\nwrite 2011860 for 1420+0: other, observed\nwrite 2032961 for 1319+0: other, observed\n"},
+			// The last one slept, and is 40 + 270 early.
+			trampolineOps + "write 2001401 for 1879+0: other, observed\nwrite 2011860 for 1420+0: other, observed\nwrite 2032691 for 1589+0: other, observed\n"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

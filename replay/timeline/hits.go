@@ -19,6 +19,7 @@ func (r *Reconstruction) takeHit(t *thread, ev *traces.Event) {
 		Class: r.hitClass(t, ev), Seq: ev.Seq, Time: ev.Time, Observed: observed,
 		Undecided: r.survey.losses.touch(min(begin, r.quiet(t, ev)), ev.Time),
 		Truth:     t.truth.uprobe.truth(), CheckTruth: t.truth.check.truth(),
+		Likely: t.likely, Delay: t.delay, Untold: r.survey.light && r.survey.Threads[t.tid].light.faults(),
 	}
 	if observed {
 		r.found.ObservedArrivals++
@@ -30,6 +31,7 @@ func (r *Reconstruction) takeHit(t *thread, ev *traces.Event) {
 	}
 	t.lastHit = ev.Time
 	t.seen, t.truth = lookups{}, lookups{}
+	t.likely, t.delay, t.light = 0, 0, false
 	r.emit(op)
 }
 
@@ -79,15 +81,21 @@ func (r *Reconstruction) arrival(t *thread, ev *traces.Event) (int64, bool) {
 	rec := &r.profile.Recorder
 	switch {
 	case t.seen.arrive != 0 && r.arrive:
-		return t.seen.arrive, true
+		return t.seen.arrive + r.survey.gaps.arriveLag(rec), true
 	case t.seen.uprobe.start != 0 && r.using != Syscalls:
-		return r.failedAt(&t.seen.uprobe, rec.FailLag), true
+		return r.failedAt(&t.seen.uprobe, r.failLag()), true
 	case r.using == Syscalls && t.lastHit != 0:
 		if begin, late := r.inferred(t, ev); late {
 			return begin, false
 		}
 	}
 	return ev.Time - rec.HitLag - rec.Window, false
+}
+
+// failLag is FailLag as this trace shows it.
+func (r *Reconstruction) failLag() int64 {
+	rec := &r.profile.Recorder
+	return rec.HitLag + r.survey.gaps.failedLag(rec.FailLag-rec.HitLag)
 }
 
 // failedAt is the begin of a lookup that its own lock_start shows.
@@ -149,6 +157,7 @@ func (r *Reconstruction) inferred(t *thread, ev *traces.Event) (begin int64, lat
 		return 0, false
 	}
 	e := r.inference.explain(r.inference.table(t.tid), r.near, t.lastHit, ev.Time, nil)
-	r.found.expect(int64(1e6 * e.share()))
-	return e.begin, e.share() >= 0.5
+	t.likely, t.delay = int64(1e6*e.share()), max(e.delay, 0)
+	r.found.expect(t.likely)
+	return e.begin, t.likely >= Decided
 }

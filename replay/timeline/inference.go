@@ -123,6 +123,7 @@ type explanation struct {
 	onTime float64 // density of the stamp if the lookup was on time
 	late   float64 // and if it fell back
 	begin  int64   // of the lookup that fell back, most likely
+	delay  int64   // ns that it took beyond the cost then
 }
 
 // share is how likely the lookup fell back.
@@ -186,7 +187,7 @@ func (in *inference) explain(table *gapTable, sections []*odd, prev, stamp int64
 				each(way{delay, gap, w})
 			}
 			if w > most {
-				most, e.begin = w, o.inside(end-in.rec.Window)
+				most, e.begin, e.delay = w, o.inside(end-in.rec.Window), delay
 			}
 		}
 	}
@@ -213,12 +214,6 @@ func (in *inference) chain(recording int64) int64 {
 // inside is what callchains take within a section that is downgraded: those of its
 // lock_acquired for write and, before the sequence is bumped, for read.
 func (in *inference) inside(recording int64) int64 { return 2 * in.chain(recording) }
-
-// costOf is by how much a hit is late whose lookup failed: a lock_start, and beyond
-// it the lookup and the records of lock_acquired and lock_released.
-func (in *inference) costOf(recording, beyond int64) int64 {
-	return recording + beyond + in.chain(recording)
-}
 
 // odd is the section of a call, where it is taken to lie.
 func (in *inference) odd(c *sectionCall) odd {

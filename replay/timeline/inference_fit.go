@@ -11,16 +11,16 @@ import (
 	"github.com/replay/replay/traces"
 )
 
-// Bounds of the search for what recording costs, in ns: recording around what the
-// durations of syscalls suggest, cost beyond it. A lookup's lock_start costs about
-// what a writer's does; two more records and the lookup itself follow.
+// Bounds of the search for what recording costs, in ns. What it adds to a writer before its
+// lock is at most recordingReach more than the durations of syscalls suggest; by what it makes
+// a fallback late is searched for on its own, in steps of a fifth: a recording may have one
+// without the other.
 const (
-	recordingMin   = 400
 	recordingReach = 2500
-	recordingStep  = 250
-	beyondMin      = 500
-	beyondMax      = 2600
-	beyondStep     = 300
+	recordingStep  = 500
+	costMin        = 800
+	costMax        = 12_000
+	costStepMin    = 200
 	kindReach      = 1500
 	kindStep       = 150
 	costReach      = 300
@@ -219,9 +219,10 @@ func (f *inferFit) better(best *likelihood) bool {
 func (f *inferFit) findCosts(guess int64) {
 	best := unlikely
 	var recording, cost int64
-	for r := max(guess-recordingReach, recordingMin); r <= guess+recordingReach; r += recordingStep {
-		for beyond := int64(beyondMin); beyond <= beyondMax; beyond += beyondStep {
-			f.in.recording, f.in.cost = r, f.in.costOf(r, beyond)
+	most := costMax + 3*f.in.chain(guess)
+	for r := int64(0); r <= guess+recordingReach; r += recordingStep {
+		for c := int64(costMin); c <= most; c += max(c/5, costStepMin) {
+			f.in.recording, f.in.cost = r, c
 			if f.better(&best) {
 				recording, cost = f.in.recording, f.in.cost
 			}

@@ -116,23 +116,30 @@ func (r *Reconstruction) endLock(t *thread, ev *traces.Event) {
 }
 
 // acquireLead is how long before its lock_acquired a writer turned the sequence odd. One
-// that spun for the lock takes longer to tell. That matters where probes are optimised:
-// their check lets go of the lock, a writer that spins has it at once, and the lookup of
-// the uprobe meets that.
+// that had to wait takes longer to tell: the code that records it is out of the caches.
+// Where probes are optimised that matters more: their check lets go of the lock, a writer
+// that spins has it at once, and the lookup of the uprobe meets that.
 func (r *Reconstruction) acquireLead(p *Space, l *hold) int64 {
 	rec := &r.profile.Recorder
-	usual := r.survey.gaps.start[1].Tenth
-	if waited := l.acquired - l.start; len(p.trampolines) == 0 || waited < usual+spunAtLeast || waited > usual+spunAtMost {
-		return rec.AcquireLead
+	usual := r.survey.gaps.startLike(len(l.stack)).Tenth
+	switch waited := l.acquired - l.start - usual; {
+	case len(p.trampolines) > 0 && waited >= spunAtLeast && waited <= spunAtMost:
+		return rec.ContendedLead
+	case waited >= wokenAtLeast:
+		return rec.AcquireLead + wokenLead
 	}
-	return rec.ContendedLead
+	return rec.AcquireLead
 }
 
 // How much longer than at best a writer that spun takes from its lock_start to its
-// lock_acquired, in ns; one that slept takes still longer.
+// lock_acquired, in ns; one that slept takes still longer. wokenLead is how much longer one
+// that waited then takes to tell, on recordings whose hits have arrivals of their own.
 const (
 	spunAtLeast = 1_500
 	spunAtMost  = ReaderSpin + 2_000
+
+	wokenAtLeast = 4_000
+	wokenLead    = 270
 )
 
 // ReaderSpin is how long a writer spins on a reader-owned lock before it sleeps, in

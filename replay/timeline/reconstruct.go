@@ -89,7 +89,7 @@ func Reconstruct(ctx context.Context, trace Trace, s *Survey, c Config) (*Recons
 		locks = newLockBook(watching)
 	}
 	return &Reconstruction{
-		stream: stream, using: using, arrive: c.Using != Syscalls, profile: c.Profile, survey: s, inference: in, sections: map[int32]*recent{}, breaks: map[int32]uint64{}, turns: turns{},
+		stream: stream, using: using, arrive: c.Using == Everything || c.Using == Stamps, profile: c.Profile, survey: s, inference: in, sections: map[int32]*recent{}, breaks: map[int32]uint64{}, turns: turns{},
 		spaces: map[int32]*Space{}, programs: programs{}, threads: map[int32]*thread{}, lastStart: map[int32]int64{},
 		numbers: map[threadKey]int32{}, classes: newClasses(), kinds: newLockKinds(),
 		progress: c.Progress, observer: c.Observer, locks: locks, buildIDs: map[string]string{},
@@ -114,7 +114,7 @@ func (r *Reconstruction) LockDelay() int64 {
 	if r.inference != nil {
 		return r.inference.recording
 	}
-	return r.survey.gaps.start[1].Quarter // others found the lock taken, or the code cold
+	return r.survey.gaps.lookupStart().Quarter // others found the lock taken, or the code cold
 }
 
 // Next returns the next operation in order of time.
@@ -221,6 +221,9 @@ func (r *Reconstruction) waited(ev *traces.Event, lookup traces.Lookup) bool {
 }
 
 func (r *Reconstruction) take(ev *traces.Event, lookup traces.Lookup) {
+	if r.survey.light && ev.Kind != traces.Hit && ev.Got(traces.ColTID) {
+		r.thread(ev).takeLight(ev)
+	}
 	switch {
 	case ev.Kind == traces.Map:
 		r.takeMap(ev)

@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"github.com/replay/replay/replay/dist"
+	"github.com/replay/replay/replay/machines"
 	"github.com/replay/replay/traces"
 )
 
@@ -10,14 +11,83 @@ import (
 // Only the rows of writers and page faults are looked at. Index 0 is for events
 // without a callchain, 1 for those with one.
 type recorderGaps struct {
-	start    [2]dist.Durations // lock_start to lock_acquired, mostly uncontended: recording lock_start
+	start [2]dist.Durations // lock_start to lock_acquired, mostly uncontended: recording lock_start
+	// deep is start by the frames of the callchain: one that perf cut (max-stack) takes less
+	// than half of what one to the end of the user's stack takes. lookups counts those of
+	// lookups.
+	deep     [deepest + 1]dist.Durations
+	lookups  [deepest + 1]int
 	released [2]dist.Durations // lock_released to the end of its syscall: recording lock_released
+	// failed is from where a steady thread's hit was due to the lock_start of its lookup,
+	// plus paceShift: how much later a lookup that fails is stamped than one on time.
+	failed dist.Durations
+	// arrived is from an arrive row to its hit.
+	arrived dist.Durations
 
 	// cold is from the entry of a syscall to its lock_start, by how long the CPU
 	// had recorded no lock_start: the code that takes callchains is out of the
 	// caches by then.
 	cold      [len(coldEdges) + 1]dist.Durations
 	coldExtra [len(coldEdges) + 1]int64
+}
+
+// paceShift makes durations of differences.
+const paceShift = 1_000_000
+
+// Limits of the measurement of failed.
+const (
+	failedMin    = 30  // lookups
+	failedSpread = 600 // ns: between the quartiles
+)
+
+// failedLag is how much later a lookup that failed is stamped, by its lock_start, than
+// one on time by its hit, in ns; otherwise where the trace does not tell.
+func (g *recorderGaps) failedLag(otherwise int64) int64 {
+	if f := &g.failed; f.Count >= failedMin && f.ThreeQuarters-f.Quarter <= failedSpread {
+		return f.Median - paceShift
+	}
+	return otherwise
+}
+
+// arrivedMin is how many hits tell how long after its arrival a lookup is.
+const arrivedMin = 30
+
+// arriveLag is from an arrive row to the begin of the lookup, in ns, whatever became of
+// that: a hit that was on time ends its lookup HitLag before its stamp, and a quarter of
+// all hits are as fast as that.
+func (g *recorderGaps) arriveLag(rec *machines.Recorder) int64 {
+	if g.arrived.Count < arrivedMin {
+		return 0
+	}
+	return g.arrived.Quarter - rec.HitLag - rec.Window
+}
+
+// deepest is the number of frames from on which callchains are alike.
+const deepest = 64
+
+// startLike is what recording a lock_start with so many frames is like.
+func (g *recorderGaps) startLike(frames int) *dist.Durations {
+	if d := &g.deep[min(frames, deepest)]; d.Count >= startMin {
+		return d
+	}
+	return &g.start[index(frames > 0)]
+}
+
+// startMin is how many lock_starts of a depth are needed to tell what that one takes.
+const startMin = 20
+
+// lookupStart is what recording the lock_start of a lookup is like.
+func (g *recorderGaps) lookupStart() *dist.Durations {
+	most := 0
+	for frames, n := range g.lookups {
+		if n > g.lookups[most] {
+			most = frames
+		}
+	}
+	if most == 0 {
+		return &g.start[1]
+	}
+	return g.startLike(most)
 }
 
 // coldEdges separate the bins of recorderGaps.cold, in ns.
@@ -39,6 +109,11 @@ func (g *recorderGaps) settle() {
 		warm.Merge(&g.cold[i])
 	}
 	warm.Settle()
+	g.failed.Settle()
+	g.arrived.Settle()
+	for i := range g.deep {
+		g.deep[i].Settle()
+	}
 	for i := range 2 {
 		g.start[i].Settle()
 		g.released[i].Settle()
@@ -82,13 +157,17 @@ func (s *Surveyor) measure(ev *traces.Event) {
 	since := ev.Time - t.End
 	switch {
 	case t.lastKind == traces.LockReleased && t.syscallEnd > t.End && t.syscallEnd <= ev.Time:
-		s.gaps.released[index(t.stacked)].Add(t.syscallEnd - t.End)
+		s.gaps.released[index(t.frames > 0)].Add(t.syscallEnd - t.End)
 	case t.lastKind == traces.LockStart && ev.Kind == traces.LockAcquired && !t.inUprobe:
-		s.gaps.start[index(t.stacked)].Add(since)
+		s.gaps.start[index(t.frames > 0)].Add(since)
+		s.gaps.deep[min(t.frames, deepest)].Add(since)
 	case t.lastKind.IsSyscall() && ev.Kind == traces.LockStart && ev.Write && t.lastCPU == ev.CPU && since < coldGapMax:
 		s.gaps.cold[coldBin(ev.Time-s.lastStart[ev.CPU])].Add(since)
 	}
 	lookup := ev.Lookup() != traces.NoLookup
+	if lookup {
+		s.gaps.lookups[min(len(ev.Stack), deepest)]++
+	}
 	switch {
 	case !lookup && !ev.Kind.IsLock() && ev.Kind != traces.Hit && ev.Kind != traces.Arrive:
 		t.arrived = 0 // elsewhere: it was the lookup of a return probe, at its function's entry
@@ -96,7 +175,7 @@ func (s *Surveyor) measure(ev *traces.Event) {
 		t.arrived = ev.Time
 	}
 	t.End, t.lastKind, t.lastCPU = ev.Time, ev.Kind, ev.CPU
-	t.stacked, t.inUprobe = len(ev.Stack) > 0, lookup
+	t.frames, t.inUprobe = len(ev.Stack), lookup
 	if ev.Kind.IsSyscall() {
 		t.syscallEnd = ev.Time + ev.Dur
 	}

@@ -32,6 +32,8 @@ type Survey struct {
 	losses      losses
 	holds       bool   // lock events tell who had the lock
 	failed      int64  // lookups that lock events show
+	stamped     int64  // hits with an arrive row
+	light       bool   // lock_starts without callchains tell of lookups, see TakeLight
 	undecided   int64  // lookups of which it is unknown whether they are among those
 	partly      string // what of changes of address spaces was not recorded
 	gaps        recorderGaps
@@ -57,8 +59,11 @@ type span struct{ from, to int64 }
 // ThreadSurvey is what a pass learns of one thread.
 type ThreadSurvey struct {
 	Hits        int64
-	First, Last int64          // ns, of its hits
-	End         int64          // ns, of its latest row
+	First, Last int64 // ns, of its hits
+	End         int64 // ns, of its latest row
+	pace        pace
+	light       lightTruth
+	stamp       int64          // ns: of an arrive row before its next hit, or 0
 	arrived     int64          // ns: the lock_start of its next hit's lookup, or 0
 	user        dist.Durations // ns from a hit to the next one's arrival, of steady threads
 
@@ -66,7 +71,7 @@ type ThreadSurvey struct {
 	entered    int64       // ns: of a syscall whose end is not in the trace, or 0
 	lastKind   traces.Kind // of its latest row
 	lastCPU    int32
-	stacked    bool  // that row had a callchain
+	frames     int   // of that row's callchain
 	inUprobe   bool  // that row was a lookup's own lock_start
 	syscallEnd int64 // ns, of its latest syscall
 }
@@ -165,18 +170,28 @@ func (s *Surveyor) Add(ev *traces.Event) {
 		s.CPUs = max(s.CPUs, int(ev.CPU)+1)
 	}
 	if ev.Got(traces.ColTID) {
-		s.thread(ev.TID).pair(&s.losses, ev)
+		t := s.thread(ev.TID)
+		t.pair(&s.losses, ev)
+		t.light.add(ev, t)
 		s.measure(ev)
 	}
 	switch {
 	case ev.Kind == traces.Lost:
 		s.losses.add(ev)
+	case ev.Kind == traces.Arrive:
+		s.thread(ev.TID).stamp = ev.Time
 	case ev.Kind == traces.Hit:
 		t := s.thread(ev.TID)
+		if t.stamp != 0 {
+			s.gaps.arrived.Add(ev.Time - t.stamp)
+			s.stamped++
+			t.stamp = 0
+		}
 		if t.Hits == 0 {
 			t.First = ev.Time
 		} else {
 			s.addGap(ev.TID, ev.Time-t.Last)
+			s.addPace(t, ev.Time)
 			t.addUser(ev.Time - t.Last)
 		}
 		t.Hits++
@@ -196,6 +211,18 @@ func (s *Surveyor) Add(ev *traces.Event) {
 		if len(ev.Stack) > 0 {
 			s.deep++
 		}
+	}
+}
+
+// addPace compares the gap that ends at a hit, or at its lookup's own lock_start, with
+// the thread's pace. It comes before addUser, which forgets that lock_start.
+func (s *Survey) addPace(t *ThreadSurvey, hit int64) {
+	if t.arrived == 0 {
+		t.pace.add(hit - t.Last)
+		return
+	}
+	if usual := t.pace.usual(); usual > 0 {
+		s.gaps.failed.Add(t.arrived - t.Last - usual + paceShift)
 	}
 }
 
@@ -313,6 +340,24 @@ func (s *Survey) thread(tid int32) *ThreadSurvey {
 func (s *Survey) Infers(using Using) bool {
 	return using == Syscalls || using == Everything && !s.showsLookups()
 }
+
+// Resolve says which rows Everything stands for where outcomes are to be compared:
+// arrivals where nearly every hit has one, else lock events, or none where these do not tell
+// who had the lock.
+func (s *Survey) Resolve(using Using) Using {
+	switch {
+	case using != Everything:
+		return using
+	case !s.holds && s.calls > 0:
+		return Syscalls
+	case s.stamped*100 >= s.Hits*99:
+		return Stamps
+	}
+	return Locks
+}
+
+// Stamped is how many hits have an arrive row.
+func (s *Survey) Stamped() int64 { return s.stamped }
 
 // StartCost is what recording a lock_start with a callchain mostly takes, in ns.
 func (s *Survey) StartCost() int64 { return s.gaps.start[1].Median }

@@ -13,7 +13,10 @@ type thread struct {
 	lastRow  int64      // ns, of its row before
 	lastHit  int64      // ns, 0 before its first
 	section  *Origin    // its latest section
-	gone     bool       // it has ended, or its id is another thread's by now
+	// Of its next hit, where arrivals are inferred; see Origin.
+	likely, delay int64
+	light         bool // truth is a lock_start that does not say what for
+	gone          bool // it has ended, or its id is another thread's by now
 
 	// What mostly is as it was.
 	class   *Class    // of its hit before

@@ -46,9 +46,18 @@ type Origin struct {
 	// What the recorded kernel did in the lookup of the uprobe, and in the one before it
 	// of an optimised probe; nil where that was lockless. For validation only.
 	Truth, CheckTruth *Truth
+	Untold            bool // of its thread the truth is not known, see TakeLight
+
+	// Where arrivals are inferred: how likely the lookup fell back, in millionths, and how
+	// long it then waited, in ns.
+	Likely, Delay int64
 
 	handed bool // it was handed out: it stays as it is
 }
+
+// Decided is the likelihood from which on a lookup is taken to have fallen back, in
+// millionths.
+const Decided = 500_000
 
 // Truth is what the recording shows of a lookup that fell back. Nothing that decides
 // an outcome may read it.
