@@ -1,6 +1,10 @@
 package replay
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/replay/replay/replay/whatif"
+)
 
 // Timing says when operations are issued.
 type Timing uint8
@@ -59,4 +63,5 @@ type Options struct {
 	SpeedPPM  int64 // all gaps are divided by this over a million; 1e6 is recorded speed
 	Clone     int   // copies of each recorded thread, at least 1
 	Seed      uint64
+	WhatIf    whatif.Rules // what is otherwise than it was recorded; none is as it was
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/replay/replay/replay/machines"
 	"github.com/replay/replay/replay/timeline"
+	"github.com/replay/replay/replay/whatif"
 	"github.com/replay/replay/sim"
 	"github.com/replay/replay/sim/mm"
 )
@@ -106,6 +107,7 @@ type Player struct {
 	src    *source
 	sys    *sim.System
 	gather *gatherer
+	stages *whatif.Stages // nil where nothing is otherwise
 	closed bool
 	survey *timeline.Survey
 	repeat []string
@@ -121,9 +123,14 @@ func NewPlayer(from timeline.Operations, topo *sim.Topology, s *timeline.Survey,
 	if c.Timeless {
 		g.times = nil
 	}
+	var stages *whatif.Stages
+	if len(options.WhatIf) > 0 {
+		stages = whatif.Apply(from, options.WhatIf)
+		from = stages
+	}
 	sys := sim.NewSystem(sim.Config{Topology: topo, Resolver: r, Seed: options.Seed, Probes: &mm.Uprobes{}, Observer: g, AsRecorded: asRecorded(options, topo, s), Stepwise: options.stepwise})
 	return &Player{
-		src: newSource(from, sys, topo, s, &c), sys: sys, gather: g,
+		src: newSource(from, sys, topo, s, &c), sys: sys, gather: g, stages: stages,
 		closed: options.Timing != Original, survey: s, repeat: c.Repeat,
 	}, nil
 }
@@ -207,6 +214,11 @@ func (p *Player) warnings(n *timeline.Found) []string {
 	add(p.src.refused, "%d changes of an address space were refused (the first: %v): earlier ones may be missing", p.src.firstRefusal)
 	add(n.Unended, "%d holds of mmap_lock had no end in the trace and were left out")
 	add(n.Untold, "%d hits are of a process with optimised probes, and whether theirs is one is not recorded: they count as one lookup each, and would be two; mmap_lock events with callchains, from before its first hit, tell")
+	if p.stages != nil {
+		for _, r := range p.stages.Unmatched() {
+			w = append(w, fmt.Sprintf("what if %s: nothing in the trace is a case of that", r))
+		}
+	}
 	add(n.Late, "%d operations were reconstructed too late to be placed in time")
 	return w
 }

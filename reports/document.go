@@ -24,6 +24,8 @@ type Document struct {
 	Clone     int     `json:"clone"`
 	Placement string  `json:"placement"`
 	Seed      uint64  `json:"seed"`
+	// WhatIf is what was otherwise than recorded, as --what-if has it.
+	WhatIf []string `json:"what_if,omitempty"`
 	// ModelVersion is replay.ModelVersion; 0 of a report of before it was there.
 	ModelVersion int `json:"model_version,omitempty"`
 
@@ -217,6 +219,7 @@ func NewDocument(res *replay.Result) *Document {
 		Clone:        res.Options.Clone,
 		Placement:    res.Options.Placement.String(),
 		Seed:         res.Options.Seed,
+		WhatIf:       res.Options.WhatIf.Strings(),
 		ModelVersion: res.Model,
 		Answer:       new(Answer),
 		Recorded:     newRecorded(res.Recorded),

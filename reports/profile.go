@@ -73,6 +73,9 @@ func comments(res *replay.Result, r *replay.Run) []string {
 			fmt.Sprintf("seed: %d, digest: %016x", o.Seed, r.Digest),
 			"resolver: "+r.Resolver,
 		)
+		for _, rule := range o.WhatIf {
+			all = append(all, "what if "+validUTF8(rule.String()))
+		}
 		if t.Lost > 0 {
 			all = append(all, fmt.Sprintf("undecided hits: %d, fallbacks: %d to %d", r.Undecided, r.Low, r.High))
 		}

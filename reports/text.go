@@ -171,8 +171,12 @@ func answered(res *replay.Result) bool { return len(replay.Unanswered(res.Unknow
 // setupSentence says how.
 func setupSentence(res *replay.Result) string {
 	m, o := &res.Machine, &res.Options
-	return fmt.Sprintf("on %s (%s, SMT %d); timing %s, speed %gx, clone %d, placement %s, seed %d",
+	text := fmt.Sprintf("on %s (%s, SMT %d); timing %s, speed %gx, clone %d, placement %s, seed %d",
 		printable(m.Name), plural(int64(m.CPUs), "CPU"), m.SMT, o.Timing, float64(o.SpeedPPM)/1e6, o.Clone, o.Placement, o.Seed)
+	for _, r := range o.WhatIf {
+		text += "; what if " + printable(r.String())
+	}
+	return text
 }
 
 // finding is one sentence of a report.

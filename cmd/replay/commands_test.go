@@ -361,6 +361,37 @@ func TestDiffOfTraces(t *testing.T) {
 	}
 }
 
+// An injected regression fails the gate with a message that names probe and writer, and
+// says that it was asked for; and without it the run passes.
+func TestInjectedRegression(t *testing.T) {
+	trace, err := filepath.Abs("../../traces/corpus/churn-1x1.parquet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	succeed(t, "run", "-q", "-o", "base.run", trace)
+	succeed(t, "check", "-q", "--baseline", "base.json", "--update", "base.run")
+	succeed(t, "run", "-q", "-o", "same.run", trace)
+	succeed(t, "check", "--baseline", "base.json", "same.run")
+	succeed(t, "run", "-q", "-o", "worse.run", "--what-if", "munmap: repeat 2", trace)
+	r := call(t, "check", "--baseline", "base.json", "worse.run")
+	text := strings.Join(strings.Fields(r.stdout), " ")
+	for _, want := range []string{
+		"the model changed: what if nothing became munmap: repeat 2", "speculative: fallbacks rose from ",
+		"most at probe probe_churn:probe_nop (fallbacks ", "from munmap by churn (fallbacks ",
+	} {
+		if r.code != exitRegression || !strings.Contains(text, want) {
+			t.Errorf("exit %d, %q is not in\n%s%s", r.code, want, r.stdout, r.stderr)
+		}
+	}
+	if r := call(t, "run", "-q", "-o", "x.run", "--what-if", "unmap: drop", trace); r.code != exitUsage || !strings.Contains(r.stderr, `"unmap" is no operation`) {
+		t.Errorf("exit %d: %s", r.code, r.stderr)
+	}
+	if out := succeed(t, "run", "-q", "-o", "x.run", "--what-if", "munmap by comm=nosuch: drop", trace); !strings.Contains(strings.Join(strings.Fields(out), " "), "nothing in the trace is a case of that") {
+		t.Errorf("a rule that nothing matches goes unsaid:\n%s", out)
+	}
+}
+
 // TestSameBytes runs everything twice, on one and on more processors.
 func TestSameBytes(t *testing.T) {
 	inFolder(t)

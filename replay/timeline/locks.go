@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/replay/replay/sim"
@@ -204,6 +205,26 @@ func stackKind(stack []string) string {
 // lockTracer begins the names of the functions that record lock events
 // (mm/mmap_lock.c), the leaves of their stacks.
 const lockTracer = "__mmap_lock_do_trace_"
+
+// SectionKinds are the kinds of operations that take mmap_lock, Class.Kind of sections.
+func SectionKinds() []string {
+	var kinds []string
+	add := func(kind string) {
+		if !slices.Contains(kinds, kind) {
+			kinds = append(kinds, kind)
+		}
+	}
+	for kind := traces.Mmap; kind <= traces.Madvise; kind++ {
+		add(kind.String())
+	}
+	for _, f := range sectionFrames {
+		if !strings.ContainsAny(f.kind, " :") {
+			add(f.kind)
+		}
+	}
+	add(otherKind)
+	return kinds
+}
 
 // sectionFrames names the takers of mmap_lock that are no traced syscall, by a
 // kernel function on their stack, the leaf-most that is here.

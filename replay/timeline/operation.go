@@ -68,6 +68,12 @@ func (c *Change) First(nth int) bool {
 	return made.Or(bit)&bit == 0
 }
 
+// Needed reports whether later operations rest on the change: a child's address space, and
+// files that are mapped, whose probes are hit.
+func (c *Change) Needed() bool {
+	return c.Kind == traces.Fork || (c.Kind == traces.Mmap || c.Kind == traces.Map) && c.vma.File != mm.NoFile
+}
+
 // readBy makes room for so many replays, before any of them has it.
 func (c *Change) readBy(replays int) {
 	if words := (replays - 1) / madeBits; len(c.more) < words {
