@@ -65,6 +65,12 @@ func repeatRun(trace timeline.Trace, profile *machines.Profile, o *Options, reso
 	if o.CPUs > 0 {
 		words = append(words, "--cpus", strconv.Itoa(o.CPUs))
 	}
+	if o.Layout != "" {
+		words = append(words, "--layout", o.Layout)
+	}
+	for _, rule := range o.WhatIf {
+		words = append(words, "--what-if", rule.String())
+	}
 	return append(words,
 		"--speed", strconv.FormatFloat(float64(o.SpeedPPM)/1e6, 'f', -1, 64), "--clone", strconv.Itoa(max(o.Clone, 1)),
 		"--seed", strconv.FormatUint(o.Seed, 10), trace.Path(),

@@ -63,5 +63,6 @@ type Options struct {
 	SpeedPPM  int64 // all gaps are divided by this over a million; 1e6 is recorded speed
 	Clone     int   // copies of each recorded thread, at least 1
 	Seed      uint64
+	Layout    string       // of mmap_lock's words, a name of sim.Layout; "": the machine's
 	WhatIf    whatif.Rules // what is otherwise than it was recorded; none is as it was
 }

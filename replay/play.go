@@ -74,7 +74,16 @@ func Topology(profile *machines.Profile, options *Options, s *timeline.Survey) (
 			return nil, fmt.Errorf("the trace was recorded on %d CPUs and machine %s has %d: choose --cpus or another --machine", n, profile.Name, profile.CPUs())
 		}
 	}
-	return sim.NewTopology(&profile.Machine, n)
+	if options.Layout == "" {
+		return sim.NewTopology(&profile.Machine, n)
+	}
+	layout, err := sim.ParseLayout(options.Layout)
+	if err != nil {
+		return nil, err
+	}
+	machine := profile.Machine
+	machine.Layout = layout
+	return sim.NewTopology(&machine, n)
 }
 
 // PlayerConfig is what one replay of a trace is like.

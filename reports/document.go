@@ -24,6 +24,8 @@ type Document struct {
 	Clone     int     `json:"clone"`
 	Placement string  `json:"placement"`
 	Seed      uint64  `json:"seed"`
+	// Layout is that of mmap_lock's words where it was not the machine's own.
+	Layout string `json:"layout,omitempty"`
 	// WhatIf is what was otherwise than recorded, as --what-if has it.
 	WhatIf []string `json:"what_if,omitempty"`
 	// ModelVersion is replay.ModelVersion; 0 of a report of before it was there.
@@ -211,15 +213,15 @@ type Line struct {
 // NewDocument is the Result in the shape of report.json.
 func NewDocument(res *replay.Result) *Document {
 	d := &Document{
-		Schema:       Schema,
-		Trace:        newTrace(&res.Trace),
-		Machine:      Machine(res.Machine),
-		Timing:       res.Options.Timing.String(),
-		Speed:        float64(res.Options.SpeedPPM) / 1e6,
-		Clone:        res.Options.Clone,
-		Placement:    res.Options.Placement.String(),
-		Seed:         res.Options.Seed,
-		WhatIf:       res.Options.WhatIf.Strings(),
+		Schema:    Schema,
+		Trace:     newTrace(&res.Trace),
+		Machine:   Machine(res.Machine),
+		Timing:    res.Options.Timing.String(),
+		Speed:     float64(res.Options.SpeedPPM) / 1e6,
+		Clone:     res.Options.Clone,
+		Placement: res.Options.Placement.String(),
+		Seed:      res.Options.Seed,
+		Layout:    res.Options.Layout, WhatIf: res.Options.WhatIf.Strings(),
 		ModelVersion: res.Model,
 		Answer:       new(Answer),
 		Recorded:     newRecorded(res.Recorded),

@@ -37,6 +37,7 @@ type Model struct {
 	Clone     int     `json:"clone"`
 	Placement string  `json:"placement"`
 	Seed      uint64  `json:"seed"`
+	Layout    string  `json:"layout,omitempty"`
 	WhatIf    string  `json:"what_if,omitempty"`
 	Version   int     `json:"version,omitempty"` // of the model; 0 where it is not known
 }
@@ -64,7 +65,7 @@ type Bounds struct {
 func NewEntry(d *Document) *Entry {
 	e := &Entry{
 		Trace: EntryTrace{Name: path.Base(d.Trace.Path), SHA256: d.Trace.SHA256, Events: d.Trace.Events, Hits: d.Trace.Hits},
-		Model: Model{d.Machine, d.Timing, d.Speed, d.Clone, d.Placement, d.Seed, strings.Join(d.WhatIf, "; "), d.ModelVersion},
+		Model: Model{d.Machine, d.Timing, d.Speed, d.Clone, d.Placement, d.Seed, d.Layout, strings.Join(d.WhatIf, "; "), d.ModelVersion},
 		Runs:  []EntryRun{},
 	}
 	for i := range d.Runs {
@@ -152,6 +153,7 @@ func (m *Model) explain(n *Model) string {
 	note("clone", m.Clone, n.Clone)
 	note("placement", m.Placement, n.Placement)
 	note("seed", m.Seed, n.Seed)
+	note("layout", cmp.Or(m.Layout, "of the machine"), cmp.Or(n.Layout, "of the machine"))
 	note("what if", cmp.Or(m.WhatIf, "nothing"), cmp.Or(n.WhatIf, "nothing"))
 	return strings.Join(changes, ", ")
 }

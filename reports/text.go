@@ -173,6 +173,9 @@ func setupSentence(res *replay.Result) string {
 	m, o := &res.Machine, &res.Options
 	text := fmt.Sprintf("on %s (%s, SMT %d); timing %s, speed %gx, clone %d, placement %s, seed %d",
 		printable(m.Name), plural(int64(m.CPUs), "CPU"), m.SMT, o.Timing, float64(o.SpeedPPM)/1e6, o.Clone, o.Placement, o.Seed)
+	if o.Layout != "" {
+		text += ", layout " + o.Layout
+	}
 	for _, r := range o.WhatIf {
 		text += "; what if " + printable(r.String())
 	}

@@ -24,6 +24,7 @@ var playFlags = []cli.Flag{
 	&cli.StringFlag{Name: "speed", Value: "1", Usage: "divide all gaps by `X`"},
 	&cli.StringFlag{Name: "cpus", Value: "recorded", Usage: "`N` simulated CPUs, or recorded"},
 	&cli.StringFlag{Name: "placement", Value: "recorded", Usage: "`WHERE` threads run: recorded, pack, spread or round-robin"},
+	&cli.StringFlag{Name: "layout", Usage: "`HOW` the words of mmap_lock share cache lines, in place of the machine's: count-apart or seq-apart"},
 	&cli.StringSliceFlag{Name: "what-if", Usage: "change what was recorded by `RULE`, such as 'munmap by comm=gc: batch 10'; see replay whatif --help"},
 	&cli.IntFlag{Name: "clone", Value: 1, Usage: "run `K` phase-shifted copies of each recorded thread"},
 }
@@ -150,6 +151,11 @@ func runOptions(c *cli.Context) (replay.Options, error) {
 	}
 	if o.Clone = c.Int("clone"); o.Clone < 1 || o.Clone > maxClone {
 		return o, usage("--clone %d: want 1 to %d", o.Clone, maxClone)
+	}
+	if o.Layout = c.String("layout"); o.Layout != "" {
+		if _, err := sim.ParseLayout(o.Layout); err != nil {
+			return o, usage("--layout: %v", err)
+		}
 	}
 	if o.WhatIf, err = whatif.ParseAll(c.StringSlice("what-if")); err != nil {
 		return o, usage("--what-if: %v", err)
