@@ -47,7 +47,7 @@ func playCells(ctx context.Context, trace timeline.Trace, cells []Cell, resolver
 		return nil, ErrNoHits
 	}
 	if s.Hits == 0 {
-		if p.recorded, err = timeline.Record(ctx, trace, s); err != nil {
+		if p.recorded, err = timeline.Record(ctx, trace, s, cells[0].Options.Window.From, cells[0].Options.Window.To); err != nil {
 			return nil, err
 		}
 	}
@@ -112,7 +112,8 @@ func (p *cellPlayer) play(ctx context.Context, together []int) error {
 	var of []int // the cell of each
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	config := timeline.Config{Using: timeline.Everything, Profile: p.cells[together[0]].Profile, Record: true}
+	window := p.cells[together[0]].Options.Window
+	config := timeline.Config{Using: timeline.Everything, Profile: p.cells[together[0]].Profile, Record: true, From: window.From, To: window.To}
 	if p.progress != nil {
 		config.Progress = func(rows int64) { p.progress(rows, len(together)) }
 	}

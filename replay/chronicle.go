@@ -16,10 +16,11 @@ type chronicle struct {
 	origins  []*timeline.Origin       // of each span: a section's own, or whom a hit blames
 	sections map[*timeline.Origin]int // spans of sections
 	dropped  int64
+	window   Window // of spans
 }
 
-func newChronicle() *chronicle {
-	return &chronicle{series: Series{Step: sim.Microsecond}, sections: map[*timeline.Origin]int{}}
+func newChronicle(w Window) *chronicle {
+	return &chronicle{series: Series{Step: sim.Microsecond}, window: w, sections: map[*timeline.Origin]int{}}
 }
 
 // slice is where time t belongs.
@@ -57,10 +58,13 @@ func (c *chronicle) hit(h *sim.HitRecord, o *timeline.Origin) {
 	s := c.slice(h.Trap)
 	s.Outcomes[h.Outcome]++
 	s.LockWait += h.Parts.LockWait
-	if h.Outcome == sim.Lockless || h.Outcome == sim.Unconfigured || !c.room() {
+	if h.Outcome == sim.Lockless || h.Outcome == sim.Unconfigured {
 		return
 	}
 	l := h.Deciding()
+	if !c.room(l.Start, l.Answered) {
+		return
+	}
 	blamed, _ := l.Blame.(*timeline.Origin)
 	c.origins = append(c.origins, blamed)
 	c.spans = append(c.spans, Span{
@@ -76,7 +80,7 @@ func (c *chronicle) section(x *sim.Section, o *timeline.Origin) {
 		s.Held += next - at
 		at = next
 	}
-	if !c.room() {
+	if !c.room(x.Requested, x.Released) {
 		return
 	}
 	c.sections[o] = len(c.spans)
@@ -87,7 +91,11 @@ func (c *chronicle) section(x *sim.Section, o *timeline.Origin) {
 	})
 }
 
-func (c *chronicle) room() bool {
+// room reports whether a span is to be kept.
+func (c *chronicle) room(from, to sim.Time) bool {
+	if !c.window.Contains(from, to) {
+		return false
+	}
 	if len(c.spans) < MaxSpans {
 		return true
 	}

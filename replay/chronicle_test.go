@@ -13,7 +13,7 @@ import (
 // span points at the section that it blames.
 func TestChronicle(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		c := newChronicle()
+		c := newChronicle(Window{})
 		var hits int64
 		var held, at sim.Time
 		for range rapid.IntRange(1, 60).Draw(t, "operations") {

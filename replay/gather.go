@@ -52,7 +52,7 @@ type twice struct {
 func newGatherer(c *PlayerConfig) *gatherer {
 	return &gatherer{
 		run: &Run{Resolver: c.Resolver}, resolve: dist.NewSketch(), lockWait: dist.NewSketch(), writerWait: dist.NewSketch(),
-		probes: map[string]*ProbeRow{}, times: newChronicle(), each: c.Each, section: c.EachSection,
+		probes: map[string]*ProbeRow{}, times: newChronicle(c.Options.Window), each: c.Each, section: c.EachSection,
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/replay/replay/replay/whatif"
+	"github.com/replay/replay/sim"
 )
 
 // Timing says when operations are issued.
@@ -65,4 +66,14 @@ type Options struct {
 	Seed      uint64
 	Layout    string       // of mmap_lock's words, a name of sim.Layout; "": the machine's
 	WhatIf    whatif.Rules // what is otherwise than it was recorded; none is as it was
+	Window    Window       // of single waits, holds and spans; it changes no figure
+}
+
+// Window is a stretch of time since the start. To is 0 for all that follows.
+type Window struct{ From, To sim.Time }
+
+// Contains reports whether something that takes from from to to lies in it, at least in
+// part.
+func (w Window) Contains(from, to sim.Time) bool {
+	return to >= w.From && (w.To == 0 || from <= w.To)
 }

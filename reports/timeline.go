@@ -1,22 +1,28 @@
 package reports
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/replay/replay/replay"
+	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/sim"
 )
 
-// Timeline writes the first spans of every run as gzipped trace events, which
-// Perfetto and chrome://tracing open: a track for each thread, a process for each
-// run and recorded process. Waiting for mmap_lock is a bar inside its span, and an
-// arrow leads from a section to each hit that it spoiled. It has none of a trace that
-// cannot tell which hits took the lock.
+// Timeline writes what was recorded and the spans of every run as gzipped trace events,
+// which Perfetto and chrome://tracing open. The recording and each run are apart: each
+// has a process for its CPUs, one for its locks, and one for each recorded process with a
+// track for each thread. Waiting for mmap_lock is a bar of its own; an arrow leads from a
+// hold to each recorded wait that it was in the way of, and from a section to each hit
+// that it spoiled. There is at most what replay.MaxSpans and timeline.MaxLockSpans say,
+// which makes about 30 MB of JSON: choose a stretch with replay.Options.Window where that
+// is not all. Of a trace that cannot tell which hits took the lock there is no run.
 func Timeline(w io.Writer, res *replay.Result) error {
 	z := gzip.NewWriter(w)
 	t := timelineWriter{events: eventWriter{w: z}, names: map[track]bool{}}
@@ -28,6 +34,9 @@ func Timeline(w io.Writer, res *replay.Result) error {
 		t.run(i, &res.Runs[i])
 	}
 	t.losses(int64(len(res.Runs))*runSpread, losses(res))
+	if res.Recorded != nil {
+		t.recorded(int64(len(res.Runs)+1)*runSpread, res.Recorded)
+	}
 	t.events.buf = append(t.events.buf, "]}\n"...)
 	if err := t.events.flush(); err != nil {
 		return err
@@ -38,30 +47,154 @@ func Timeline(w io.Writer, res *replay.Result) error {
 type timelineWriter struct {
 	events eventWriter
 	arrows int64
+	lanes  []laneBar
 	names  map[track]bool
 }
 
-// runSpread keeps the processes of different runs apart: recorded ids are below (PID_MAX_LIMIT).
-const runSpread = 1 << 23
+// runSpread keeps the processes of different runs apart: recorded ids are below
+// (PID_MAX_LIMIT), and so are the two of CPUs and locks.
+const (
+	runSpread = 1 << 23
+	cpusPID   = runSpread - 2
+	locksPID  = runSpread - 1
+)
 
 func (t *timelineWriter) run(index int, r *replay.Run) {
 	base := int64(index) * runSpread
 	for i := range r.Spans {
 		s := &r.Spans[i]
 		on := track{base + int64(s.PID), int64(s.TID)}
-		t.name(on, r.Resolver, s)
+		t.name(on, fmt.Sprintf("%s: %d", r.Resolver, s.PID), s.Comm)
 		e := traceEvent{name: s.Op, on: on, at: s.Start, dur: s.End - s.Start, cat: "section", cpu: s.CPU}
 		if s.Kind == replay.FallbackSpan {
 			e.name, e.cat, e.reason = s.Probe, "fallback", s.Outcome.String()
 		}
 		t.events.bar(&e)
-		if wait := s.LockedAt - s.Start; wait > shownWait && s.LockedAt > 0 {
-			t.events.bar(&traceEvent{name: "waits for mmap_lock", on: on, at: s.Start, dur: wait, cat: "wait", cpu: noCPU})
+		held := s.Start
+		if wait := s.LockedAt - s.Start; s.LockedAt > 0 {
+			held = s.LockedAt
+			if wait > shownWait {
+				t.events.bar(&traceEvent{name: "waits for mmap_lock", on: on, at: s.Start, dur: wait, cat: "wait", cpu: noCPU})
+			}
 		}
+		if s.LockedAt > 0 { // it had the lock from then on
+			mode := "write"
+			if s.Kind == replay.FallbackSpan {
+				mode = "read"
+			}
+			t.lock(base, int64(s.PID), fmt.Sprintf("mmap_lock of %d", s.PID), fmt.Sprintf("%s: %s (%s)", s.Comm, e.name, mode), held, s.End-held)
+		}
+		t.cpu(base, s.CPU, s.Comm+": "+e.name, held, s.End-held)
 		if s.Kind == replay.FallbackSpan && s.Blame >= 0 {
 			t.blame(base, &r.Spans[s.Blame], s)
 		}
 	}
+	t.flushLanes(r.Resolver)
+}
+
+// recorded shows the single waits and holds of the recording.
+func (t *timelineWriter) recorded(base int64, r *timeline.Recording) {
+	owners := map[int]int32{} // of each lock: the process that was first seen with it, but for readers of /proc
+	own := func(space int, pid int32, kind string) {
+		if _, ok := owners[space]; !ok && kind != "/proc maps" && pid != timeline.NoPID {
+			owners[space] = pid
+		}
+	}
+	for _, h := range r.Holds {
+		own(h.Space, h.PID, h.Kind)
+	}
+	for _, w := range r.Waits {
+		own(w.Space, w.PID, w.Kind)
+	}
+	thread := func(comm string, pid, tid int32) track {
+		if pid == timeline.NoPID {
+			pid = tid
+		}
+		on := track{base + int64(pid), int64(tid)}
+		t.name(on, fmt.Sprintf("recorded: %d", pid), comm)
+		return on
+	}
+	for _, h := range r.Holds {
+		on := thread(h.Comm, h.PID, h.TID)
+		mode := accessMode(h.Write)
+		dur := max(h.For, sim.Nanosecond)
+		t.events.bar(&traceEvent{name: h.Kind, on: on, at: h.At, dur: dur, cat: "hold", cpu: int(h.CPU), reason: mode})
+		lock := fmt.Sprintf("mmap_lock %d", h.Space+1)
+		if pid, ok := owners[h.Space]; ok {
+			lock = fmt.Sprintf("mmap_lock of %d", pid)
+		}
+		t.lock(base, int64(h.Space), lock, fmt.Sprintf("%s: %s (%s)", h.Comm, h.Kind, mode), h.At, dur)
+		t.cpu(base, int(h.CPU), h.Comm+": "+h.Kind, h.At, dur)
+	}
+	for _, w := range r.Waits {
+		on := thread(w.Comm, w.PID, w.TID)
+		t.events.bar(&traceEvent{name: "waits for mmap_lock", on: on, at: w.At, dur: w.For, cat: "wait", cpu: int(w.CPU), reason: string(w.Access) + ": " + w.Kind})
+		for _, b := range w.Behind {
+			h := b.Hold
+			t.arrow(thread(h.Comm, h.PID, h.TID), h.At, on, max(b.From, h.At))
+		}
+	}
+	t.flushLanes("recorded")
+}
+
+// laneBar is a bar of a track on which others may overlap it: a lock that several readers
+// have, a CPU.
+type laneBar struct {
+	on    track
+	name  string // of the track
+	event traceEvent
+}
+
+// lock shows a hold on the track of a lock.
+func (t *timelineWriter) lock(base int64, lock int64, name, holder string, at, dur sim.Time) {
+	t.lane(track{base + locksPID, lock}, name, holder, at, dur)
+}
+
+// cpu shows what ran on a CPU, as far as the lock's events tell.
+func (t *timelineWriter) cpu(base int64, cpu int, what string, at, dur sim.Time) {
+	if cpu >= 0 {
+		t.lane(track{base + cpusPID, int64(cpu)}, cpuName(cpu), what, at, dur)
+	}
+}
+
+func (t *timelineWriter) lane(on track, name, what string, at, dur sim.Time) {
+	t.lanes = append(t.lanes, laneBar{on, name, traceEvent{name: what, at: at, dur: dur, cat: "lane", cpu: noCPU}})
+}
+
+// laneBits is how many lanes a track may have, as a power of two.
+const laneBits = 20
+
+// flushLanes writes the bars of such tracks, in as many lanes as it takes that none
+// overlap: viewers take bars that do for a mistake.
+func (t *timelineWriter) flushLanes(whose string) {
+	slices.SortStableFunc(t.lanes, func(a, b laneBar) int {
+		return cmp.Or(cmp.Compare(a.on.pid, b.on.pid), cmp.Compare(a.on.tid, b.on.tid), cmp.Compare(a.event.at, b.event.at))
+	})
+	var on track
+	var ends []sim.Time // of the latest bar of each lane of on
+	for i := range t.lanes {
+		b := &t.lanes[i]
+		if i == 0 || b.on != on {
+			on, ends = b.on, ends[:0]
+		}
+		lane := slices.IndexFunc(ends, func(end sim.Time) bool { return end <= b.event.at })
+		if lane < 0 {
+			lane = len(ends)
+			ends = append(ends, 0)
+		}
+		ends[lane] = b.event.at + b.event.dur
+		b.event.on = track{b.on.pid, b.on.tid<<laneBits + int64(lane) + 1}
+		kind, name := ": CPUs", b.name
+		if b.on.pid%runSpread == locksPID {
+			kind = ": locks"
+		}
+		if lane > 0 {
+			name = fmt.Sprintf("%s, %d", name, lane+1)
+		}
+		t.name(b.event.on, whose+kind, name)
+		t.events.bar(&b.event)
+	}
+	t.lanes = t.lanes[:0]
 }
 
 // losses shows where events were lost, on a track for each CPU.
@@ -88,22 +221,26 @@ func cpuName(cpu int) string {
 
 // blame draws an arrow from a section to a hit.
 func (t *timelineWriter) blame(base int64, from, to *replay.Span) {
+	t.arrow(track{base + int64(from.PID), int64(from.TID)}, from.Start, track{base + int64(to.PID), int64(to.TID)}, to.Start)
+}
+
+func (t *timelineWriter) arrow(from track, at sim.Time, to track, then sim.Time) {
 	t.arrows++
-	t.events.arrow("s", track{base + int64(from.PID), int64(from.TID)}, from.Start, t.arrows)
-	t.events.arrow("f", track{base + int64(to.PID), int64(to.TID)}, to.Start, t.arrows)
+	t.events.arrow("s", from, at, t.arrows)
+	t.events.arrow("f", to, then, t.arrows)
 }
 
 // name names a track and its process, once.
-func (t *timelineWriter) name(on track, resolver string, s *replay.Span) {
+func (t *timelineWriter) name(on track, process, thread string) {
 	if t.names[on] {
 		return
 	}
-	if process := (track{on.pid, -1}); !t.names[process] {
-		t.names[process] = true
-		t.events.label("process_name", track{on.pid, 0}, fmt.Sprintf("%s: %d", resolver, s.PID))
+	if p := (track{on.pid, -1}); !t.names[p] {
+		t.names[p] = true
+		t.events.label("process_name", track{on.pid, 0}, process)
 	}
 	t.names[on] = true
-	t.events.label("thread_name", on, s.Comm)
+	t.events.label("thread_name", on, thread)
 }
 
 // shownWait is the shortest wait that gets a bar of its own.

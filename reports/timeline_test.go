@@ -137,6 +137,9 @@ func TestTimelineTracks(t *testing.T) {
 	named := map[track]string{}
 	for _, e := range eventsOf(t, res) {
 		on := track{e.PID, e.TID}
+		if e.PID%runSpread >= cpusPID {
+			continue // CPUs and locks: see TestTimelineLanes
+		}
 		if e.Phase == "M" && e.Name == "thread_name" {
 			if named[on] != "" {
 				t.Errorf("%v is named twice", on)
@@ -152,6 +155,97 @@ func TestTimelineTracks(t *testing.T) {
 		{2 * runSpread, 0}: "unknown CPU", {2 * runSpread, 2}: "CPU 1",
 	}
 	if diff := cmp.Diff(want, named); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// What was recorded is there beside the runs, with an arrow from each hold to each wait
+// that it was in the way of; no two bars of a track overlap in part, which viewers take
+// for a mistake; and each end of an arrow is in a bar.
+func TestTimelineRecorded(t *testing.T) {
+	res := recordedResult()
+	type span struct{ from, to float64 }
+	bars := map[track][]span{}
+	number := func(n json.Number) float64 {
+		x, err := n.Float64()
+		if n != "" && err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	n := map[string]int{}
+	named := map[string]bool{}
+	events := eventsOf(t, res)
+	for _, e := range events {
+		on := track{e.PID, e.TID}
+		recorded := e.PID >= 3*runSpread
+		switch {
+		case e.Phase == "X":
+			bars[on] = append(bars[on], span{number(e.TS), number(e.TS) + number(e.Dur)})
+			if recorded {
+				n[e.Cat]++
+			}
+		case e.Phase == "M":
+			named[fmt.Sprint(e.Args["name"])] = true
+		case recorded:
+			n[e.Phase]++
+		}
+	}
+	if want := map[string]int{"hold": 3, "wait": 2, "s": 3, "f": 3, "lane": 5}; !cmp.Equal(n, want) {
+		t.Errorf("events %v, want %v", n, want) // one hold has no CPU
+	}
+	for _, name := range []string{"recorded: 700", "recorded: CPUs", "recorded: locks", "mmap_lock of 700", "speculative: locks", "speculative: CPUs", "CPU 1"} {
+		if !named[name] {
+			t.Errorf("no track %q of %v", name, named)
+		}
+	}
+	for on, all := range bars {
+		for i, a := range all {
+			for _, b := range all[:i] {
+				apart, nested := a.to <= b.from || b.to <= a.from, a.from >= b.from && a.to <= b.to || b.from >= a.from && b.to <= a.to
+				if !apart && !nested {
+					t.Errorf("track %v: %v and %v", on, a, b)
+				}
+			}
+		}
+	}
+	for _, e := range events {
+		if e.Phase != "s" && e.Phase != "f" || e.PID < 3*runSpread {
+			continue
+		}
+		at := number(e.TS)
+		if !slices.ContainsFunc(bars[track{e.PID, e.TID}], func(b span) bool { return b.from <= at && at <= b.to }) {
+			t.Errorf("an arrow is in no bar: %+v", e)
+		}
+	}
+}
+
+// Bars that overlap are put into lanes of their own.
+func TestTimelineLanes(t *testing.T) {
+	var out bytes.Buffer
+	w := timelineWriter{events: eventWriter{w: &out}, names: map[track]bool{}}
+	for _, at := range []int64{10, 0, 5, 20} { // each 12 long
+		w.lane(track{locksPID, 7}, "lock", "x", sim.Time(at)*sim.Microsecond, 12*sim.Microsecond)
+	}
+	w.lane(track{locksPID, 8}, "other", "x", 0, sim.Microsecond)
+	w.flushLanes("run")
+	if err := w.events.flush(); err != nil {
+		t.Fatal(err)
+	}
+	var got []readEvent
+	if err := json.Unmarshal([]byte("["+out.String()+"]"), &got); err != nil {
+		t.Fatal(err)
+	}
+	var lanes []string
+	for _, e := range got {
+		if e.Phase == "X" {
+			lanes = append(lanes, fmt.Sprintf("%s on %d", e.TS, e.TID&(1<<laneBits-1)))
+		} else if e.Name == "thread_name" {
+			lanes = append(lanes, e.Args["name"].(string))
+		}
+	}
+	want := []string{"lock", "0.000 on 1", "lock, 2", "5.000 on 2", "lock, 3", "10.000 on 3", "20.000 on 1", "other", "0.000 on 1"}
+	if diff := cmp.Diff(want, lanes); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/urfave/cli/v2"
 
+	"github.com/replay/replay/replay"
 	"github.com/replay/replay/reports"
 )
 
@@ -39,6 +41,7 @@ func exportCommand(e *env) *cli.Command {
 			&cli.BoolFlag{Name: "mail", Usage: "the same as --to mail"},
 			&cli.StringFlag{Name: "profile", Usage: "folded: `NAME` of the profile, such as speculative.blame (default: that of the last resolver)"},
 			&cli.StringFlag{Name: "sample_index", Usage: "folded: `TYPE` of values, such as lock_wait (default: the profile's own)"},
+			&cli.StringFlag{Name: "time", Usage: "perfetto: `A,B` as durations from the first event, such as 500ms,2s; either may be empty"},
 			&cli.StringFlag{Name: "table", Usage: "csv: `TABLE` to write: " + strings.Join(reports.CSVTables(), ", ") + " (default runs)"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE` to write (default standard output)"},
 		),
@@ -109,7 +112,7 @@ func exportFormat(c *cli.Context) (string, error) {
 	if !slices.Contains(exportFormats, format) {
 		return "", usage("export: --to %q: want one of %s", format, strings.Join(exportFormats, ", "))
 	}
-	for flag, of := range map[string]string{"profile": "folded", "sample_index": "folded", "table": "csv"} {
+	for flag, of := range map[string]string{"profile": "folded", "sample_index": "folded", "table": "csv", "time": "perfetto"} {
 		if c.IsSet(flag) && of != format {
 			return "", usage("export: --%s is of --to %s", flag, of)
 		}
@@ -150,7 +153,44 @@ func (e *env) exporter(c *cli.Context, format, dir string, doc *reports.Document
 	case "benchfmt":
 		return exportFile(filepath.Join(dir, "benchfmt.txt"), false, false)
 	}
-	return exportFile(filepath.Join(dir, "timeline.json.gz"), true, strings.HasSuffix(c.String("output"), ".gz"))
+	timeline := filepath.Join(dir, "timeline.json.gz")
+	zip := strings.HasSuffix(c.String("output"), ".gz")
+	if !c.IsSet("time") {
+		return exportFile(timeline, true, zip)
+	}
+	window, err := parseWindow(c.String("time"))
+	if err != nil {
+		return nil, err
+	}
+	return func(w io.Writer) error { return exportCut(w, timeline, window, zip) }, nil
+}
+
+// exportCut writes a part of a timeline.
+func exportCut(w io.Writer, path string, window replay.Window, zip bool) error {
+	open := func() (io.Reader, error) {
+		data, err := os.ReadFile(path) // a few MB: see reports.Timeline
+		if err != nil {
+			return nil, err
+		}
+		z, err := gzip.NewReader(bytes.NewReader(data))
+		return z, damaged(path, err)
+	}
+	if !zip {
+		return damaged(path, reports.CutTimeline(w, open, window))
+	}
+	z := gzip.NewWriter(w)
+	if err := reports.CutTimeline(z, open, window); err != nil {
+		return damaged(path, err)
+	}
+	return z.Close()
+}
+
+// damaged says of an error in a zipped file what to do.
+func damaged(path string, err error) error {
+	if errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		return badInput(fmt.Errorf("%s is cut short or damaged: %w; make the run anew", path, err))
+	}
+	return err
 }
 
 // unknown gives an error of what is not known its exit code.
@@ -212,10 +252,7 @@ func exportFile(path string, zipped, stay bool) (func(io.Writer) error, error) {
 		if err == nil {
 			_, err = io.Copy(w, z)
 		}
-		if errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-			return badInput(fmt.Errorf("%s is cut short or damaged: %w; make the run anew", path, err))
-		}
-		return err
+		return damaged(path, err)
 	}, nil
 }
 

@@ -25,6 +25,7 @@ func TestExport(t *testing.T) {
 		{"--to csv --table blame", "resolver,comm,pid,tid,kind,stack,"},
 		{"--mail", "Simulated: generic"},
 		{"--to mail", "Recorded waits for mmap_lock"},
+		{"--to perfetto --time 0s,200us", `"ph":"M"`},
 		{"--to perfetto", `{"displayTimeUnit":"ns","traceEvents":[`},
 	} {
 		args := append([]string{"export"}, strings.Fields(test.args)...)
@@ -42,6 +43,14 @@ func TestExport(t *testing.T) {
 	}
 	if r := call(t, "export", "--to", "folded", "--profile", "locked.blame", dir); r.code != exitOK || !strings.Contains(r.stderr, "lock_wait is 0 throughout") {
 		t.Errorf("nothing to export: exit %d, %s", r.code, r.stderr)
+	}
+	whole, cut := succeed(t, "export", "--to", "perfetto", dir), succeed(t, "export", "--to", "perfetto", "--time", "250us,350us", dir)
+	if n, m := strings.Count(whole, `"name":"waits for mmap_lock"`), strings.Count(cut, `"name":"waits for mmap_lock"`); n != 10 || m != 1 {
+		t.Errorf("%d waits, and %d between 250 and 350 us", n, m)
+	}
+	succeed(t, "run", "-q", "--timeline", "250us,350us", "-o", "cut.run", "app.parquet")
+	if n := strings.Count(succeed(t, "export", "--to", "perfetto", "cut.run"), `"name":"waits for mmap_lock"`); n != 1 {
+		t.Errorf("%d waits in a timeline from 250 to 350 us", n)
 	}
 	said := succeed(t, "export", "--to", "perfetto", "-o", "t.json.gz", "--json", dir)
 	var doc struct {
@@ -91,6 +100,10 @@ func TestExportRefuses(t *testing.T) {
 		{"export --to pdf app.parquet.run", `--to "pdf": want one of perfetto`, exitUsage},
 		{"export --to csv --mail app.parquet.run", "are two formats", exitUsage},
 		{"export --to csv --table x app.parquet.run", "want one of runs", exitUsage},
+		{"export --to csv --time 0s,1s app.parquet.run", "--time is of --to perfetto", exitUsage},
+		{"export --to perfetto --time 1s app.parquet.run", "want A,B", exitUsage},
+		{"export --to perfetto --time 0s,1s app.parquet.run", "cut short or damaged", exitInput},
+		{"run --timeline 5 app.parquet", "want A,B", exitUsage},
 		{"export --to csv --profile x app.parquet.run", "--profile is of --to folded", exitUsage},
 		{"export --to folded --profile x app.parquet.run", "want one of bad, locked", exitUsage},
 		{"export --to folded --profile ../x app.parquet.run", "there is no profile", exitUsage},

@@ -14,6 +14,7 @@ import (
 	"github.com/replay/replay/replay/whatif"
 	"github.com/replay/replay/reports"
 	"github.com/replay/replay/sim"
+	"github.com/replay/replay/traces"
 )
 
 // playFlags say how to replay.
@@ -33,6 +34,7 @@ func runCommand(e *env) *cli.Command {
 	flags := append(slices.Clone(playFlags),
 		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`DIR` for the reports (default TRACE.run)"},
 		&cli.BoolFlag{Name: "no-trace", Usage: "do not keep the trace that is made of a raw capture"},
+		&cli.StringFlag{Name: "timeline", Usage: "what the timeline shows where it cannot show all: `A,B` as durations from the first event, such as 500ms,2s"},
 		&cli.BoolFlag{Name: "web", Usage: "serve the reports to a browser afterwards, as replay web does, until Ctrl-C"},
 		httpFlag, noBrowserFlag, seedFlag,
 	)
@@ -161,7 +163,25 @@ func runOptions(c *cli.Context) (replay.Options, error) {
 		return o, usage("--what-if: %v", err)
 	}
 	o.Seed = c.Uint64("seed")
+	if s := c.String("timeline"); s != "" {
+		if o.Window, err = parseWindow(s); err != nil {
+			return o, err
+		}
+	}
 	return o, nil
+}
+
+// parseWindow reads A,B as durations.
+func parseWindow(s string) (replay.Window, error) {
+	cut := traces.Cut{From: -1, To: -1}
+	if err := parseSpan(s, &cut); err != nil {
+		return replay.Window{}, err
+	}
+	w := replay.Window{From: sim.Time(max(cut.From, 0)) * sim.Nanosecond}
+	if cut.To >= 0 {
+		w.To = sim.Time(max(cut.To, 1)) * sim.Nanosecond
+	}
+	return w, nil
 }
 
 // parseResolvers reads a list of names.

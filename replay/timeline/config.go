@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/replay/replay/replay/machines"
+	"github.com/replay/replay/sim"
 	"github.com/replay/replay/traces"
 )
 
@@ -44,6 +45,7 @@ type Config struct {
 	Progress func(rows int64) // told now and then how many rows are behind it; may be nil
 	Observer Observer         // may be nil
 	Record   bool             // what the recorded kernel did is wanted, see Reconstruction.Recording
+	From, To sim.Time         // of its single waits and holds, those in this stretch; To is 0 for the end
 }
 
 // Observer is told of what a reconstruction meets, in the order of the rows.

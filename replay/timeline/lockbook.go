@@ -19,6 +19,7 @@ type lockBook struct {
 	start   int64 // ns, of the first row
 	threads map[int32]*lockThread
 	mms     map[uint64]*lockedMM
+	spaces  map[uint64]int // numbers of address spaces
 	waiters map[waiterKey]*waiterRow
 	holders map[holderKey]*holderRow
 	stacks  stacks
@@ -43,7 +44,7 @@ const lockBookColumns = traces.ColCPU | traces.ColPID | traces.ColTID | traces.C
 func newLockBook(watch Watch) *lockBook {
 	return &lockBook{
 		diary:   diary{watch: watch},
-		threads: map[int32]*lockThread{}, mms: map[uint64]*lockedMM{},
+		threads: map[int32]*lockThread{}, mms: map[uint64]*lockedMM{}, spaces: map[uint64]int{},
 		waiters: map[waiterKey]*waiterRow{}, holders: map[holderKey]*holderRow{}, stacks: newStacks(), kinds: newLockKinds(),
 		writingTIDs: map[int32]bool{}, writtenSpace: map[uint64]bool{},
 	}
@@ -89,6 +90,7 @@ type lockWait struct {
 	stack []string
 	cpu   int32
 	seq   int64
+	space int
 	start int64 // ns
 
 	wokeOn int32 // CPU
@@ -125,6 +127,7 @@ type lockHold struct {
 	tid      int32
 	cpu      int32
 	seq      int64
+	space    int
 	acquired int64 // ns
 	ns       int64 // its length, once it is over
 	blocked  int   // waits that it was in the way of
@@ -138,6 +141,7 @@ type lockHold struct {
 // stand still while what they count is not the case.
 type lockedMM struct {
 	key     uint64
+	space   int   // numbered by first appearance
 	now     int64 // ns
 	waits   []*lockWait
 	holds   []*lockHold
@@ -294,7 +298,12 @@ func (r *lockBook) lock(t *lockThread, ev *traces.Event) {
 	key := mmKey(ev)
 	m := r.mms[key]
 	if m == nil {
-		m = &lockedMM{key: key, now: ev.Time}
+		space, known := r.spaces[key]
+		if !known {
+			space = len(r.spaces)
+			r.spaces[key] = space
+		}
+		m = &lockedMM{key: key, space: space, now: ev.Time}
 		r.mms[key] = m
 	}
 	m.advance(ev.Time)
@@ -335,7 +344,7 @@ func (r *lockBook) request(t *lockThread, m *lockedMM, ev *traces.Event) {
 		access = LookupAccess
 		r.fallbacks++
 	}
-	w := &lockWait{row: r.waiter(ev, access), mm: m, stack: ev.Stack, cpu: cpuOf(ev), seq: ev.Seq, start: ev.Time, queued: m.queued, inWay: m.inWay(ev.Write)}
+	w := &lockWait{row: r.waiter(ev, access), mm: m, stack: ev.Stack, cpu: cpuOf(ev), seq: ev.Seq, space: m.space, start: ev.Time, queued: m.queued, inWay: m.inWay(ev.Write)}
 	if w.kind = "uprobe"; access != LookupAccess {
 		w.kind = r.recordedKind(&t.call, ev)
 	}
@@ -374,7 +383,7 @@ func (r *lockBook) acquire(t *lockThread, m *lockedMM, ev *traces.Event) {
 			stack = w.stack
 		}
 	}
-	h := &lockHold{row: r.holder(ev, kind, stack), tid: ev.TID, cpu: cpuOf(ev), seq: seq, acquired: ev.Time, write: ev.Write, since: ev.Time, queued: m.queued}
+	h := &lockHold{row: r.holder(ev, kind, stack), tid: ev.TID, cpu: cpuOf(ev), seq: seq, space: m.space, acquired: ev.Time, write: ev.Write, since: ev.Time, queued: m.queued}
 	m.holds = append(m.holds, h)
 	if h.write {
 		m.writing++

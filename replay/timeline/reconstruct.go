@@ -86,7 +86,7 @@ func Reconstruct(ctx context.Context, trace Trace, s *Survey, c Config) (*Recons
 	}
 	var locks *lockBook
 	if c.Record {
-		locks = newLockBook(watching)
+		locks = newLockBook(watching.within(c.From, c.To))
 	}
 	return &Reconstruction{
 		stream: stream, using: using, arrive: c.Using == Everything || c.Using == Stamps, profile: c.Profile, survey: s, inference: in, sections: map[int32]*recent{}, breaks: map[int32]uint64{}, turns: turns{},

@@ -124,8 +124,9 @@ type LongestWait struct {
 }
 
 // Record reads the whole trace for what the recorded kernel did; nil without lock events.
-func Record(ctx context.Context, trace Trace, s *Survey) (*Recording, error) {
-	return Watched(ctx, trace, s, watching)
+// Single waits and holds of its timeline are of a stretch of it, as in Config.
+func Record(ctx context.Context, trace Trace, s *Survey, from, to sim.Time) (*Recording, error) {
+	return Watched(ctx, trace, s, watching.within(from, to))
 }
 
 // recorded is what was gathered, or nil without lock events; unknown is what the trace

@@ -393,7 +393,7 @@ func TestRecordedOutcomes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := Record(t.Context(), trace, s)
+		r, err := Record(t.Context(), trace, s, 0, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -86,7 +86,7 @@ func TestScenesCorpus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := Record(t.Context(), trace, s)
+	r, err := Record(t.Context(), trace, s, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ type Wait struct {
 	Kind     string
 	Stack    []string // leaf first; empty where the trace has none
 	Seq      int64    // of its lock_start
+	Space    int      // whose lock, from 0 by first appearance
 	At       sim.Time // since the start of the recording
 	For      sim.Time
 	InWay    sim.Time // of For: somebody was seen with the lock
@@ -46,6 +47,7 @@ type Hold struct {
 	Write    bool     // it was taken for write; it may have been downgraded
 	Stack    []string // leaf first; empty where the trace has none
 	Seq      int64    // of its lock_start; of its lock_acquired where that is missing
+	Space    int      // whose lock, from 0 by first appearance
 	At       sim.Time // since the start of the recording
 	For      sim.Time // 0 where its end is not in the trace
 	Blocked  int      // waits that it was in the way of
@@ -69,6 +71,14 @@ const worstWaits = 10
 
 // watching is what a survey keeps.
 var watching = Watch{Worst: worstWaits, At: -1, To: sim.Time(1<<63 - 1), Spans: MaxLockSpans}
+
+// within is the watch with spans of a stretch of time, to the end where to is 0.
+func (w Watch) within(from, to sim.Time) Watch {
+	if w.From = from; to > 0 {
+		w.To = to
+	}
+	return w
+}
 
 // Watched is what the recorded kernel did, with the single waits and holds that are asked
 // for; nil without lock events.
@@ -163,7 +173,7 @@ func (o *out) hold(h *lockHold) *Hold {
 	if known == nil {
 		k := &h.row.key
 		known = &Hold{
-			Comm: k.comm, PID: k.pid, TID: k.tid, CPU: h.cpu, Kind: k.kind, Write: k.write, Stack: h.row.stack, Seq: h.seq,
+			Comm: k.comm, PID: k.pid, TID: k.tid, CPU: h.cpu, Kind: k.kind, Write: k.write, Stack: h.row.stack, Seq: h.seq, Space: h.space,
 			At: sim.Time(h.acquired-o.start) * sim.Nanosecond, For: sim.Time(h.ns) * sim.Nanosecond, Blocked: h.blocked,
 		}
 		o.holds[h] = known
@@ -174,7 +184,7 @@ func (o *out) hold(h *lockHold) *Hold {
 func (o *out) wait(w *lockWait) *Wait {
 	k := &w.row.key
 	wait := &Wait{
-		Comm: k.comm, PID: k.pid, TID: k.tid, CPU: w.cpu, WokeOn: w.wokeOn, Access: k.access, Kind: w.kind, Stack: w.stack, Seq: w.seq,
+		Comm: k.comm, PID: k.pid, TID: k.tid, CPU: w.cpu, WokeOn: w.wokeOn, Access: k.access, Kind: w.kind, Stack: w.stack, Seq: w.seq, Space: w.space,
 		At: sim.Time(w.start-o.start) * sim.Nanosecond, For: sim.Time(w.ns) * sim.Nanosecond, InWay: sim.Time(w.inWay) * sim.Nanosecond,
 	}
 	for i := range w.segments {
