@@ -12,7 +12,7 @@ const (
 	delayLog  = 1024                          // ns: where the fine bins end
 	delayMin  = delayLog - fineBins*delayFine // and where they begin
 	delayBits = 2
-	delayBins = fineBins + 7<<delayBits
+	delayBins = fineBins + 14<<delayBits
 )
 
 func delayBin(ns int64) int {
@@ -44,9 +44,19 @@ var firstLateness = []struct{ ns, weight int64 }{
 }
 
 // firstDelays are firstLateness by bin.
+// A thread that has the lock may lose its CPU: waits from firstTail ns on, in millionths of
+// fallbacks, evenly by octave.
+const (
+	firstTail      = 64_000
+	firstTailShare = 0.02
+)
+
 func firstDelays() (late [delayBins]float64) {
 	for _, l := range firstLateness {
 		late[delayBin(l.ns)] += float64(l.weight) / 1e6
+	}
+	for bin := delayBin(firstTail); bin < delayBins; bin++ {
+		late[bin] += firstTailShare / float64(delayBins-delayBin(firstTail))
 	}
 	return late
 }
@@ -67,6 +77,8 @@ func (in *inference) delayDensity(ns int64) float64 {
 type gapTable struct {
 	counts [64 * gapSplit]float64
 	n      int64
+	paced  int8  // 0: not asked for yet, 1: no, 2: yes
+	usual  int64 // ns: the median gap, once paced is there
 }
 
 const (
@@ -83,6 +95,26 @@ func gapBin(ns int64) int {
 func (g *gapTable) add(ns int64) {
 	g.counts[gapBin(ns)]++
 	g.n++
+}
+
+// pacing is steady, found once.
+func (g *gapTable) pacing() bool {
+	if g.paced == 0 {
+		g.paced, g.usual = 1+int8(index(g.steady())), g.median()
+	}
+	return g.paced == 2
+}
+
+// median is the median gap in ns, as far as bins tell.
+func (g *gapTable) median() int64 {
+	sum := 0.0
+	for bin, n := range g.counts {
+		if sum += n; sum*2 >= float64(g.n) {
+			octave, part := bin/gapSplit, bin%gapSplit
+			return int64(1)<<octave + int64(part)<<octave/gapSplit
+		}
+	}
+	return 0
 }
 
 // steady reports whether most gaps are about the same, within half an octave.

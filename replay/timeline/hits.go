@@ -152,11 +152,12 @@ func (p *Space) trampoline(addr uint64) uint64 {
 // inferred is the begin of a lookup that seems to have fallen back, which makes the
 // hit late.
 func (r *Reconstruction) inferred(t *thread, ev *traces.Event) (begin int64, late bool) {
-	r.near = r.sections[t.pid].near(r.near[:0], t.tid, t.lastHit, ev.Time, r.inference.reach)
+	table := r.inference.table(t.tid)
+	r.near = r.sections[t.pid].near(r.near[:0], t.tid, t.lastHit, ev.Time, r.inference.due(table, t.lastHit, ev.Time), r.inference.reachOf(table))
 	if len(r.near) == 0 {
 		return 0, false
 	}
-	e := r.inference.explain(r.inference.table(t.tid), r.near, t.lastHit, ev.Time, nil)
+	e := r.inference.explain(table, r.near, t.lastHit, ev.Time, nil)
 	t.likely, t.delay = int64(1e6*e.share()), max(e.delay, 0)
 	r.found.expect(t.likely)
 	return e.begin, t.likely >= Decided

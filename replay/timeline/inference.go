@@ -1,6 +1,8 @@
 package timeline
 
 import (
+	"sort"
+
 	"github.com/replay/replay/replay/machines"
 	"github.com/replay/replay/traces"
 )
@@ -25,12 +27,15 @@ type inference struct {
 	cost, recording int64
 	// chains says that the recorder took a callchain with every event, those of locks
 	// among them, not only with lock_start.
-	chains  bool
-	reach   int64                // nearby, with those
-	places  map[string]placement // of the kinds whose own places are known
-	soft    int64                // ns by which the edges of sections are unknown
-	late    [delayBins]float64   // share of fallbacks, by what they take beyond cost
-	threads map[int32]*gapTable  // of gaps between hits
+	chains bool
+	reach  int64                // nearby, with those
+	places map[string]placement // of the kinds whose own places are known
+	// whole is how long calls of each kind mostly have the lock that need not wait for
+	// another, ns.
+	whole   map[string]int64
+	soft    int64               // ns by which the edges of sections are unknown
+	late    [delayBins]float64  // share of fallbacks, by what they take beyond cost
+	threads map[int32]*gapTable // of gaps between hits
 	all     *gapTable
 	trimmed map[int64]span // sections that lookups on time cut short, by row
 }
@@ -40,11 +45,17 @@ const (
 	// misplaced is how likely a lookup on time seems to be inside a modelled section:
 	// the section was not quite there.
 	misplaced = 0.1
-	// recentSections is how many sections of a process are remembered.
+	// recentSections is how many sections are looked at: so many before a hit, and so many
+	// before it was due. Of a process sectionsKept are remembered.
 	recentSections = 32
+	sectionsKept   = 4096
+	// dueGaps is by how many of its usual gaps a steady thread's hit is due.
+	dueGaps = 8
 	// nearby is how long before a hit a section may end that made it late, in ns,
 	// where no more callchains are taken meanwhile.
 	nearby = 70_000
+	// nearbySteady is that of threads that hit at a steady pace, whose gaps tell more.
+	nearbySteady = 16_000_000
 	// sectionEdge is how far a lookup is kept from the edges of a section, in ns: what
 	// the simulated lock takes to be got and dropped.
 	sectionEdge = 100
@@ -60,11 +71,29 @@ func (in *inference) table(tid int32) *gapTable {
 	return in.all
 }
 
+// reachOf is how long before a hit a section may end that made it late, in ns.
+func (in *inference) reachOf(t *gapTable) int64 {
+	if t.pacing() {
+		return nearbySteady
+	}
+	return in.reach
+}
+
+// due is by when a hit was due whose thread's hit before was at prev: a steady thread's
+// comes after a few usual gaps, whatever comes after that.
+func (in *inference) due(t *gapTable, prev, stamp int64) int64 {
+	if t.pacing() {
+		return min(prev+dueGaps*t.usual, stamp)
+	}
+	return stamp
+}
+
 // odd is a modelled section: when, and whose.
 type odd struct {
 	from, to int64
 	tid      int32
 	seq      int64 // of the syscall's row
+	entry    int64 // ns: its time
 }
 
 // near reports whether the section may have made a hit at the stamp late, by up to
@@ -94,28 +123,42 @@ func (o *odd) trim(begin, end int64) bool {
 	return true
 }
 
-// recent are the latest sections of a process.
-type recent struct {
-	ring [recentSections]odd
-	next int
-}
+// recent are the latest sections of a process, in order of their calls' entries.
+type recent struct{ list []odd }
 
 func (r *recent) add(o odd) {
-	r.ring[r.next%recentSections] = o
-	r.next++
+	if len(r.list) == cap(r.list) && len(r.list) >= sectionsKept {
+		r.list = append(r.list[:0], r.list[len(r.list)-sectionsKept/2:]...)
+	}
+	r.list = append(r.list, o)
 }
 
-// near appends the sections of threads other than tid that are near a hit of it.
-func (r *recent) near(to []*odd, tid int32, prev, stamp, reach int64) []*odd {
+// near appends the sections of threads other than tid that are near a hit of it, which was
+// due by a time.
+func (r *recent) near(to []*odd, tid int32, prev, stamp, due, reach int64) []*odd {
 	if r == nil {
 		return to
 	}
-	for i := range min(r.next, recentSections) {
-		if o := &r.ring[i]; o.tid != tid && o.near(prev, stamp, reach) {
-			to = append(to, o)
+	first, last := twice(len(r.list), func(i int) int64 { return r.list[i].entry }, due)
+	for _, w := range [...]span{first, last} {
+		for i := w.from; i < w.to; i++ {
+			if o := &r.list[i]; o.tid != tid && o.near(prev, stamp, reach) {
+				to = append(to, o)
+			}
 		}
 	}
 	return to
+}
+
+// twice are the indices of the latest recentSections of n, and before them of as many that
+// were begun by a time: entry tells when.
+func twice(n int, entry func(int) int64, by int64) (first, last span) {
+	last = span{int64(max(n-recentSections, 0)), int64(n)}
+	if last.from == 0 || entry(int(last.from)) <= by {
+		return span{}, last
+	}
+	i := sort.Search(int(last.from), func(i int) bool { return entry(i) > by })
+	return span{int64(max(i-recentSections, 0)), int64(i)}, last
 }
 
 // explanation is how a hit came to its stamp.
@@ -150,11 +193,11 @@ func (o *odd) covers(at, soft int64) float64 {
 	return c
 }
 
-// Steps over the times at which a lookup may have failed, in ns, and how many of
-// them at most.
+// Steps over the times at which a lookup may have failed: in ns at least, and that part of
+// the gap or delay, whichever is shorter.
 const (
 	explainStep  = 100
-	explainSteps = 64
+	explainSplit = 8
 )
 
 // way is one way to be late: by a delay beyond the cost, after a gap, in ns.
@@ -175,10 +218,15 @@ func (in *inference) explain(table *gapTable, sections []*odd, prev, stamp int64
 		if hi <= lo || o.to > arrived {
 			continue // the lock was not to be had before the hit
 		}
-		step := max((hi-lo)/explainSteps, explainStep)
-		for end := lo + step/2; end < hi; end += step {
+		for end, step := lo, int64(0); ; {
+			// As fine as gaps and delays are told apart there.
+			step = max(min(end+in.rec.HitLag-prev, arrived-in.cost-end)/explainSplit, explainStep)
+			if end += step / 2; end >= hi {
+				break
+			}
 			gap, delay := end+in.rec.HitLag-prev, arrived-in.cost-end
-			w := float64(float64(table.density(gap)*in.delayDensity(delay)) * float64(o.covers(end, in.soft)*float64(step)))
+			end += step - step/2
+			w := float64(float64(table.density(gap)*in.delayDensity(delay)) * float64(o.covers(arrived-in.cost-delay, in.soft)*float64(step)))
 			if w == 0 {
 				continue
 			}
@@ -187,7 +235,7 @@ func (in *inference) explain(table *gapTable, sections []*odd, prev, stamp int64
 				each(way{delay, gap, w})
 			}
 			if w > most {
-				most, e.begin, e.delay = w, o.inside(end-in.rec.Window), delay
+				most, e.begin, e.delay = w, o.inside(arrived-in.cost-delay-in.rec.Window), delay
 			}
 		}
 	}
@@ -196,10 +244,12 @@ func (in *inference) explain(table *gapTable, sections []*odd, prev, stamp int64
 
 // place is where sections of the kind lie.
 func (in *inference) place(kind string) placement {
-	if p, ok := in.places[kind]; ok {
-		return p
+	p, ok := in.places[kind]
+	if !ok {
+		p = placement{recording: in.recording, inside: in.inside(in.recording)}
 	}
-	return placement{recording: in.recording, inside: in.inside(in.recording)}
+	p.whole = in.whole[kind]
+	return p
 }
 
 // chain is what the callchain of an event takes, in ns, where all events have one:
@@ -218,7 +268,7 @@ func (in *inference) inside(recording int64) int64 { return 2 * in.chain(recordi
 // odd is the section of a call, where it is taken to lie.
 func (in *inference) odd(c *sectionCall) odd {
 	s := c.at(in.place(c.kind))
-	return odd{s.start, s.end(), c.tid, c.seq}
+	return odd{s.start, s.end(), c.tid, c.seq, c.entry}
 }
 
 // section places the write section of a syscall, as far as hits agree.

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/replay/replay/replay/dist"
 	"github.com/replay/replay/replay/machines"
 	"github.com/replay/replay/traces"
 )
@@ -21,10 +22,13 @@ const (
 	costMin        = 800
 	costMax        = 12_000
 	costStepMin    = 200
-	kindReach      = 1500
-	kindStep       = 150
-	costReach      = 300
-	costStep       = 50
+	// Where lock_start is the only lock event, and has no callchain.
+	startCostMax = 500
+	startLateMax = 3000
+	kindReach    = 1500
+	kindStep     = 150
+	costReach    = 300
+	costStep     = 50
 )
 
 // Limits of the fit.
@@ -68,7 +72,8 @@ type inferFit struct {
 	raw       []gapTable  // the same as recorded
 	kinds     []string    // of the calls, in order of appearance
 	toTheEnd  map[string]bool
-	nth       int // one sighting of so many is weighed
+	alone     map[string]*dist.Durations // ns in calls that need not wait for another
+	nth       int                        // one sighting of so many is weighed
 
 	odds []odd // scratch
 	near []*odd
@@ -82,12 +87,13 @@ func newInference(ctx context.Context, trace Trace, profile *machines.Profile, s
 		places: map[string]placement{}, trimmed: map[int64]span{}, threads: s.rhythms, all: &s.rhythm, chains: s.LockRows && s.chains(),
 	}
 	in.reach = nearby + 3*in.chain(s.recordingGuess())
-	f := &inferFit{in: in, toTheEnd: map[string]bool{}}
+	f := &inferFit{in: in, toTheEnd: map[string]bool{}, alone: map[string]*dist.Durations{}}
 	if err := f.gather(ctx, trace, profile); err != nil {
 		return nil, err
 	}
+	in.whole = f.wholes()
 	if len(f.sightings) > 0 {
-		f.fit(s.LockRows, s.recordingGuess())
+		f.fit(s.LockRows, s.holds, s.recordingGuess())
 	}
 	return in, in.trimAll(ctx, trace, profile)
 }
@@ -97,26 +103,58 @@ func (f *inferFit) gather(ctx context.Context, trace Trace, profile *machines.Pr
 	calls := map[int32][]sectionCall{}
 	err := eachCallAndHit(ctx, trace, profile, func(ev *traces.Event, c *sectionCall) {
 		of := append(calls[ev.PID], *c)
-		if len(of) >= 8*recentSections {
-			of = slices.Clone(of[len(of)-recentSections:]) // sightings keep the others
+		if len(of) >= sectionsKept {
+			of = slices.Clone(of[len(of)-sectionsKept/2:]) // sightings keep the others
 		}
 		calls[ev.PID] = of
+		if c.after == 0 {
+			f.add1(c)
+		}
 		if !slices.Contains(f.kinds, c.kind) {
 			f.kinds = append(f.kinds, c.kind)
 			f.toTheEnd[c.kind] = c.hold == 0
 		}
 	}, func(ev *traces.Event, prev int64) {
 		of := calls[ev.PID]
-		of = of[max(0, len(of)-recentSections):]
-		if len(f.sightings) < sightingsMax && slices.ContainsFunc(of, func(c sectionCall) bool {
-			return c.tid != ev.TID && c.limit > max(prev, ev.Time-f.in.reach) && c.base < ev.Time
+		table := f.in.table(ev.TID)
+		first, last := twice(len(of), func(i int) int64 { return of[i].entry }, f.in.due(table, prev, ev.Time))
+		near := of[last.from:last.to]
+		if first.to > first.from {
+			near = slices.Concat(of[first.from:first.to], near)
+		}
+		if len(f.sightings) < sightingsMax && slices.ContainsFunc(near, func(c sectionCall) bool {
+			return c.tid != ev.TID && c.limit > max(prev, ev.Time-f.in.reachOf(table)) && c.base < ev.Time
 		}) {
-			f.add(sighting{f.in.table(ev.TID), ev.TID, prev, ev.Time, of})
+			f.add(sighting{table, ev.TID, prev, ev.Time, near})
 		}
 	})
 	f.nth = len(f.sightings)/sightingsFew + 1
 	return err
 }
+
+// add1 notes how long a call had the lock that need not wait for another.
+func (f *inferFit) add1(c *sectionCall) {
+	d := f.alone[c.kind]
+	if d == nil {
+		d = &dist.Durations{}
+		f.alone[c.kind] = d
+	}
+	d.Add(c.limit - c.base)
+}
+
+// wholes are the medians of that.
+func (f *inferFit) wholes() map[string]int64 {
+	whole := map[string]int64{}
+	for kind, d := range f.alone {
+		if d.Settle(); d.Count >= wholeMin {
+			whole[kind] = d.Median
+		}
+	}
+	return whole
+}
+
+// wholeMin is how many calls of a kind tell how long they have the lock.
+const wholeMin = 20
 
 func (f *inferFit) add(s sighting) {
 	f.sightings = append(f.sightings, s)
@@ -129,12 +167,13 @@ func (f *inferFit) add(s sighting) {
 // sections are those near a sighting, where they are taken to lie.
 func (f *inferFit) sections(s *sighting) []*odd {
 	f.odds, f.near = f.odds[:0], f.near[:0]
+	reach := f.in.reachOf(s.table)
 	for i := range s.calls {
 		c := &s.calls[i]
-		if c.tid == s.tid || c.limit <= max(s.prev, s.stamp-f.in.reach) || c.base >= s.stamp {
+		if c.tid == s.tid || c.limit <= max(s.prev, s.stamp-reach) || c.base >= s.stamp {
 			continue
 		}
-		if o := f.in.odd(c); o.near(s.prev, s.stamp, f.in.reach) {
+		if o := f.in.odd(c); o.near(s.prev, s.stamp, reach) {
 			f.odds = append(f.odds, o)
 		}
 	}
@@ -145,9 +184,12 @@ func (f *inferFit) sections(s *sighting) []*odd {
 }
 
 // fit finds the costs, then the places of sections, the gaps and the delays.
-func (f *inferFit) fit(locks bool, guess int64) {
-	if locks {
-		f.findCosts(guess)
+func (f *inferFit) fit(locks, holds bool, guess int64) {
+	switch {
+	case holds:
+		f.findCosts(guess+recordingReach, costMax+3*f.in.chain(guess))
+	case locks: // lock_start alone
+		f.findCosts(startCostMax, startLateMax)
 	}
 	f.separate()
 	f.separate()
@@ -216,12 +258,11 @@ func (f *inferFit) better(best *likelihood) bool {
 }
 
 // findCosts searches for both costs together.
-func (f *inferFit) findCosts(guess int64) {
+func (f *inferFit) findCosts(recordingMost, costMost int64) {
 	best := unlikely
 	var recording, cost int64
-	most := costMax + 3*f.in.chain(guess)
-	for r := int64(0); r <= guess+recordingReach; r += recordingStep {
-		for c := int64(costMin); c <= most; c += max(c/5, costStepMin) {
+	for r := int64(0); r <= recordingMost; r += recordingStep {
+		for c := int64(costMin); c <= costMost; c += max(c/5, costStepMin) {
 			f.in.recording, f.in.cost = r, c
 			if f.better(&best) {
 				recording, cost = f.in.recording, f.in.cost
@@ -258,12 +299,12 @@ func (f *inferFit) findPlaces() {
 		}
 		around := chosen.recording
 		for r := max(around-kindReach, 0); r <= around+kindReach; r += kindStep {
-			try(placement{r, chosen.hold, f.in.inside(r)})
+			try(placement{recording: r, hold: chosen.hold, inside: f.in.inside(r)})
 		}
 		if f.toTheEnd[kind] {
 			recording := chosen.recording
 			for _, hold := range holdTried {
-				try(placement{recording, hold, 0})
+				try(placement{recording: recording, hold: hold})
 			}
 		}
 		f.in.places[kind] = chosen
@@ -321,7 +362,7 @@ func (in *inference) trimAll(ctx context.Context, trace Trace, profile *machines
 	return eachCallAndHit(ctx, trace, profile, func(ev *traces.Event, c *sectionCall) {
 		recentOf(sections, ev.PID).add(in.odd(c))
 	}, func(ev *traces.Event, prev int64) {
-		near = sections[ev.PID].near(near[:0], ev.TID, prev, ev.Time, in.reach)
+		near = sections[ev.PID].near(near[:0], ev.TID, prev, ev.Time, in.due(in.table(ev.TID), prev, ev.Time), in.reachOf(in.table(ev.TID)))
 		if len(near) == 0 || in.explain(in.table(ev.TID), near, prev, ev.Time, nil).share() >= 0.5 {
 			return
 		}

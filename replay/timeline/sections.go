@@ -22,6 +22,7 @@ type sectionCall struct {
 	kind  string
 	tid   int32
 	seq   int64 // of its row
+	entry int64 // its time
 }
 
 // callOf finds the write section of a syscall, false if it takes no write lock.
@@ -30,7 +31,7 @@ func callOf(m machines.SectionModel, ev *traces.Event, kind string, exitLag int6
 	if !ok || !takesWriteLock(ev) {
 		return sectionCall{}, false
 	}
-	c := sectionCall{base: ev.Time + k.Start, limit: ev.Time + ev.Dur - exitLag, hold: k.Hold, kind: kind, tid: ev.TID, seq: ev.Seq}
+	c := sectionCall{base: ev.Time + k.Start, limit: ev.Time + ev.Dur - exitLag, hold: k.Hold, kind: kind, tid: ev.TID, seq: ev.Seq, entry: ev.Time}
 	return c, c.limit > c.base
 }
 
@@ -61,15 +62,25 @@ func (t turns) take(pid int32, c *sectionCall) {
 // recording is what the recorder spent in the call before the lock was tried, hold
 // is how long the lock was held for write, 0 for what the model says, to which inside
 // is added for what the recorder spent meanwhile.
-type placement struct{ recording, hold, inside int64 }
+// whole is how long a call has the lock in all, 0 where that is not known.
+type placement struct{ recording, hold, inside, whole int64 }
 
 // holdMin is the least time of a section, in ns: a call too short for what recording
 // usually costs had less of that.
 const holdMin = 1000
 
+// wokenMost is how long after the lock was let go of a waiter may come to have it, in ns.
+const wokenMost = 70_000
+
 // at is the section at a place.
 func (c *sectionCall) at(p placement) modelledSection {
-	start := max(min(max(c.base+p.recording, c.after), c.limit-holdMin), c.base)
+	start := max(c.base+p.recording, c.after)
+	if c.after > 0 && p.whole > 0 {
+		// It queued, was woken, and had the lock to its end; but nobody has a lock for long
+		// that others wait for: a call that takes longer had it meanwhile.
+		start = max(start, min(c.limit-p.whole, c.after+wokenMost))
+	}
+	start = max(min(start, c.limit-holdMin), c.base)
 	s := modelledSection{start: start, hold: c.limit - start}
 	switch {
 	case c.hold > 0 && c.hold+p.inside < s.hold:

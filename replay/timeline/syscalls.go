@@ -16,7 +16,7 @@ func (r *Reconstruction) takeSyscall(t *thread, ev *traces.Event) {
 	t.call = syscallRow{kind: ev.Kind.String(), model: kind, from: ev.Time, to: ev.Time + ev.Dur, change: c}
 	if r.using == Syscalls {
 		if section, ok := r.inference.section(r.profile.Sections, ev, kind, r.profile.Recorder.ExitLag, r.turns); ok {
-			recentOf(r.sections, t.pid).add(odd{section.start, section.end(), t.tid, ev.Seq})
+			recentOf(r.sections, t.pid).add(odd{section.start, section.end(), t.tid, ev.Seq, ev.Time})
 			r.emitModelled(t, ev, section, c)
 			return
 		}
