@@ -244,3 +244,35 @@ func TestPruningGivesTheSameRows(t *testing.T) {
 		}
 	}
 }
+
+// TestAttached keeps texts beside the metadata, which do not change it.
+func TestAttached(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "t.parquet")
+	w, err := Create(path, WriterOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := map[string]string{"a.b": "", "a.c": "x\n\"ü", "b": strings.Repeat("long", 1<<18)}
+	for _, key := range []string{"a.b", "a.c", "b"} {
+		w.Attach(key, texts[key])
+	}
+	if err := w.Commit(someMeta); err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for key, want := range texts {
+		if got, ok := f.Attached(key); !ok || got != want {
+			t.Errorf("%s: %.20q, %v; want %.20q", key, got, ok, want)
+		}
+	}
+	if _, ok := f.Attached("c"); ok {
+		t.Error("something is attached by a key that was not given")
+	}
+	if d := cmp.Diff(someMeta, f.Meta()); d != "" {
+		t.Errorf("meta (-written +read):\n%s", d)
+	}
+}

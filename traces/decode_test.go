@@ -137,7 +137,7 @@ func stored(t *testing.T, events []Event, change func(c *columnEncoder, z *zstd.
 		t.Fatal(err)
 	}
 	enc.rows = int64(len(events))
-	if err := enc.close(someMeta); err != nil {
+	if err := enc.close(someMeta, nil); err != nil {
 		t.Fatal(err)
 	}
 	return file.Bytes()

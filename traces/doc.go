@@ -8,7 +8,8 @@
 //     Stream gives out events in the total order of Compare: by time, CPU and seq.
 //  2. Create starts a Parquet file; Writer.Write checks the order and numbers the
 //     rows; Writer.Commit adds the Meta and puts the file in place, whole or not
-//     at all. The bytes depend on the events and the Meta alone.
+//     at all. The bytes depend on the events, the Meta and what Writer.Attach was
+//     given alone.
 //  3. Open or NewFile opens one; File.Events streams it back with only the
 //     columns asked for, and Reader.Between for only a part of the time.
 //  4. NewTextWriter and NewTextReader are the same for the text twin, one line to

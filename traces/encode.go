@@ -133,7 +133,7 @@ func (enc *encoder) flush() error {
 }
 
 // close ends the file.
-func (enc *encoder) close(meta Meta) error {
+func (enc *encoder) close(meta Meta, attached [][2]string) error {
 	if enc.err != nil {
 		return enc.err
 	}
@@ -147,7 +147,7 @@ func (enc *encoder) close(meta Meta) error {
 		}
 	}
 	footer := format.FileMetaData{Version: parquetVersion, Schema: schemaElements(), NumRows: enc.total, CreatedBy: createdBy}
-	for _, p := range pairs {
+	for _, p := range append(pairs, attached...) {
 		footer.KeyValueMetadata = append(footer.KeyValueMetadata, format.KeyValue{Key: p[0], Value: p[1]})
 	}
 	for range columns {

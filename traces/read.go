@@ -96,6 +96,9 @@ func NewFile(r io.ReaderAt, size int64, name string) (f *File, err error) {
 // Meta returns what the file says of the whole trace.
 func (f *File) Meta() Meta { return f.meta }
 
+// Attached returns what Writer.Attach has kept with the trace.
+func (f *File) Attached(key string) (text string, ok bool) { return f.file.Lookup(key) }
+
 // NumRows returns the number of events.
 func (f *File) NumRows() int64 { return f.file.NumRows() }
 

@@ -39,11 +39,12 @@ type Writer struct {
 	path string
 	file *aside.File
 
-	seq     sequence
-	traps   Relink
-	rows    int64
-	batch   *batch
-	batches int // that there are, made as they are needed
+	seq      sequence
+	traps    Relink
+	rows     int64
+	attached [][2]string
+	batch    *batch
+	batches  int // that there are, made as they are needed
 
 	full  chan *batch   // to the encoder
 	empty chan *batch   // back from it
@@ -93,6 +94,11 @@ func (w *Writer) Write(ev *Event) error {
 	return nil
 }
 
+// Attach has text kept with the trace, under a key of the file's metadata that is none of
+// those of Meta. It is for who can make use of it, and would make it anew; a trace that is
+// made of this one does not have it.
+func (w *Writer) Attach(key, text string) { w.attached = append(w.attached, [2]string{key, text}) }
+
 // Rows returns the number of events written so far.
 func (w *Writer) Rows() int64 { return w.rows }
 
@@ -136,7 +142,7 @@ func (w *Writer) finish(meta Meta) error {
 		w.batch = nil
 	}
 	w.stop()
-	if err := w.enc.close(meta); err != nil {
+	if err := w.enc.close(meta, w.attached); err != nil {
 		return err
 	}
 	if err := w.file.Commit(); err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/replay/replay/ingest/bpftrace"
 	"github.com/replay/replay/replay"
 	"github.com/replay/replay/replay/fit"
+	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/reports"
 	"github.com/replay/replay/traces"
 )
@@ -29,6 +30,7 @@ type openTrace struct {
 	file      *traces.File
 	aside     string // a temporary folder to remove on Close, of a raw capture
 	kept      bool   // it was made of a raw capture, to be kept
+	warn      func(format string, args ...any)
 }
 
 func (t *openTrace) Path() string      { return t.path }
@@ -37,6 +39,20 @@ func (t *openTrace) Meta() traces.Meta { return t.file.Meta() }
 
 func (t *openTrace) Stream(columns traces.Columns) (traces.Stream, error) {
 	return t.file.Events(columns)
+}
+
+// Survey is part of timeline.Surveyed. One that is damaged is no reason to give up: it
+// can be made anew.
+func (t *openTrace) Survey() *timeline.Survey {
+	text, ok := t.file.Attached(timeline.SurveyKey)
+	if !ok {
+		return nil
+	}
+	survey, err := timeline.ReadKept(text, t.Meta(), t.file.NumRows())
+	if err != nil {
+		t.warn("warning: %s: %v; it is made anew, as it is by replay ingest", t.path, err)
+	}
+	return survey
 }
 
 // Close releases the trace.
@@ -112,7 +128,7 @@ func bpftraceFormat(given string) (*bpftrace.Format, error) {
 // open opens a trace of the store. Of a raw capture it makes one: under the name that
 // it is to be kept by, or where that is "" a temporary one.
 func (e *env) open(c *cli.Context, path, keep string) (*openTrace, error) {
-	t := &openTrace{path: path}
+	t := &openTrace{path: path, warn: func(format string, args ...any) { e.remark(c, format, args...) }}
 	if err := e.openInto(c, t, keep); err != nil {
 		t.Close()
 		return nil, err
@@ -188,8 +204,8 @@ func isStored(path string) (bool, error) {
 	return traces.IsParquet(prefix[:n]), nil
 }
 
-// store writes what the inputs hold into a trace, aside and then in its place. It
-// counts the events, unless count is nil.
+// store writes what the inputs hold into a trace, aside and then in its place, with the
+// survey that a replay begins with. It counts the events, unless count is nil.
 func (e *env) store(ctx context.Context, inputs []string, o ingest.Options, name string, force bool, count *reports.InfoCounter) (traces.Meta, error) {
 	if i := slices.IndexFunc(inputs, isOtherFolder); i >= 0 {
 		return traces.Meta{}, usage("%s is a folder: give the files in it", inputs[i])
@@ -204,18 +220,26 @@ func (e *env) store(ctx context.Context, inputs []string, o ingest.Options, name
 		return traces.Meta{}, err
 	}
 	defer w.Abort()
+	survey := timeline.NewSurveyor()
 	write := func(ev *traces.Event) error {
 		if count != nil {
 			if err := count.Add(ev); err != nil {
 				return err
 			}
 		}
-		return w.Write(ev)
+		if err := w.Write(ev); err != nil {
+			return err
+		}
+		survey.Add(ev) // with its number in the trace
+		return nil
 	}
 	if err := each(ctx, stream, write); err != nil {
 		return traces.Meta{}, err
 	}
 	meta := stream.Meta()
+	if text := survey.Finish(meta).Keep(meta); text != "" {
+		w.Attach(timeline.SurveyKey, text)
+	}
 	return meta, w.Commit(meta)
 }
 

@@ -151,9 +151,9 @@ func (g *recorderGaps) coldCost(idle, away int64) int64 {
 	return g.coldExtra[coldBin(idle)] * min(max(away-coldFrom, 0), coldSpan) / coldSpan
 }
 
-// measure takes the gaps that end at a row of a thread.
-func (s *Surveyor) measure(ev *traces.Event) {
-	t := s.thread(ev.TID)
+// measure takes the gaps that end at a row of a thread; lookup says that it is a lookup's
+// lock_start.
+func (s *Surveyor) measure(t *ThreadSurvey, ev *traces.Event, lookup bool) {
 	since := ev.Time - t.End
 	switch {
 	case t.lastKind == traces.LockReleased && t.syscallEnd > t.End && t.syscallEnd <= ev.Time:
@@ -162,9 +162,8 @@ func (s *Surveyor) measure(ev *traces.Event) {
 		s.gaps.start[index(t.frames > 0)].Add(since)
 		s.gaps.deep[min(t.frames, deepest)].Add(since)
 	case t.lastKind.IsSyscall() && ev.Kind == traces.LockStart && ev.Write && t.lastCPU == ev.CPU && since < coldGapMax:
-		s.gaps.cold[coldBin(ev.Time-s.lastStart[ev.CPU])].Add(since)
+		s.gaps.cold[coldBin(ev.Time-s.started(ev.CPU))].Add(since)
 	}
-	lookup := ev.Lookup() != traces.NoLookup
 	if lookup {
 		s.gaps.lookups[min(len(ev.Stack), deepest)]++
 	}
@@ -180,8 +179,21 @@ func (s *Surveyor) measure(ev *traces.Event) {
 		t.syscallEnd = ev.Time + ev.Dur
 	}
 	if ev.Kind == traces.LockStart {
-		s.lastStart[ev.CPU] = ev.Time
+		if at := s.lastStart.Get(ev.CPU); at != nil {
+			*at = ev.Time
+		} else {
+			first := ev.Time
+			s.lastStart.Set(ev.CPU, &first)
+		}
 	}
+}
+
+// started is when the CPU had its latest lock_start, in ns.
+func (s *Surveyor) started(cpu int32) int64 {
+	if at := s.lastStart.Get(cpu); at != nil {
+		return *at
+	}
+	return 0
 }
 
 func coldBin(idle int64) int {

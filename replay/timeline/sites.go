@@ -1,6 +1,9 @@
 package timeline
 
-import "github.com/replay/replay/traces"
+import (
+	"github.com/replay/replay/traces"
+	recentmap "github.com/replay/replay/traces/recent"
+)
 
 // siteColumns is what sites reads.
 const siteColumns = traces.ColTID | traces.ColPID | traces.ColAddr | traces.ColWrite | traces.ColInUprobe | traces.ColStack | traces.ColRet | traces.ColFlags | traces.ColPath
@@ -19,7 +22,8 @@ type sites struct {
 	programs programs
 	known    map[site]since
 	mapped   map[program]trampolineMap // the first trampoline
-	threads  map[int32]*siteThread
+	threads  recentmap.Map[int32, siteThread]
+	changes  int // of programs
 }
 
 // programs counts the programs that each process has begun: another one has other
@@ -51,10 +55,37 @@ type siteThread struct {
 	hit     site // its latest hit,
 	recent  bool // with nothing since but locks and mappings
 	checked bool // since then, the check of a trampoline fell back
+	changes int  // of programs, when it hit
+}
+
+// stackLookups knows the lookups of lock events by their stack.
+type stackLookups map[stackLookup]traces.Lookup
+
+// stackLookup is all that Event.Lookup goes by.
+type stackLookup struct {
+	stack    stackPart
+	inUprobe bool
+}
+
+// of is ev.Lookup.
+func (l stackLookups) of(ev *traces.Event) traces.Lookup {
+	if ev.Kind != traces.LockStart || ev.Write || len(ev.Stack) == 0 {
+		return ev.Lookup()
+	}
+	key := stackLookup{stackPart{&ev.Stack[0], len(ev.Stack)}, ev.InUprobe}
+	lookup, ok := l[key]
+	if !ok {
+		if len(l) == stackPartsMax {
+			clear(l)
+		}
+		lookup = ev.Lookup()
+		l[key] = lookup
+	}
+	return lookup
 }
 
 func newSites() *sites {
-	return &sites{programs: programs{}, known: map[site]since{}, mapped: map[program]trampolineMap{}, threads: map[int32]*siteThread{}}
+	return &sites{programs: programs{}, known: map[site]since{}, mapped: map[program]trampolineMap{}}
 }
 
 // of is the program that the row's process is in.
@@ -81,8 +112,8 @@ func processOf(ev *traces.Event) int32 {
 	return ev.TID
 }
 
-// take takes in a row.
-func (s *sites) take(ev *traces.Event) {
+// take takes in a row; lookup is what it is a lock_start of.
+func (s *sites) take(ev *traces.Event, lookup traces.Lookup) {
 	if ev.Kind == traces.Map {
 		s.takeMap(ev)
 		return
@@ -90,26 +121,31 @@ func (s *sites) take(ev *traces.Event) {
 	if !ev.Got(traces.ColTID) {
 		return
 	}
-	t := s.threads[ev.TID]
+	t := s.threads.Get(ev.TID)
 	if t == nil {
 		t = &siteThread{}
-		s.threads[ev.TID] = t
+		s.threads.Set(ev.TID, t)
 	}
 	switch {
+	case ev.Kind == traces.Hit && t.recent && !t.checked && t.changes == s.changes && t.hit.addr == ev.Addr && t.hit.program.pid == processOf(ev):
+		// Mostly it is the site of the hit before.
 	case ev.Kind == traces.Hit:
 		at := site{s.programs.of(ev), ev.Addr}
 		if t.checked {
 			s.learn(at, func(k *since) *int64 { return &k.locks }, s.mapped[at.program].seq)
 		}
-		*t = siteThread{hit: at, recent: true}
-	case ev.Lookup() == traces.TrampolineLookup:
+		*t = siteThread{hit: at, recent: true, changes: s.changes}
+	case lookup == traces.TrampolineLookup:
 		t.checked = true
-	case ev.Optimises() && t.recent:
+	case t.recent && ev.Optimises():
 		s.learn(t.hit, func(k *since) *int64 { return &k.locks }, ev.Seq)
 	case ev.Kind.IsLock():
 	default:
 		parent := s.programs.of(ev)
 		s.programs.follow(ev)
+		if ev.Kind == traces.Exec || ev.Kind == traces.Fork {
+			s.changes++
+		}
 		if ev.Kind == traces.Fork && !forksThread(ev) {
 			s.inherit(parent, program{int32(ev.Ret), s.programs[int32(ev.Ret)]}, ev.Seq)
 		}
@@ -122,7 +158,7 @@ func (s *sites) takeMap(ev *traces.Event) {
 		return
 	}
 	p := s.programs.of(ev)
-	t := s.threads[ev.TID]
+	t := s.threads.Get(ev.TID)
 	seen := ev.Got(traces.ColTID) && t != nil && t.recent
 	if _, known := s.mapped[p]; !known {
 		s.mapped[p] = trampolineMap{ev.Seq, seen}

@@ -46,7 +46,7 @@ func TestSites(t *testing.T) {
 		s := newSites()
 		for i := range test.rows {
 			test.rows[i].Seq = int64(i)
-			s.take(&test.rows[i])
+			s.take(&test.rows[i], test.rows[i].Lookup())
 		}
 		ran := programs{}
 		var locks, maps strings.Builder

@@ -8,6 +8,7 @@ import (
 
 	"github.com/replay/replay/replay/dist"
 	"github.com/replay/replay/traces"
+	recentmap "github.com/replay/replay/traces/recent"
 )
 
 // Survey is what one pass over a trace finds before the replay proper: its
@@ -50,7 +51,9 @@ type Surveyor struct {
 
 	at        eventCount
 	coverage  traces.Coverage
-	lastStart map[int32]int64 // ns, of the latest lock_start of each CPU
+	threads   recentmap.Map[int32, ThreadSurvey]
+	lookups   stackLookups
+	lastStart recentmap.Map[int32, int64] // ns, of the latest lock_start of each CPU
 }
 
 // span is a stretch of the recording, in ns.
@@ -67,6 +70,7 @@ type ThreadSurvey struct {
 	arrived     int64          // ns: the lock_start of its next hit's lookup, or 0
 	user        dist.Durations // ns from a hit to the next one's arrival, of steady threads
 
+	gaps       *gapTable   // between its hits
 	held       int64       // ns: since when it has mmap_lock, or 0
 	entered    int64       // ns: of a syscall whose end is not in the trace, or 0
 	lastKind   traces.Kind // of its latest row
@@ -111,10 +115,11 @@ func TakeSurvey(ctx context.Context, trace Trace) (*Survey, error) {
 
 // NewSurveyor begins a survey.
 func NewSurveyor() *Surveyor {
-	return &Surveyor{
-		Survey:    &Survey{sites: newSites(), Threads: map[int32]*ThreadSurvey{}, rhythms: map[int32]*gapTable{}, Start: -1},
-		lastStart: map[int32]int64{},
-	}
+	return &Surveyor{Survey: newSurvey(), lookups: stackLookups{}}
+}
+
+func newSurvey() *Survey {
+	return &Survey{sites: newSites(), Threads: map[int32]*ThreadSurvey{}, rhythms: map[int32]*gapTable{}, Start: -1}
 }
 
 // Finish returns the survey of a trace of all rows that were shown, which says m of
@@ -138,7 +143,7 @@ func (s *Surveyor) Finish(m traces.Meta) *Survey {
 		t.user.Settle()
 	}
 	maps.DeleteFunc(s.rhythms, func(_ int32, g *gapTable) bool { return g.n < gapsMin })
-	s.sites.programs, s.sites.threads = nil, nil
+	s.sites.programs, s.sites.threads = nil, recentmap.Map[int32, siteThread]{}
 	return s.Survey
 }
 
@@ -159,7 +164,8 @@ func (s *Surveyor) Add(ev *traces.Event) {
 	if ev.Joined() {
 		return // its trap is there already
 	}
-	s.sites.take(ev)
+	lookup := s.lookups.of(ev)
+	s.sites.take(ev, lookup)
 	if ev.Kind != traces.Map {
 		if s.Start < 0 {
 			s.Start = ev.Time
@@ -173,7 +179,7 @@ func (s *Surveyor) Add(ev *traces.Event) {
 		t := s.thread(ev.TID)
 		t.pair(&s.losses, ev)
 		t.light.add(ev, t)
-		s.measure(ev)
+		s.measure(t, ev, lookup != traces.NoLookup)
 	}
 	switch {
 	case ev.Kind == traces.Lost:
@@ -190,7 +196,7 @@ func (s *Surveyor) Add(ev *traces.Event) {
 		if t.Hits == 0 {
 			t.First = ev.Time
 		} else {
-			s.addGap(ev.TID, ev.Time-t.Last)
+			s.addGap(t, ev.TID, ev.Time-t.Last)
 			s.addPace(t, ev.Time)
 			t.addUser(ev.Time - t.Last)
 		}
@@ -200,7 +206,7 @@ func (s *Surveyor) Add(ev *traces.Event) {
 	case ev.Kind.IsLock():
 		s.LockRows, s.LockTIDs = true, s.LockTIDs || ev.Got(traces.ColTID)
 		s.holds = s.holds || ev.Kind == traces.LockAcquired
-		if ev.Lookup() != traces.NoLookup {
+		if lookup != traces.NoLookup {
 			s.failed++
 		}
 	case ev.Kind.IsSyscall() && floors[ev.Kind] > 0 && ev.Got(traces.ColDur):
@@ -280,13 +286,12 @@ func (t *ThreadSurvey) StolenPermille() int64 {
 	return max(g.Mean*1000/g.Median, 1000)
 }
 
-func (s *Survey) addGap(tid int32, ns int64) {
-	g := s.rhythms[tid]
-	if g == nil {
-		g = &gapTable{}
-		s.rhythms[tid] = g
+func (s *Survey) addGap(t *ThreadSurvey, tid int32, ns int64) {
+	if t.gaps == nil {
+		t.gaps = &gapTable{}
+		s.rhythms[tid] = t.gaps
 	}
-	g.add(ns)
+	t.gaps.add(ns)
 	s.rhythm.add(ns)
 }
 
@@ -326,10 +331,11 @@ func (s *Survey) showsLookups() bool {
 	return s.LockRows && (s.holds || s.calls == 0) && (s.undecided <= s.failed || s.calls == 0)
 }
 
-func (s *Survey) thread(tid int32) *ThreadSurvey {
-	t := s.Threads[tid]
+func (s *Surveyor) thread(tid int32) *ThreadSurvey {
+	t := s.threads.Get(tid)
 	if t == nil {
 		t = &ThreadSurvey{}
+		s.threads.Set(tid, t)
 		s.Threads[tid] = t
 	}
 	return t
