@@ -116,14 +116,28 @@ type measurer struct {
 	by   map[string]*measured
 	wake dist.Durations // ns from a section's end to a sleeping lookup's lock_acquired
 
-	// Of the trace that is read: ns that recording a lock_start takes, and when the
-	// latest section of each process ended.
+	// Of the trace that is read: ns that recording a lock_start takes, when the latest
+	// section of each process ended, and when each thread's lookup asked for the lock that
+	// it has not got.
 	recording int64
 	lastEven  map[int32]int64
+	asked     map[int32]int64
 }
 
 // Row is part of Observer.
-func (m *measurer) Row(*traces.Event, bool) {}
+func (m *measurer) Row(ev *traces.Event, _ bool) {
+	if !ev.Kind.IsLock() {
+		return
+	}
+	asked, waits := m.asked[ev.TID]
+	delete(m.asked, ev.TID)
+	switch {
+	case ev.Lookup() != traces.NoLookup:
+		m.asked[ev.TID] = ev.Time
+	case waits && ev.Kind == traces.LockAcquired && !(ev.Got(traces.ColRet) && ev.Ret < 0):
+		m.addWake(ev.PID, asked, ev.Time)
+	}
+}
 
 // Held is part of Observer.
 func (m *measurer) Held(h *timeline.Held) {
@@ -148,18 +162,16 @@ func (m *measurer) read(ctx context.Context, trace timeline.Trace, profile *mach
 	if !v.Scores() {
 		return fmt.Errorf("nothing can be fitted to it: %w", unknownError(s.Unknown))
 	}
-	m.recording, m.lastEven = s.StartCost(), map[int32]int64{}
+	m.recording, m.lastEven, m.asked = s.StartCost(), map[int32]int64{}, map[int32]int64{}
 	r, err := timeline.Reconstruct(ctx, trace, s, timeline.Config{Using: timeline.Locks, Profile: profile, Observer: m})
 	if err != nil {
 		return err
 	}
 	defer r.Close()
 	for n := 0; ; n++ {
-		a, ok := r.Next()
-		if !ok {
+		if _, ok := r.Next(); !ok {
 			return r.Err()
 		}
-		m.addWake(a)
 		if n%65536 == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -182,14 +194,10 @@ func (m *measurer) add(kind string, start, hold int64) {
 const wakeMax = 70_000
 
 // addWake notes how late a lookup got the lock that slept for it: it waited for
-// longer than recording its lock_start takes.
-func (m *measurer) addWake(a *timeline.Operation) {
-	truth, even := a.Origin.Truth, m.lastEven[a.Space.PID]
-	if truth == nil || even == 0 {
-		return
-	}
-	got := truth.LockStart + truth.WaitNs
-	if late := got - even; truth.WaitNs > 2*m.recording && late > 0 && late < wakeMax {
+// longer than recording its lock_start takes. Times are ns.
+func (m *measurer) addWake(pid int32, asked, got int64) {
+	even := m.lastEven[pid]
+	if late := got - even; even != 0 && got-asked > 2*m.recording && late > 0 && late < wakeMax {
 		m.wake.Add(late)
 	}
 }
