@@ -1,0 +1,333 @@
+package timeline
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/replay/replay/replay/replaytest"
+	"github.com/replay/replay/sim"
+)
+
+// TestQueue compares with a sorted list: whatever order operations come in, the first of
+// those that are there comes out.
+func TestQueue(t *testing.T) {
+	far, long := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		var q operationQueue
+		var want []*Operation
+		now, seq := int64(0), int64(0)
+		order := func(a, b *Operation) int {
+			for _, d := range []int64{a.At - b.At, int64(a.CPU - b.CPU), a.Origin.Seq - b.Origin.Seq} {
+				if d != 0 {
+					return int(d)
+				}
+			}
+			return 0
+		}
+		pop := func() {
+			if q.empty() || q.first().op != want[0] || q.pop() != want[0] {
+				t.Fatal("another operation is first")
+			}
+			want = want[1:]
+		}
+		for range rapid.IntRange(1, 40).Draw(t, "rounds") {
+			for range rapid.IntRange(0, 120).Draw(t, "pushed") {
+				now += rapid.Int64Range(0, 3).Draw(t, "gap")
+				op := &Operation{At: now, CPU: rapid.Int32Range(0, 1).Draw(t, "cpu"), Origin: &Origin{Seq: seq}}
+				seq++
+				switch rapid.IntRange(0, 19).Draw(t, "late") {
+				case 0:
+					op.At -= rapid.Int64Range(0, 400).Draw(t, "by")
+				case 1, 2:
+					op.At -= rapid.Int64Range(0, 30).Draw(t, "by a little")
+				}
+				q.push(op)
+				at, _ := slices.BinarySearchFunc(want, op, order)
+				if len(want)-at > nearEnough {
+					far++
+				}
+				want = slices.Insert(want, at, op)
+			}
+			for range rapid.IntRange(0, len(want)).Draw(t, "popped") {
+				pop()
+			}
+			long = max(long, q.head)
+		}
+		for len(want) > 0 {
+			pop()
+		}
+		if !q.empty() {
+			t.Fatal("something is left")
+		}
+	})
+	if far == 0 || long == 0 {
+		t.Errorf("vacuous: %d stragglers", far)
+	}
+}
+
+// A queue does not grow with what has gone through it.
+func TestQueueIsBounded(t *testing.T) {
+	var q operationQueue
+	for i := range int64(100_000) {
+		q.push(&Operation{At: i, Origin: &Origin{}})
+		if i >= 100 && q.pop().At != i-100 {
+			t.Fatal("out of order")
+		}
+	}
+	if len(q.list) > 4096 {
+		t.Errorf("%d places for 100 operations", len(q.list))
+	}
+}
+
+// Equal classes are one, numbered as they come.
+func TestClasses(t *testing.T) {
+	l := newClasses()
+	stack := func(frames ...string) []string { return frames }
+	base := Class{PID: 1, TID: 2, Comm: "c", Kind: "hit", Probe: "p", Stack: stack("a", "b")}
+	first := l.of(base)
+	equal := base
+	equal.Stack = stack("a", "b") // somewhere else in memory
+	if first.ID != 0 || l.of(equal) != first || l.of(base) != first {
+		t.Error("equal classes are not one")
+	}
+	for i, change := range []func(*Class){
+		func(c *Class) { c.PID = 9 }, func(c *Class) { c.TID = 9 }, func(c *Class) { c.Comm = "d" }, func(c *Class) { c.Kind = "mmap" },
+		func(c *Class) { c.Probe = "q" }, func(c *Class) { c.Stack = stack("a") }, func(c *Class) { c.Stack = nil }, func(c *Class) { c.Stack = stack("b", "a") },
+	} {
+		c := base
+		change(&c)
+		if got := l.of(c); got == first || got.ID != i+1 {
+			t.Errorf("class %d: %+v", i, got)
+		}
+	}
+	for _, c := range []struct {
+		a, b []string
+		same bool
+	}{{nil, nil, true}, {nil, stack("a"), false}, {stack("a"), stack("a"), true}, {stack("a"), stack("b"), false}, {base.Stack, base.Stack, true}, {base.Stack, base.Stack[:1], false}} {
+		if sameStack(c.a, c.b) != c.same || sameStack(c.b, c.a) != c.same {
+			t.Errorf("%q and %q: same %v", c.a, c.b, !c.same)
+		}
+	}
+}
+
+// The density of gaps counts those in the same sixteenth of an octave, a half added, over
+// their number and the width of that.
+func TestGapDensity(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		gaps := rapid.SliceOfN(rapid.OneOf(rapid.Int64Range(-5, 300), rapid.Int64Range(0, 1<<33)), 1, 30).Draw(t, "gaps")
+		var g gapTable
+		for _, ns := range gaps {
+			g.add(ns)
+		}
+		bin := func(ns int64) (low, width float64) {
+			x := math.Max(float64(ns), 16)
+			octave := math.Exp2(math.Floor(math.Log2(x)))
+			return octave + math.Floor(16*(x-octave)/octave)*octave/16, octave / 16
+		}
+		for _, at := range append(gaps, rapid.Int64Range(0, 1<<33).Draw(t, "at")) {
+			low, width := bin(at)
+			n := 0.5
+			for _, ns := range gaps {
+				if l, _ := bin(ns); l == low {
+					n++
+				}
+			}
+			if got, want := g.density(at), n/float64(len(gaps)+1)/width; math.Abs(got/want-1) > 1e-9 {
+				t.Fatalf("at %d of %v: %v, want %v", at, gaps, got, want)
+			}
+		}
+	})
+}
+
+// A thread is steady when most of its gaps lie within half an octave.
+func TestSteadyGaps(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		gaps   []int64
+		steady bool
+	}{
+		{"one", []int64{1000}, true},
+		{"within half an octave", []int64{1024, 1100, 1200, 1300, 1400, 9000, 20, 70}, true},
+		{"half of them", []int64{1024, 1100, 1200, 1300, 9000, 20, 70, 4_000_000}, false},
+		{"across an octave", []int64{900, 950, 1000, 1100, 1200, 20, 70}, true},
+		{"too far apart", []int64{1024, 1500, 2100, 3000, 4200, 6000, 8400}, false},
+	} {
+		var g gapTable
+		for _, ns := range c.gaps {
+			g.add(ns)
+		}
+		if g.steady() != c.steady {
+			t.Errorf("%s: steady %v", c.name, !c.steady)
+		}
+	}
+}
+
+// The edges of a section are known to so many ns on either side.
+func TestCovers(t *testing.T) {
+	o := odd{from: 1000, to: 2000}
+	for at, want := range map[int64]float64{
+		899: 0, 900: 0, 950: 0.25, 1000: 0.5, 1050: 0.75, 1100: 1, 1500: 1, 1900: 1, 1950: 0.75, 2000: 0.5, 2050: 0.25, 2100: 0, 2101: 0,
+	} {
+		if got := o.covers(at, 100); got != want {
+			t.Errorf("at %d: %v, want %v", at, got, want)
+		}
+	}
+	short := odd{from: 1000, to: 1100}
+	if got := short.covers(1050, 100); got != 0.75*0.75 {
+		t.Errorf("in the middle of a short one: %v", got)
+	}
+}
+
+// What a lookup that was on time leaves of a section, and where one lies that fell back.
+func TestTrimAndInside(t *testing.T) {
+	for _, c := range []struct {
+		begin, end, from, to int64
+		cut                  bool
+	}{
+		{100, 899, 1000, 2000, false}, // before it
+		{100, 900, 1000, 2000, true},  // 900 + 100 is its begin
+		{1000, 1200, 1300, 2000, true},
+		{1800, 1900, 1000, 1700, true},
+		{1400, 1600, 1000, 1300, true}, // as much on either side: the end goes
+		{1300, 1600, 1700, 2000, true}, // 600 up to its end, 700 from its begin on
+		{1450, 1500, 1600, 2000, true},
+		{900, 2100, 1000, 1000, true}, // all of it
+		{2100, 2500, 1000, 2000, true},
+		{2101, 2500, 1000, 2000, false},
+	} {
+		o := odd{from: 1000, to: 2000}
+		if cut := o.trim(c.begin, c.end); cut != c.cut || o.from != c.from || o.to != c.to {
+			t.Errorf("by %d to %d: %+v, %v; want %+v", c.begin, c.end, o, cut, c)
+		}
+	}
+	o, short := odd{from: 1000, to: 2000}, odd{from: 1000, to: 1100}
+	for at, want := range map[int64]int64{0: 1100, 1100: 1100, 1101: 1101, 1899: 1899, 1900: 1900, 5000: 1900} {
+		if got := o.inside(at); got != want {
+			t.Errorf("%d is put to %d, want %d", at, got, want)
+		}
+	}
+	if a, b := short.inside(0), short.inside(5000); a != 1050 || b != 1050 {
+		t.Errorf("in a short one: %d, %d", a, b)
+	}
+}
+
+// The latest sections of other threads are near, as far as they may have made a hit late.
+func TestRecentSections(t *testing.T) {
+	var r recent
+	for i := range int64(40) {
+		r.add(odd{from: 1000 * i, to: 1000*i + 500, tid: int32(i % 2), seq: i})
+	}
+	seqs := func(prev, stamp, reach int64) (list []int64) {
+		for _, o := range r.near(nil, 1, prev, stamp, reach) {
+			list = append(list, o.seq)
+		}
+		slices.Sort(list)
+		return list
+	}
+	for _, c := range []struct {
+		prev, stamp, reach int64
+		want               []int64
+	}{
+		{34_499, 38_001, 9000, []int64{34, 36, 38}}, // one ends after prev, one begins before the stamp
+		{34_500, 38_000, 9000, []int64{36}},
+		{0, 38_001, 1502, []int64{36, 38}},
+		{0, 38_001, 1501, []int64{38}},
+		{0, 10_000, 9000, []int64{8}}, // 32 are remembered, from 8 on
+	} {
+		if got := seqs(c.prev, c.stamp, c.reach); !slices.Equal(got, c.want) {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+	var none *recent
+	if got := none.near(nil, 1, 0, 100, 100); len(got) != 0 {
+		t.Errorf("of no section %v", got)
+	}
+}
+
+// How likely a hit was late is the integral over all times that its lookup may have failed
+// at; the likeliest of them is where it is put.
+func TestExplainAgainstIntegral(t *testing.T) {
+	p := replaytest.Machine(t)
+	var table gapTable
+	for i := range int64(300) {
+		table.add(4000 + 3*i)
+	}
+	in := &inference{rec: p.Recorder, cost: 3000, soft: 150, late: firstDelays()}
+	lateOnes := 0
+	rapid.Check(t, func(t *rapid.T) {
+		const prev = 100_000
+		stamp := prev + rapid.Int64Range(3000, 40_000).Draw(t, "gap")
+		from := prev + rapid.Int64Range(-3000, 30_000).Draw(t, "from")
+		o := odd{from: from, to: from + rapid.Int64Range(500, 20_000).Draw(t, "hold")}
+		e := in.explain(&table, []*odd{&o}, prev, stamp, nil)
+		arrived := stamp - p.Recorder.HitLag
+		late, most := 0.0, 0.0
+		low, high := max(o.from-in.soft, prev-p.Recorder.HitLag), min(o.to+in.soft, arrived-in.cost-delayMin)
+		if o.to <= arrived {
+			for end := low; end < high; end++ {
+				w := table.density(end+p.Recorder.HitLag-prev) * in.delayDensity(arrived-in.cost-end) * o.covers(end, in.soft)
+				late += w
+				most = max(most, w)
+			}
+		}
+		onTime := table.density(stamp-prev) * (1 - 0.9*o.covers(arrived-p.Recorder.Window/2, in.soft))
+		if math.Abs(e.onTime/onTime-1) > 1e-9 || math.Abs(e.late-late) > 0.2*late+most*float64(max((high-low)/64, 100)) { // it goes by steps
+			t.Fatalf("on time %v, want %v; late %v, want %v", e.onTime, onTime, e.late, late)
+		}
+		if s := e.share(); math.Abs(s-e.late/(e.late+e.onTime)) > 1e-12 {
+			t.Fatalf("share %v of %+v", s, e)
+		}
+		if e.late == 0 {
+			return
+		}
+		lateOnes++
+		if edge := min(sectionEdge, (o.to-o.from)/2); e.begin < o.from+edge || e.begin > o.to-edge {
+			t.Fatalf("begins at %d, not in %+v", e.begin, o)
+		}
+	})
+	if lateOnes == 0 {
+		t.Error("vacuous: no hit may have been late")
+	}
+}
+
+// Without lock events the hits of a known recorder are found late where they were, and
+// placed when their lookups failed.
+func TestInferenceOfKnownRecorder(t *testing.T) {
+	p := replaytest.Machine(t)
+	for _, c := range []struct{ recording, cost int64 }{{6500, 7500}, {2000, 3000}} {
+		rows, late := replaytest.Loop(t, c.recording, c.cost)
+		trace := replaytest.Made(rows)
+		s, err := TakeSurvey(t.Context(), trace)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := Reconstruct(t.Context(), trace, s, Config{Using: Syscalls, Profile: p})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var found, right, placed int64
+		for op, ok := r.Next(); ok; op, ok = r.Next() {
+			o := op.Origin
+			if op.Kind != sim.OpHit || op.At == o.Time-p.Recorder.HitLag-p.Recorder.Window {
+				continue
+			}
+			if found++; o.Truth == nil {
+				continue
+			}
+			right++
+			if off := op.At - (o.Truth.LockStart - p.Recorder.FailLag - p.Recorder.Window); off > -700 && off < 700 {
+				placed++
+			}
+		}
+		if right < found*95/100 || right < late*95/100 || placed < right*9/10 {
+			t.Errorf("recording %d, cost %d: %d hits are late, %d of them were, of %d; %d in their places", c.recording, c.cost, found, right, late, placed)
+		}
+		n := r.Found()
+		if got := float64(n.Expected) / 1e6; math.Abs(got/float64(late)-1) > 0.05 || n.Variance <= 0 || n.Variance > n.Expected {
+			t.Errorf("%v fallbacks expected of %d, variance %d", got, late, n.Variance)
+		}
+	}
+}
