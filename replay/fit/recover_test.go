@@ -340,7 +340,7 @@ func TestToTracesRecovers(t *testing.T) {
 	p.Recorder.HitLag, p.Recorder.FailLag, p.Recorder.WakeLatency = 100, 600, 77
 	p.Sections = machines.SectionModel{"brk": {Start: 5}}
 	f1 := func(p *machines.Profile) float64 {
-		v, err := fit.Validate(context.Background(), trace, p, timeline.Locks, 0)
+		v, err := fit.Validate(context.Background(), trace, p, fit.Comparison{Using: timeline.Locks})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -757,3 +757,178 @@ func TestLongTrace(t *testing.T) {
 		t.Errorf("told of %v rows, want %v", told, want)
 	}
 }
+
+// Whatever changes from one operation of a thread to its next, each has what its row says.
+func TestClassesOfOperations(t *testing.T) {
+	frames := []string{"[\"a (x)\"]", "[\"b (x)\"]", "[\"a (x)\",\"b (x)\"]"}
+	var text strings.Builder
+	at := int64(1_000_000)
+	for i := range 60 {
+		comm, probe, stack, pid := i/2%2, i/3%2, i/5%3, 10+i/7%2
+		who := fmt.Sprintf("cpu=0 tid=11 pid=%d comm=c%d", pid, comm)
+		fmt.Fprintf(&text, "%d hit %s addr=0x1000 probe=p:%d stack=%s\n", at, who, probe, frames[stack])
+		fmt.Fprintf(&text, "%d lock_start %s write=%v in_uprobe=false stack=%s\n", at+2000, who, i%2 == 0, frames[stack])
+		fmt.Fprintf(&text, "%d lock_acquired %s write=%v\n", at+3000, who, i%2 == 0)
+		fmt.Fprintf(&text, "%d lock_released %s write=%v\n", at+4000, who, i%2 == 0)
+		at += 100_000
+	}
+	rows := parse(t, text.String())
+	list, _ := operations(t, rows, timeline.Config{Using: timeline.Locks})
+	ids := map[string]int{}
+	for _, op := range list {
+		row, o := &rows[op.Origin.Seq], op.Origin
+		stack, kind := row.Stack, "hit"
+		if row.Kind != traces.Hit {
+			stack, kind = rows[row.Seq-2].Stack, "other" // of its lock_start
+		}
+		if o.PID != row.PID || o.TID != row.TID || o.Comm != row.Comm || o.Probe != row.Probe || o.Kind != kind || !slices.Equal(o.Stack, stack) {
+			t.Errorf("%s: %+v", traces.FormatText(row), *o.Class)
+		}
+		key := fmt.Sprint(o.PID, o.TID, o.Comm, o.Probe, o.Kind, o.Stack)
+		if id, ok := ids[key]; ok && id != o.ID {
+			t.Errorf("%s is class %d and %d", key, id, o.ID)
+		}
+		ids[key] = o.ID
+	}
+	if len(list) != 120 || len(ids) < 20 {
+		t.Errorf("%d operations of %d classes", len(list), len(ids))
+	}
+}
+
+// Of whose hits it is not known whether they came by system call.
+func TestUntoldByHand(t *testing.T) {
+	const (
+		trampoline = "100 map pid=%d tid=%[1]d addr=0x3ff000 len=4096 path=\"[uprobes-trampoline]\"\n"
+		hits       = "1000 hit cpu=0 pid=10 tid=10 addr=0x401000 probe=p:f\n2000 hit cpu=0 pid=10 tid=10 addr=0x402000 probe=p:g\n"
+		check      = "500 lock_start cpu=0 pid=10 tid=10 write=false in_uprobe=true stack=[\"__do_sys_uprobe+0x1 ([kernel.kallsyms])\"]\n" +
+			"600 lock_acquired cpu=0 pid=10 tid=10 write=false stack=[\"a\"]\n700 lock_released cpu=0 pid=10 tid=10 write=false\n"
+	)
+	for _, test := range []struct {
+		name, rows string
+		want       int64
+	}{
+		{"no trampoline", hits, 0},
+		{"one from before", fmt.Sprintf(trampoline, 10) + hits, 2},
+		{"of another process", fmt.Sprintf(trampoline, 11) + hits, 0},
+		{"and a check that fell back", fmt.Sprintf(trampoline, 10) + check + hits, 1},
+		{"and another program then", fmt.Sprintf(trampoline, 10) + "700 exec cpu=0 pid=10 tid=10\n" + hits, 0},
+		{"later", hits + "3000 hit cpu=0 pid=10 tid=10 addr=0x401000 probe=p:f\n" + strings.Replace(fmt.Sprintf(trampoline, 10), "100", "4000", 1) + "5000 hit cpu=0 pid=10 tid=10 addr=0x402000 probe=p:g\n", 1},
+	} {
+		_, r := operations(t, parse(t, test.rows), timeline.Config{Using: timeline.Locks})
+		if got := r.Found().Untold; got != test.want {
+			t.Errorf("%s: of %d hits it is not known, want %d", test.name, got, test.want)
+		}
+	}
+}
+
+// A probe calls the trampoline that its call reaches, 2 GiB to either side.
+func TestTrampolineInReach(t *testing.T) {
+	for addr, want := range map[uint64]uint64{
+		0x401000: 0x3ff000, 0x3ff000 + 1<<31: 0x3ff000, 0x3ff001 + 1<<31: 0x3ff001 + 1<<31, 0x7f0000001000: 0x7f0000000000, 0x7f0000000000 - 1<<31: 0x7f0000000000 - 1<<31,
+		0x7f0000000001 - 1<<31: 0x7f0000000000,
+	} {
+		list, _ := operations(t, parse(t, fmt.Sprintf(`
+			50 map tid=11 addr=0x7f0000000000 len=4096 path="[uprobes-trampoline]"
+			100 hit cpu=0 tid=11 addr=%#x probe=p:f
+			200 map tid=11 addr=0x3ff000 len=4096 path="[uprobes-trampoline]"
+			100000 hit cpu=0 tid=11 addr=%#[1]x probe=p:f`, addr)), timeline.Config{Using: timeline.Syscalls})
+		if got := list[len(list)-1].Trampoline; got != want {
+			t.Errorf("the probe at %#x calls %#x, want %#x", addr, got, want)
+		}
+	}
+}
+
+// What a recording was, worked out by hand: a reader queues behind a writer that waits for
+// a reader.
+func TestRecordingByHand(t *testing.T) {
+	_, r := operations(t, parse(t, `
+		1000000 hit cpu=0 tid=11 addr=0x401000 probe=p:f
+		1000100 lock_start cpu=0 tid=11 comm=a mm=7 write=false in_uprobe=false
+		1000200 lock_acquired cpu=0 tid=11 comm=a mm=7 write=false
+		1001000 lock_start cpu=1 tid=12 comm=b mm=7 write=true in_uprobe=false
+		1001500 lock_start cpu=2 tid=13 comm=c mm=7 write=false in_uprobe=true
+		1001600 lock_start cpu=3 tid=14 comm=d mm=8 write=false in_uprobe=false
+		1001700 lock_acquired cpu=3 tid=14 comm=d mm=8 write=false
+		1001800 lock_released cpu=3 tid=14 comm=d mm=8 write=false
+		1003000 lock_released cpu=0 tid=11 comm=a mm=7 write=false
+		1003100 lock_acquired cpu=1 tid=12 comm=b mm=7 write=true
+		1004100 lock_released cpu=1 tid=12 comm=b mm=7 write=true
+		1004300 lock_acquired cpu=2 tid=13 comm=c mm=7 write=false
+		1004400 lock_released cpu=2 tid=13 comm=c mm=7 write=false
+		1005000 hit cpu=2 tid=13 addr=0x401000 probe=p:f
+		1006000 hit cpu=2 tid=13 addr=0x401000 probe=p:f
+		1006000 hit cpu=2 tid=13 addr=0x401000 probe=p:g trap=14`), timeline.Config{Using: timeline.Locks, Record: true})
+	got := r.Recording()
+	if got == nil {
+		t.Fatal("nothing")
+	}
+	const ns = sim.Nanosecond
+	if got.Hits != 3 || got.Lookups != 3 || got.Fallbacks != 1 || !got.Outcomes || got.Refused != 0 || got.Unended != 0 {
+		t.Errorf("%+v", got)
+	}
+	// b waits for a; c behind b in the queue for a, and then for b; for 200 nobody is seen.
+	if got.WriterWait.Total != 2100*ns || got.LockWait.Total != 2800*ns || got.ReaderWait.Total != 200*ns || got.ReaderWait.Count != 2 || got.Unblocked.Total != 200*ns {
+		t.Errorf("waits %v, %v, %v, %v", got.WriterWait, got.LockWait, got.ReaderWait, got.Unblocked)
+	}
+	if len(got.Waiters) != 4 || got.Waiters[0].Comm != "c" || got.Waiters[0].Access != timeline.LookupAccess || got.Waiters[1].Comm != "b" || got.Waiters[2].Comm != "a" || got.Waiters[3].Comm != "d" {
+		t.Errorf("waiters %+v", got.Waiters)
+	}
+	if len(got.Holders) != 2 {
+		t.Fatalf("holders %+v", got.Holders)
+	}
+	a, b := got.Holders[0], got.Holders[1]
+	if a.Comm != "a" || a.Blocked != 2 || a.BlockedTime != (2000+1500)*ns || a.Hold.Total != 2800*ns || a.Write {
+		t.Errorf("%+v", a)
+	}
+	if b.Comm != "b" || b.Blocked != 1 || b.BlockedTime != 1000*ns || b.Hold.Total != 1000*ns || !b.Write {
+		t.Errorf("%+v", b)
+	}
+	if w := got.Longest; w.Comm != "c" || w.At != 1500*ns || w.Wait != 2800*ns || w.InWay != (1500+1000)*ns || w.Holder.Comm != "a" || w.HolderFor != 1500*ns || w.Hold != 2800*ns {
+		t.Errorf("longest %+v, %+v", w, w.Holder)
+	}
+	if _, r := operations(t, parse(t, "1000 hit cpu=0 tid=11 addr=0x401000 probe=p:f"), timeline.Config{Using: timeline.Locks, Record: true}); r.Recording() != nil {
+		t.Error("there are no lock events")
+	}
+	if _, r := operations(t, parse(t, "1000 lock_start cpu=0 tid=11 write=true in_uprobe=false"), timeline.Config{Using: timeline.Locks}); r.Recording() != nil {
+		t.Error("nobody asked")
+	}
+}
+
+// Waits that are equal in one thing are told apart by the next, and rows come in any order
+// of threads.
+func TestOrderOfRecording(t *testing.T) {
+	var text strings.Builder
+	at := int64(1_000_000)
+	// Each waits for the holder, as long as its number says.
+	wait := func(tid int, pid int, comm string, ns int64, holder int) {
+		fmt.Fprintf(&text, "%d lock_start cpu=0 tid=%d comm=h mm=7 write=true in_uprobe=false\n%[1]d lock_acquired cpu=0 tid=%[2]d comm=h mm=7 write=true\n", at, holder)
+		fmt.Fprintf(&text, "%d lock_start cpu=1 tid=%d pid=%d comm=%s mm=7 write=false in_uprobe=false\n", at+10, tid, pid, comm)
+		fmt.Fprintf(&text, "%d lock_released cpu=0 tid=%d comm=h mm=7 write=true\n", at+10+ns, holder)
+		fmt.Fprintf(&text, "%d lock_acquired cpu=1 tid=%d pid=%d comm=%s mm=7 write=false\n%[1]d lock_released cpu=1 tid=%[2]d pid=%[3]d comm=%[4]s mm=7 write=false\n", at+10+ns, tid, pid, comm)
+		at += 1_000_000
+	}
+	wait(30, 10, "b", 500, 40)
+	wait(31, 10, "a", 900, 41)
+	wait(29, 10, "a", 500, 42)
+	wait(30, 9, "a", 500, 41)
+	wait(30, 10, "a", 500, 42)
+	wait(28, 10, "a", 1400, 43)
+	rows := parse(t, text.String())
+	_, r := operations(t, rows, timeline.Config{Using: timeline.Locks, Record: true})
+	var waiters, holders []string
+	got := r.Recording()
+	for _, w := range got.Waiters {
+		if w.Comm != "h" {
+			waiters = append(waiters, fmt.Sprint(w.TID, "/", w.PID, w.Comm))
+		}
+	}
+	for _, h := range got.Holders {
+		holders = append(holders, fmt.Sprintf("%d: %d waits, %d", h.TID, h.Blocked, h.BlockedTime.Nanos()))
+	}
+	if want := []string{"28/10a", "31/10a", "29/10a", "30/9a", "30/10a", "30/10b"}; !slices.Equal(waiters, want) {
+		t.Errorf("waiters %q, want %q", waiters, want)
+	}
+	if want := []string{"41: 2 waits, 1400", "43: 1 waits, 1400", "42: 2 waits, 1000", "40: 1 waits, 500"}; !slices.Equal(holders, want) {
+		t.Errorf("holders %q, want %q", holders, want)
+	}
+}

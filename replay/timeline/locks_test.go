@@ -42,3 +42,20 @@ func TestLocks(t *testing.T) {
 		t.Errorf("tried, and %d mappings are left", space.Len())
 	}
 }
+
+// Each of any number of replays makes a change once, and locks nothing for it again.
+func TestEachReplayMakesChanges(t *testing.T) {
+	var space mm.AddressSpace
+	if _, err := space.Map(mm.VMA{Start: 0, End: 0x2000, Prot: mm.Read}); err != nil {
+		t.Fatal(err)
+	}
+	for _, replays := range []int{1, 32, 33, 64, 65, 100} {
+		c := &Change{Kind: traces.Munmap, addr: 0, len: 0x1000}
+		c.readBy(replays)
+		for nth := range replays {
+			if len(c.Locks(nth, &space)) != 1 || !c.First(nth) || c.First(nth) || c.Locks(nth, &space) != nil {
+				t.Fatalf("replay %d of %d makes it another number of times", nth, replays)
+			}
+		}
+	}
+}

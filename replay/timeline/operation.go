@@ -61,10 +61,7 @@ const madeBits = 32
 
 // First reports whether the nth replay has not made the change yet, which it makes now.
 func (c *Change) First(nth int) bool {
-	made, bit := &c.made, uint32(1)<<(nth%madeBits)
-	if nth >= madeBits {
-		made = &c.more[nth/madeBits-1]
-	}
+	made, bit := c.madeBy(nth)
 	return made.Or(bit)&bit == 0
 }
 
@@ -72,6 +69,15 @@ func (c *Change) First(nth int) bool {
 // files that are mapped, whose probes are hit.
 func (c *Change) Needed() bool {
 	return c.Kind == traces.Fork || (c.Kind == traces.Mmap || c.Kind == traces.Map) && c.vma.File != mm.NoFile
+}
+
+// madeBy is where it is kept whether the nth replay has made the change.
+func (c *Change) madeBy(nth int) (*atomic.Uint32, uint32) {
+	bit := uint32(1) << (nth % madeBits)
+	if nth < madeBits {
+		return &c.made, bit
+	}
+	return &c.more[nth/madeBits-1], bit
 }
 
 // readBy makes room for so many replays, before any of them has it.
@@ -83,7 +89,7 @@ func (c *Change) readBy(replays int) {
 
 // Locks tells which mappings the nth replay write-locks for the change, by ID.
 func (c *Change) Locks(nth int, s *mm.AddressSpace) []uint32 {
-	if c.made.Load()&(1<<nth) != 0 {
+	if made, bit := c.madeBy(nth); made.Load()&bit != 0 {
 		return nil
 	}
 	if c.Kind == traces.Fork { // all: dup_mmap copies each under its lock
