@@ -214,39 +214,6 @@ func TestTrimAndInside(t *testing.T) {
 	}
 }
 
-// The latest sections of other threads are near, as far as they may have made a hit late.
-func TestRecentSections(t *testing.T) {
-	var r recent
-	for i := range int64(40) {
-		r.add(odd{from: 1000 * i, to: 1000*i + 500, tid: int32(i % 2), seq: i})
-	}
-	seqs := func(prev, stamp, reach int64) (list []int64) {
-		for _, o := range r.near(nil, 1, prev, stamp, reach) {
-			list = append(list, o.seq)
-		}
-		slices.Sort(list)
-		return list
-	}
-	for _, c := range []struct {
-		prev, stamp, reach int64
-		want               []int64
-	}{
-		{34_499, 38_001, 9000, []int64{34, 36, 38}}, // one ends after prev, one begins before the stamp
-		{34_500, 38_000, 9000, []int64{36}},
-		{0, 38_001, 1502, []int64{36, 38}},
-		{0, 38_001, 1501, []int64{38}},
-		{0, 10_000, 9000, []int64{8}}, // 32 are remembered, from 8 on
-	} {
-		if got := seqs(c.prev, c.stamp, c.reach); !slices.Equal(got, c.want) {
-			t.Errorf("%+v: %v", c, got)
-		}
-	}
-	var none *recent
-	if got := none.near(nil, 1, 0, 100, 100); len(got) != 0 {
-		t.Errorf("of no section %v", got)
-	}
-}
-
 // How likely a hit was late is the integral over all times that its lookup may have failed
 // at; the likeliest of them is where it is put.
 func TestExplainAgainstIntegral(t *testing.T) {
