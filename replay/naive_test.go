@@ -591,3 +591,82 @@ func TestNaiveReplay(t *testing.T) {
 		t.Errorf("vacuous: %d hits compared, %d of them on pages that were inferred", compared, inferred)
 	}
 }
+
+// In a closed loop a thread begins when it did and then goes on so long after the end of
+// its operation before as it did in the recording, or at once.
+func TestNaivePace(t *testing.T) {
+	profile := smallMachine(t)
+	compared := 0
+	rapid.Check(t, func(t *rapid.T) {
+		o := replay.DefaultOptions()
+		o.Timing = rapid.SampledFrom([]replay.Timing{replay.Think, replay.ASAP}).Draw(t, "timing")
+		o.Placement, o.CPUs = replay.RoundRobin, 8
+		o.SpeedPPM = rapid.SampledFrom([]int64{1_000_000, 250_000, 4_000_000}).Draw(t, "speed")
+		o.Clone = rapid.IntRange(1, 2).Draw(t, "clones")
+		var rows []traces.Event
+		now := int64(7_000_000)
+		last := map[int32]int{} // row of the thread's hit before
+		before := map[int]int{} // by row
+		first := int64(-1)
+		for i := range rapid.IntRange(2, 40).Draw(t, "rows") {
+			now += rapid.Int64Range(20_000, 900_000).Draw(t, "gap")
+			tid := rapid.Int32Range(100, 102).Draw(t, "tid")
+			rows = append(rows, traces.Event{
+				Time: now, Seq: int64(i), Kind: traces.Hit, CPU: tid % 2, PID: 100, TID: tid, Addr: 0x401000, Path: "/bin/a",
+				Has: traces.ColCPU | traces.ColPID | traces.ColTID | traces.ColAddr | traces.ColPath,
+			})
+			if first < 0 {
+				first = now
+			}
+			if row, ok := last[tid]; ok {
+				before[i] = row
+			}
+			last[tid] = i
+		}
+		n := &naive{options: o, rows: rows}
+		phases := n.phases()
+		got := playRows(t, rows, programCPUs, profile, o)
+		for i := range rows {
+			// All of a row are issued at 0 but the first of a thread: tell clones by their CPUs.
+			for clone := range o.Clone {
+				seat := (int(seatOf(rows, i))*o.Clone + clone) % 8
+				at := slices.IndexFunc(got[i], func(p played) bool { return p.cpu == seat })
+				if len(got[i]) != o.Clone || at < 0 {
+					t.Fatalf("row %d: %+v has no clone on CPU %d", i, got[i], seat)
+				}
+				g := got[i][at]
+				row, ok := before[i]
+				if !ok {
+					want := max(n.scaled(max(rows[i].Time-first-profile.Recorder.HitLag-profile.Recorder.Window, 0)), 225) + int64(clone)*phases[rows[i].TID]
+					if off := g.begin.Nanos() - want; off < -2 || off > 2 {
+						t.Fatalf("the first of thread %d begins at %d, want %d", rows[i].TID, g.begin.Nanos(), want)
+					}
+					continue
+				}
+				p := got[row][slices.IndexFunc(got[row], func(p played) bool { return p.cpu == seat })]
+				gap := sim.Time(0)
+				if o.Timing == replay.Think {
+					gap = sim.Time(n.scaled(rows[i].Time-rows[row].Time)) * sim.Nanosecond
+				}
+				if off := g.trap - p.end - gap; off < -sim.Nanosecond || off > sim.Nanosecond {
+					t.Fatalf("%v: row %d of clone %d traps %v after the one before, want %v", o.Timing, i, clone, g.trap-p.end, gap)
+				}
+				compared++
+			}
+		}
+	})
+	if compared == 0 {
+		t.Error("vacuous: no gap compared")
+	}
+}
+
+// seatOf is the number of a row's thread, by first appearance.
+func seatOf(rows []traces.Event, row int) int32 {
+	var tids []int32
+	for i := range rows {
+		if !slices.Contains(tids, rows[i].TID) {
+			tids = append(tids, rows[i].TID)
+		}
+	}
+	return int32(slices.Index(tids, rows[row].TID))
+}

@@ -1,0 +1,204 @@
+package replay
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/replay/replay/replay/replaytest"
+	"github.com/replay/replay/replay/timeline"
+	"github.com/replay/replay/sim"
+)
+
+// TestGathererAgainstSums adds up random hits and sections a second time, each figure by
+// itself over the whole list.
+func TestGathererAgainstSums(t *testing.T) {
+	blames := 0
+	machine := replaytest.Machine(t).Machine
+	topo, err := sim.NewTopology(&machine, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resolver, err := sim.FindResolver("speculative")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		var classes []*timeline.Class
+		for i := range rapid.IntRange(1, 5).Draw(t, "classes") {
+			c := &timeline.Class{ID: i, PID: int32(10 + i%2), TID: int32(20 + i), Comm: fmt.Sprint("c", i%3), Kind: "hit", Probe: fmt.Sprint("p", i%2)}
+			if i%2 == 1 {
+				c.Stack = []string{"leaf", "root"}
+			}
+			classes = append(classes, c)
+		}
+		class := func() *timeline.Class { return rapid.SampledFrom(classes).Draw(t, "class") }
+		span := func(what string) sim.Time { return sim.Time(rapid.Int64Range(0, 5_000_000).Draw(t, what)) }
+		options := DefaultOptions()
+		g := newGatherer(&PlayerConfig{Resolver: "speculative", Options: &options})
+
+		var sections []sim.Section
+		var hits []sim.HitRecord
+		end := sim.Time(0)
+		for range rapid.IntRange(0, 40).Draw(t, "records") {
+			mm := &sim.MM{ID: rapid.Int32Range(0, 3).Draw(t, "mm")}
+			o := &timeline.Origin{Class: class(), Undecided: rapid.IntRange(0, 3).Draw(t, "undecided") == 0}
+			if rapid.IntRange(0, 2).Draw(t, "section") == 0 {
+				at := span("at")
+				s := sim.Section{Op: sim.Op{Kind: rapid.SampledFrom([]sim.OpKind{sim.OpWrite, sim.OpWrite, sim.OpRead}).Draw(t, "kind"), Tag: o, MM: mm}, Requested: at}
+				s.Acquired = s.Requested + span("wait")
+				s.Even = s.Acquired + span("hold")
+				s.Released = s.Even + span("read")
+				sections = append(sections, s)
+				end = max(end, s.Released)
+				g.Section(&s)
+				continue
+			}
+			h := sim.HitRecord{Op: sim.Op{Tag: o, MM: mm}, CPU: rapid.Int32Range(0, 2).Draw(t, "cpu"), Trap: span("trap"), Transfers: rapid.Int64Range(0, 9).Draw(t, "transfers"), Inferred: rapid.Bool().Draw(t, "inferred")}
+			h.End = h.Trap + span("length")
+			lookup := func() (l sim.Lookup) {
+				l.Outcome = rapid.SampledFrom([]sim.Outcome{sim.Lockless, sim.Lockless, sim.WriterActive, sim.SeqChanged, sim.NoVMA, sim.Unconfigured}).Draw(t, "outcome")
+				l.Parts = sim.Parts{Lookup: span("lookup"), Stall: span("stall")}
+				if l.Outcome != sim.Lockless {
+					l.Acquired, l.Parts.LockWait, l.Parts.LockHold, l.Parts.Wasted = 1+span("acquired"), span("lock wait"), span("lock hold"), span("wasted")
+					if len(sections) > 0 && rapid.Bool().Draw(t, "blame") {
+						l.Blame = rapid.SampledFrom(sections).Draw(t, "whom").Op.Tag
+					}
+				}
+				return l
+			}
+			h.Lookup = lookup()
+			if rapid.Bool().Draw(t, "optimised") {
+				h.Op.Trampoline, h.Check = 1, lookup()
+				h.Parts.Add(h.Check.Parts)
+			}
+			h.Parts.Add(h.Lookup.Parts)
+			h.Parts.Handler = span("handler")
+			h.Outcome = h.Deciding().Outcome
+			hits = append(hits, h)
+			end = max(end, h.End)
+			g.Hit(&h)
+		}
+		r := g.finish(sim.NewSystem(sim.Config{Topology: topo, Resolver: resolver, Observer: g})) // one that has done nothing
+
+		sum := func(of func(h *sim.HitRecord) int64) (n int64) {
+			for i := range hits {
+				n += of(&hits[i])
+			}
+			return n
+		}
+		is := func(b bool) int64 {
+			if b {
+				return 1
+			}
+			return 0
+		}
+		origin := func(h *sim.HitRecord) *timeline.Origin { return h.Op.Tag.(*timeline.Origin) }
+		check := func(what string, got, want int64) {
+			if got != want {
+				t.Fatalf("%s: %d, want %d", what, got, want)
+			}
+		}
+		check("hits", r.Hits, int64(len(hits)))
+		check("lookups", r.Lookups, sum(func(h *sim.HitRecord) int64 { return 1 + is(h.Optimised()) }))
+		check("optimised", r.Optimised, sum(func(h *sim.HitRecord) int64 { return is(h.Optimised()) }))
+		check("transfers", r.LineTransfers, sum(func(h *sim.HitRecord) int64 { return h.Transfers }))
+		check("undecided", r.Undecided, sum(func(h *sim.HitRecord) int64 { return is(origin(h).Undecided) }))
+		check("low", r.Low, sum(func(h *sim.HitRecord) int64 { return is(!origin(h).Undecided && h.Outcome != sim.Lockless) }))
+		check("lookups that fell back", r.LookupFallbacks, sum(func(h *sim.HitRecord) int64 {
+			return is(h.Lookup.Outcome != sim.Lockless) + is(h.Check.Outcome != sim.Lockless)
+		}))
+		check("inferred", g.inferred, sum(func(h *sim.HitRecord) int64 { return is(h.Inferred) }))
+		check("makespan", int64(r.Makespan), int64(end))
+		check("resolve", int64(r.Resolve.Total), sum(func(h *sim.HitRecord) int64 { return int64(h.Parts.Resolve()) }))
+		check("waits", r.LockWait.Count, sum(func(h *sim.HitRecord) int64 { return is(h.Lookup.Acquired+h.Check.Acquired > 0) }))
+		check("waited", int64(r.LockWait.Total), sum(func(h *sim.HitRecord) int64 { return int64(h.Parts.LockWait) }))
+		for o := range sim.NumOutcomes {
+			check("outcome", r.Outcomes[o], sum(func(h *sim.HitRecord) int64 { return is(h.Outcome == o) }))
+		}
+		// Each row has the hits that it says, and all rows have all of them.
+		seen := int64(0)
+		for i := range r.Samples {
+			s := &r.Samples[i]
+			if i > 0 && compareSamples(&r.Samples[i-1], s) >= 0 {
+				t.Fatal("samples are not in order")
+			}
+			of := func(h *sim.HitRecord) bool {
+				c := origin(h).Class
+				return s.PID == c.PID && s.TID == c.TID && s.Comm == c.Comm && s.Probe == c.Probe && slices.Equal(s.Stack, c.Stack) && s.CPU == int(h.CPU) && s.Outcome == h.Outcome &&
+					(s.Check != nil) == h.Optimised() && (s.Check == nil || s.Check.Outcome == h.Check.Outcome && s.Check.Lookup == h.Lookup.Outcome)
+			}
+			check("hits of a sample", s.Hits, sum(func(h *sim.HitRecord) int64 { return is(of(h)) }))
+			check("transfers of a sample", s.LineTransfers, sum(func(h *sim.HitRecord) int64 { return is(of(h)) * h.Transfers }))
+			check("waits of a sample", int64(s.Parts.LockWait), sum(func(h *sim.HitRecord) int64 { return is(of(h)) * int64(h.Parts.LockWait) }))
+			if s.Check != nil {
+				check("checks of a sample", int64(s.Check.Parts.Stall), sum(func(h *sim.HitRecord) int64 { return is(of(h)) * int64(h.Check.Parts.Stall) }))
+			}
+			seen += s.Hits
+		}
+		check("hits of samples", seen, r.Hits)
+		seen = 0
+		for i := range r.Probes {
+			p := &r.Probes[i]
+			of := func(h *sim.HitRecord) bool { return origin(h).Probe == p.Probe }
+			check("hits of a probe", p.Hits, sum(func(h *sim.HitRecord) int64 { return is(of(h)) }))
+			check("waits of a probe", int64(p.Parts.LockWait), sum(func(h *sim.HitRecord) int64 { return is(of(h)) * int64(h.Parts.LockWait) }))
+			check("lockless of a probe", p.Outcomes[sim.Lockless], sum(func(h *sim.HitRecord) int64 { return is(of(h) && h.Outcome == sim.Lockless) }))
+			if i > 0 && (p.Hits > r.Probes[i-1].Hits || p.Hits == r.Probes[i-1].Hits && p.Probe < r.Probes[i-1].Probe) {
+				t.Fatal("probes are not in order")
+			}
+			seen += p.Hits
+		}
+		check("hits of probes", seen, r.Hits)
+		seen = 0
+		writers := int64(0)
+		for i := range r.Mms {
+			seen, writers = seen+r.Mms[i].Hits, writers+r.Mms[i].Writers
+			if i > 0 && r.Mms[i].Hits > r.Mms[i-1].Hits {
+				t.Fatal("address spaces are not in order")
+			}
+		}
+		check("hits of address spaces", seen, r.Hits)
+		wrote := int64(0)
+		for i := range sections {
+			wrote += is(sections[i].Op.Kind == sim.OpWrite)
+		}
+		check("writers of address spaces", writers, wrote)
+		check("write sections that waited", r.WriterWait.Count, wrote)
+
+		for i := range r.Blame {
+			b := &r.Blame[i]
+			whose := func(tag any) bool {
+				o, ok := tag.(*timeline.Origin)
+				return ok && o.TID == b.TID && o.PID == b.PID && o.Comm == b.Comm
+			}
+			var held, n int64
+			for j := range sections {
+				if s := &sections[j]; s.Op.Kind == sim.OpWrite && whose(s.Op.Tag) {
+					n++
+					held += int64(s.Even - s.Acquired)
+				}
+			}
+			check("sections of a writer", b.Sections, n)
+			check("held by a writer", int64(b.Hold), held)
+			check("waits for a writer", int64(b.Wait), sum(func(h *sim.HitRecord) int64 {
+				return is(whose(h.Lookup.Blame))*int64(h.Lookup.Parts.LockWait) + is(whose(h.Check.Blame))*int64(h.Check.Parts.LockWait)
+			}))
+			check("wasted by a writer", int64(b.Wasted), sum(func(h *sim.HitRecord) int64 {
+				return is(whose(h.Lookup.Blame))*int64(h.Lookup.Parts.Wasted) + is(whose(h.Check.Blame))*int64(h.Check.Parts.Wasted)
+			}))
+			check("fallbacks for a writer", b.Fallbacks, sum(func(h *sim.HitRecord) int64 {
+				return is(h.Outcome != sim.Lockless && h.Outcome != sim.Unconfigured && whose(h.Deciding().Blame))
+			}))
+			if i > 0 && (b.Wait > r.Blame[i-1].Wait || b.Wait == r.Blame[i-1].Wait && b.Fallbacks > r.Blame[i-1].Fallbacks) {
+				t.Fatal("who is to blame is not in order")
+			}
+			blames++
+		}
+	})
+	if blames == 0 {
+		t.Error("vacuous: nobody is to blame")
+	}
+}
