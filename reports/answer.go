@@ -58,7 +58,7 @@ func problemSentence(res *replay.Result) string {
 	}
 	s := fmt.Sprintf("Hits would wait %s for mmap_lock with %s lookups, %s%s", span(r.LockWait.Total), r.Resolver, ofTime(r.LockWait.Total, r.Makespan), perHit(r.LockWait.Total, r.Hits))
 	if b := guilty(r); len(b) > 0 {
-		s += fmt.Sprintf(", mostly behind %s of %s", b[0].Kind, printable(b[0].Comm))
+		s += fmt.Sprintf(", first of all behind %s of %s", b[0].Kind, printable(b[0].Comm))
 	}
 	return s + "; how long they did was not recorded."
 }
@@ -76,8 +76,11 @@ func recordedProblem(res *replay.Result) string {
 	} else {
 		s += fmt.Sprintf("for %s of that somebody was seen with it", span(inWay))
 		if all := holderParties(newRecorded(rec)); len(all) > 0 {
-			p := all[0]
-			s += fmt.Sprintf(", mostly %s%s", printable(p.comm), purpose(p.what))
+			p, most := all[0], "mostly"
+			if 2*p.blockedTime < inWay {
+				most = "most of all"
+			}
+			s += fmt.Sprintf(", %s %s%s", most, printable(p.comm), purpose(p.what))
 			if p.blockedTime < inWay {
 				s += fmt.Sprintf(" (%s)", share(int64(p.blockedTime), int64(inWay)))
 			}

@@ -38,7 +38,7 @@ func TestAnswer(t *testing.T) {
 			"readers of other processes (11.0 ms of the waits)",
 		}, nil},
 		"a fifth lost":   {lossy, []string{"20.00 % of the events were lost (20,000 of 100,000), so that 69 to 84 hits fell back"}, []string{"no event was lost"}},
-		"no lock events": {fixture(), []string{"Hits would wait 861 µs for mmap_lock with speculative lookups", "mostly behind munmap of gc; how long they did was not recorded", "the trace has no lock events, so all waits are simulated", "9.09 % of 44 write sections are placed by a model"}, []string{"recorded by"}},
+		"no lock events": {fixture(), []string{"Hits would wait 861 µs for mmap_lock with speculative lookups", "first of all behind munmap of gc; how long they did was not recorded", "the trace has no lock events, so all waits are simulated", "9.09 % of 44 write sections are placed by a model"}, []string{"recorded by"}},
 		"no wait":        {quiet, []string{"Nobody waited for mmap_lock in 2.00 ms."}, []string{"less often"}},
 		"nobody seen":    {alone, []string{"nobody was seen with it meanwhile"}, []string{"less often"}},
 		"none would":     {free, []string{"No hit would wait for mmap_lock with speculative lookups; whether any did was not recorded."}, nil},

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"net/url"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/replay/replay/replay"
@@ -61,6 +63,7 @@ type page struct {
 	Bars       []barChart
 	Charts     []chart
 	Tables     []pageTable
+	Files      []pageLink // beside the page
 	Provenance []string
 	Data       []chart // for the script
 }
@@ -98,10 +101,28 @@ func newPage(res *replay.Result) *page {
 	for _, f := range findings(res) {
 		p.Findings = append(p.Findings, f.text)
 	}
+	for _, f := range files(res) {
+		p.Files = append(p.Files, pageLink{fileName(f.name), url.PathEscape(f.name)})
+	}
 	for _, f := range provenance(res) {
 		p.Provenance = append(p.Provenance, f.text)
 	}
 	return p
+}
+
+// fileName says what a file of a run is.
+func fileName(name string) string {
+	switch {
+	case name == "recorded.blame.pb.gz":
+		return "profile of who had the lock, recorded"
+	case strings.HasSuffix(name, ".blame.pb.gz"):
+		return "profile of who is to blame, " + strings.TrimSuffix(name, ".blame.pb.gz")
+	case strings.HasSuffix(name, ".pb.gz"):
+		return "profile of hits, " + strings.TrimSuffix(name, ".pb.gz")
+	case name == "timeline.json.gz":
+		return "timeline for ui.perfetto.dev"
+	}
+	return name
 }
 
 // cards are the figures that one looks for first.

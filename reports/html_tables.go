@@ -21,6 +21,7 @@ type pageTable struct {
 	Columns           []pageColumn
 	Rows              []pageRow
 	Cut               bool // some rows are only shown when asked for
+	Fixed             bool // rows belong together: it does not sort
 }
 
 type pageColumn struct {
@@ -29,9 +30,23 @@ type pageColumn struct {
 }
 
 type pageRow struct {
-	Cells []pageCell
-	Stack []string
-	Rest  bool // shown when asked for
+	Cells  []pageCell
+	Stacks []pageStack
+	Rest   bool // shown when asked for
+}
+
+// pageStack is a stack below a row, leaf first.
+type pageStack struct {
+	Label  string // of what of the row; "" for all
+	Frames []string
+}
+
+// oneStack is a stack of a whole row; none is none.
+func oneStack(frames []string) []pageStack {
+	if len(frames) == 0 {
+		return nil
+	}
+	return []pageStack{{Frames: frames}}
 }
 
 type pageCell struct {
@@ -43,10 +58,14 @@ type pageCell struct {
 func words(name string) pageColumn  { return pageColumn{name, false} }
 func number(name string) pageColumn { return pageColumn{name, true} }
 
-func (t *pageTable) add(stack []string, cells ...string) {
+func (t *pageTable) add(stacks []pageStack, cells ...string) {
 	row := pageRow{}
-	for _, s := range stack {
-		row.Stack = append(row.Stack, printable(s))
+	for _, s := range stacks {
+		clean := pageStack{Label: printable(s.Label)}
+		for _, f := range s.Frames {
+			clean.Frames = append(clean.Frames, printable(f))
+		}
+		row.Stacks = append(row.Stacks, clean)
 	}
 	for i, c := range cells {
 		row.Cells = append(row.Cells, pageCell{printable(c), t.Columns[i].Figure})
@@ -92,7 +111,7 @@ func pageTables(res *replay.Result) []pageTable {
 
 // figureTable is the comparison of the text report.
 func figureTable(runs []replay.Run) *pageTable {
-	t := &pageTable{Title: "Side by side", Columns: []pageColumn{words("")}}
+	t := &pageTable{Title: "Side by side", Fixed: true, Columns: []pageColumn{words("")}}
 	for i := range runs {
 		t.Columns = append(t.Columns, number(runs[i].Resolver))
 	}
@@ -108,17 +127,33 @@ func figureTable(runs []replay.Run) *pageTable {
 func blameTable(r *replay.Run) *pageTable {
 	t := &pageTable{
 		Title: "Who is to blame, " + r.Resolver,
-		Hint:  "Threads whose changes of the address space made hits fall back or wait, dearest first.",
+		Hint:  "Threads whose changes of the address space made hits fall back or wait, by name and operation, dearest first.",
 		Columns: []pageColumn{
-			words("thread"), number("tid"), words("operation"), number("sections"), number("held"), number("hits spoiled"), number("hits waited"), number("wasted"),
+			words("thread"), number("tid"), words("operation"), number("sections"), number("held"), number("hits spoiled"), number("of fallbacks"), number("hits waited"), number("wasted"),
 		},
 	}
-	to := guilty(r)
-	for i := range to {
-		b := &to[i]
-		t.add(b.Stack, b.Comm, fmt.Sprint(b.TID), b.Kind, count(b.Sections), span(b.Hold), count(b.Fallbacks), span(b.Wait), span(b.Wasted))
+	for _, c := range culprits(r) {
+		t.add(culpritStacks(c), c.comm, threads(c.tids), c.kind, count(c.sections), span(c.hold), count(c.fallbacks), share(c.fallbacks, r.Fallbacks()), span(c.wait), span(c.wasted))
 	}
 	return t
+}
+
+// culpritStacksMax is how many of the stacks of a culprit the page has.
+const culpritStacksMax = 8
+
+// culpritStacks are where it came from, with what each cost.
+func culpritStacks(c *culprit) []pageStack {
+	var stacks []pageStack
+	for i, b := range c.rows {
+		if i == culpritStacksMax {
+			stacks = append(stacks, pageStack{Label: fmt.Sprintf("and %d more in report.json", len(c.rows)-i)})
+			break
+		}
+		if len(b.Stack) > 0 {
+			stacks = append(stacks, pageStack{Label: fmt.Sprintf("tid %d, %s spoiled, waited %s", b.TID, plural(b.Fallbacks, "hit"), span(b.Wait)), Frames: b.Stack})
+		}
+	}
+	return stacks
 }
 
 func probeTable(r *replay.Run) *pageTable {

@@ -115,19 +115,8 @@ func changes(runs []IndexRun, i int, file string) []pageLink {
 // indexSentences say what a run found, recorded and simulated.
 func indexSentences(d *Document) []string {
 	var all []string
-	if r := d.Recorded; r != nil {
-		if w := r.LongestWait; w != nil {
-			s := "Recorded: writers waited " + span(sim.Time(r.WriterWaitNs.Total)) + ", at worst " + spanOf(r.WriterWaitNs.Max)
-			if r.LockWaitNs != nil {
-				s += "; lookups " + span(sim.Time(r.LockWaitNs.Total))
-			}
-			if h := w.Holder; h != nil {
-				s += ". The longest wait was behind " + printable(h.Comm) + purpose(h.Kind)
-			}
-			all = append(all, s+".")
-		}
-	} else {
-		all = append(all, "Nothing is known of the recorded kernel: the trace has no lock events.")
+	if d.Answer != nil {
+		all = append(all, d.Answer.Problem)
 	}
 	for i := range d.Runs {
 		if r := &d.Runs[i]; r.Hits != nil && r.Lockless != nil {
@@ -136,11 +125,8 @@ func indexSentences(d *Document) []string {
 			all = append(all, r.Resolver+": what became of hits is unknown.")
 		}
 	}
-	if t := &d.Trace; t.Lost != nil && *t.Lost > 0 {
-		all = append(all, count(*t.Lost)+" of "+plural(*t.Lost+t.Events, "event")+" were lost ("+share(*t.Lost, *t.Lost+t.Events)+").")
-	}
-	for _, u := range replay.Unanswered(d.unknown()) {
-		all = append(all, printable(u.String()))
+	if d.Answer != nil {
+		all = append(all, d.Answer.Confidence)
 	}
 	return all
 }
@@ -188,7 +174,7 @@ func totalOf(d *Dist) string {
 
 // simulatedIndex is the comparison of all runs of which all is known.
 func simulatedIndex(runs []IndexRun) *pageTable {
-	t := &pageTable{Title: "Simulated, side by side", Columns: []pageColumn{words("")}}
+	t := &pageTable{Title: "Simulated, side by side", Fixed: true, Columns: []pageColumn{words("")}}
 	var docs []Run
 	for i := range runs {
 		d := runs[i].Report

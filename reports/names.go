@@ -1,7 +1,10 @@
 package reports
 
 import (
+	"cmp"
+	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -131,6 +134,53 @@ func guilty(r *replay.Run) []replay.Blame {
 		}
 	}
 	return r.Blame
+}
+
+// culprit is all that threads of one name did in one operation to the hits of a run.
+type culprit struct {
+	comm, kind          string
+	tids                map[int32]bool
+	sections, fallbacks int64
+	hold, wait, wasted  sim.Time
+	rows                []*replay.Blame // the dearest first
+}
+
+// culprits groups the guilty, the dearest first, as Blame is sorted.
+func culprits(r *replay.Run) []*culprit {
+	var all []*culprit
+	at := map[[2]string]*culprit{}
+	rows := guilty(r)
+	for i := range rows {
+		b := &rows[i]
+		key := [2]string{b.Comm, b.Kind}
+		c := at[key]
+		if c == nil {
+			c = &culprit{comm: b.Comm, kind: b.Kind, tids: map[int32]bool{}}
+			at[key] = c
+			all = append(all, c)
+		}
+		c.tids[b.TID] = true
+		c.sections += b.Sections
+		c.fallbacks += b.Fallbacks
+		c.hold += b.Hold
+		c.wait += b.Wait
+		c.wasted += b.Wasted
+		c.rows = append(c.rows, b)
+	}
+	slices.SortStableFunc(all, func(a, b *culprit) int {
+		return cmp.Or(-cmp.Compare(a.wait, b.wait), -cmp.Compare(a.fallbacks, b.fallbacks))
+	})
+	return all
+}
+
+// threads is the id of one, or how many there are.
+func threads(tids map[int32]bool) string {
+	if len(tids) == 1 {
+		for tid := range tids {
+			return fmt.Sprint(tid)
+		}
+	}
+	return fmt.Sprintf("%d threads", len(tids))
 }
 
 // mainRun is the run that the headline is about: the last one that can resolve

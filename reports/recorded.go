@@ -359,14 +359,7 @@ type party struct {
 }
 
 // tid is the thread's id, or how many there are.
-func (p *party) tid() string {
-	if len(p.tids) == 1 {
-		for tid := range p.tids {
-			return fmt.Sprint(tid)
-		}
-	}
-	return fmt.Sprintf("%d threads", len(p.tids))
-}
+func (p *party) tid() string { return threads(p.tids) }
 
 // parties groups what add is called for.
 type parties struct {
@@ -536,7 +529,7 @@ func holderTable(all []*party) *pageTable {
 		},
 	}
 	for _, p := range all {
-		t.add(p.stack, p.comm, p.tid(), p.what, p.mode, count(p.count), span(p.total), span(p.max), count(p.blocked), span(p.blockedTime))
+		t.add(oneStack(p.stack), p.comm, p.tid(), p.what, p.mode, count(p.count), span(p.total), span(p.max), count(p.blocked), span(p.blockedTime))
 	}
 	return t
 }
@@ -560,7 +553,7 @@ func worstTable(worst []WorstWait) *pageTable {
 		if more := len(w.Behind) - 1; more > 0 {
 			behind += fmt.Sprintf(" and %d more", more)
 		}
-		t.add(w.Stack, w.Comm, fmt.Sprint(w.TID), w.Kind, w.Access, moment(w.AtNs), span(sim.Time(w.WaitNs)), behind, span(sim.Time(longest)), span(sim.Time(w.WaitNs-w.InWayNs)))
+		t.add(oneStack(w.Stack), w.Comm, fmt.Sprint(w.TID), w.Kind, w.Access, moment(w.AtNs), span(sim.Time(w.WaitNs)), behind, span(sim.Time(longest)), span(sim.Time(w.WaitNs-w.InWayNs)))
 	}
 	return t
 }

@@ -105,21 +105,18 @@ func (t *textReport) blame(r *replay.Run, several bool) {
 		{name: "hits spoiled", figure: true}, {name: "hits waited", figure: true},
 	}
 	var rows [][]string
-	shown := to[:min(len(to), blameRows)]
-	for i := range shown {
-		b := &shown[i]
-		rows = append(rows, []string{
-			printable(b.Comm), fmt.Sprint(b.TID), b.Kind, count(b.Sections), count(b.Fallbacks), span(b.Wait),
-		})
+	all := culprits(r)
+	shown := all[:min(len(all), blameRows)]
+	for _, c := range shown {
+		rows = append(rows, []string{printable(c.comm), threads(c.tids), c.kind, count(c.sections), count(c.fallbacks), span(c.wait)})
 	}
 	t.table(cols, rows)
-	for i := range shown {
-		b := &shown[i]
-		if from := callers(b.Stack); from != "" {
-			t.para(plain, "  ", clip(fmt.Sprintf("%s/%d %s: %s", printable(b.Comm), b.TID, b.Kind, from), t.width-2))
+	for _, c := range shown {
+		if from := callers(c.rows[0].Stack); from != "" {
+			t.para(plain, "  ", clip(fmt.Sprintf("%s %s: %s", printable(c.comm), c.kind, from), t.width-2))
 		}
 	}
-	t.more(len(to) - len(shown))
+	t.more(len(all) - len(shown))
 	if free := len(r.Blame) - len(to); free > 0 {
 		t.para(plain, "  ", plural(int64(free), "other writer")+" cost no hit anything")
 	}

@@ -115,4 +115,9 @@
   }).observe(document.body);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   draw();
+
+  // Where the page is served, pprof's own view of a profile is a slash behind its file.
+  if (location.protocol.startsWith("http")) {
+    for (const a of document.querySelectorAll('.files a[href$=".pb.gz"]')) a.href += "/";
+  }
 })();

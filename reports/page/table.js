@@ -82,6 +82,7 @@
 
   for (const table of document.querySelectorAll(".scroll > table")) {
     const section = table.closest("section");
+    if (table.classList.contains("fixed")) continue; // rows belong together
     if (table.rows.length > 2) sortable(table);
     if (rows(table.tBodies[0]).length > 8) filterable(table, section.querySelector("h2").textContent);
     if (table.classList.contains("cut")) {

@@ -168,6 +168,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.index(w)
 		return
 	}
+	if name == "favicon.ico" && !inside { // browsers ask for it on pages that name no icon
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
 	run := s.run(name)
 	switch {
 	case run == nil:
