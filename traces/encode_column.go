@@ -18,6 +18,7 @@ import (
 
 const (
 	pageBytes          = 64 << 10 // of values, before compression, that end a page
+	stacksKnown        = 1 << 10  // whose frames' places in the dictionary are at hand
 	dictionaryBytesMax = 8 << 20  // a column chunk with a larger dictionary goes on without one
 )
 
@@ -36,8 +37,9 @@ type columnEncoder struct {
 	level    byte  // that all have, while defs is empty
 	firstRow int64 // of the page, in the row group
 
-	dict  dictionary
-	plain []byte // strings beyond a full dictionary, as they are stored
+	dict   dictionary
+	stacks []stackIDs // lately added, by where they are in memory
+	plain  []byte     // strings beyond a full dictionary, as they are stored
 
 	// The column chunk so far.
 	pages     []byte
@@ -74,6 +76,9 @@ type pageIndex struct {
 
 func newColumnEncoder(c *column) *columnEncoder {
 	e := &columnEncoder{column: c}
+	if c.stack != nil {
+		e.stacks = make([]stackIDs, stacksKnown)
+	}
 	e.reset()
 	return e
 }
@@ -98,6 +103,9 @@ func (e *columnEncoder) reset() {
 	e.pages, e.list, e.unpacked, e.dictPage, e.dictPlain = e.pages[:0], e.list[:0], 0, e.dictPage[:0], 0
 	e.bounds, e.nulls, e.count, e.row = bounds{}, 0, 0, 0
 	e.dict.reset()
+	for i := range e.stacks {
+		e.stacks[i].first = nil
+	}
 	e.emptyPage()
 }
 
@@ -210,14 +218,43 @@ func (e *columnEncoder) addStacks(b *batch, stacks [][]string) {
 			if len(stack) == 0 {
 				e.defs, e.reps = append(e.defs, 1), append(e.reps, 0)
 			}
-			for j, frame := range stack {
+			for j := range stack {
 				e.defs, e.reps = append(e.defs, 2), append(e.reps, byte(min(j, 1)))
-				e.addNames(frame, 1)
 			}
+			e.addFrames(stack)
 		}
 		next += s.n
 	}
 	e.levels = len(e.defs)
+}
+
+// addFrames adds the frames of a stack. Those of one that was added lately, from the
+// same place in memory, are known: where stacks differ, as they mostly do, all of them
+// are appended at once.
+func (e *columnEncoder) addFrames(stack []string) {
+	if len(stack) == 0 {
+		return
+	}
+	known := &e.stacks[uintptr(unsafe.Pointer(&stack[0]))/unsafe.Sizeof(stack[0])%uintptr(len(e.stacks))]
+	if known.first == &stack[0] && len(known.ids) == len(stack) && len(e.values.i32) > 0 && !e.dict.full {
+		e.values.i32 = append(e.values.i32, known.ids...)
+		e.names += len(stack)
+		return
+	}
+	known.first, known.ids = nil, known.ids[:0]
+	for _, frame := range stack {
+		e.addNames(frame, 1)
+		known.ids = append(known.ids, e.dict.same)
+	}
+	if !e.dict.full {
+		known.first = &stack[0]
+	}
+}
+
+// stackIDs is a stack, and the places of its frames in the dictionary.
+type stackIDs struct {
+	first *string
+	ids   []int32
 }
 
 // addNames adds a string n times, by its place in the dictionary. When that is full,

@@ -20,12 +20,12 @@ type lightTruth struct {
 // something other than a hit before it counts as one that faults.
 const lightFaults = 2
 
-func (l *lightTruth) add(ev *traces.Event, t *ThreadSurvey) {
+func (l *lightTruth) add(ev *traces.Event, t *ThreadSurvey, lookup bool) {
 	switch {
 	case ev.Kind == traces.LockAcquired || ev.Kind == traces.LockReleased || ev.Kind == traces.Arrive:
 	case ev.Kind == traces.LockStart && !ev.Write && ev.Time > t.syscallEnd && t.Hits > 0:
 		l.end(false)
-		if l.open = mayBeLookup(ev); !l.open && ev.Lookup() == traces.NoLookup {
+		if l.open = mayBeLookup(ev); !l.open && !lookup {
 			l.other++
 		}
 	case ev.Kind == traces.Exit:

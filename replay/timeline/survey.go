@@ -178,7 +178,7 @@ func (s *Surveyor) Add(ev *traces.Event) {
 	if ev.Got(traces.ColTID) {
 		t := s.thread(ev.TID)
 		t.pair(&s.losses, ev)
-		t.light.add(ev, t)
+		t.light.add(ev, t, lookup != traces.NoLookup)
 		s.measure(t, ev, lookup != traces.NoLookup)
 	}
 	switch {
