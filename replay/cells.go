@@ -144,7 +144,7 @@ func (p *cellPlayer) play(ctx context.Context, together []int) error {
 			continue
 		}
 		reader := shared.Reader(n)
-		player, err := NewPlayer(reader, topo, s, PlayerConfig{Resolver: c.Options.Resolvers[0], Nth: n, Options: &out.Result.Options, Timeless: p.resolvers == nil, Repeat: repeatRun(p.trace, c.Profile, &c.Options, c.Options.Resolvers[0])})
+		player, err := NewPlayer(reader, topo, s, PlayerConfig{Resolver: c.Options.Resolvers[0], Nth: n, Options: &out.Result.Options, Timeless: p.resolvers == nil, Repeat: repeatRun(p.trace.Path(), c.Profile, &c.Options, c.Options.Resolvers[0])})
 		if err != nil {
 			out.Result, out.Err = nil, err
 			reader.Close()

@@ -59,8 +59,13 @@ func (p *Player) failed(err error) error {
 	return f
 }
 
+// RepeatRun is the command that replays a trace as a cell does.
+func RepeatRun(trace string, profile *machines.Profile, o *Options) []string {
+	return repeatRun(trace, profile, o, o.Resolvers[0])
+}
+
 // repeatRun is the command that replays a trace through one resolver.
-func repeatRun(trace timeline.Trace, profile *machines.Profile, o *Options, resolver string) []string {
+func repeatRun(trace string, profile *machines.Profile, o *Options, resolver string) []string {
 	words := []string{"replay", "run", "--machine", profile.From(), "--resolver", resolver, "--timing", o.Timing.String(), "--placement", o.Placement.String()}
 	if o.CPUs > 0 {
 		words = append(words, "--cpus", strconv.Itoa(o.CPUs))
@@ -73,6 +78,6 @@ func repeatRun(trace timeline.Trace, profile *machines.Profile, o *Options, reso
 	}
 	return append(words,
 		"--speed", strconv.FormatFloat(float64(o.SpeedPPM)/1e6, 'f', -1, 64), "--clone", strconv.Itoa(max(o.Clone, 1)),
-		"--seed", strconv.FormatUint(o.Seed, 10), trace.Path(),
+		"--seed", strconv.FormatUint(o.Seed, 10), trace,
 	)
 }

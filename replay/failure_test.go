@@ -31,7 +31,7 @@ func failing(t *testing.T, nth int, change func(*Options)) error {
 		t.Fatal(err)
 	}
 	defer rec.Close()
-	p, err := NewPlayer(rec, topo, s, PlayerConfig{Resolver: "speculative", Options: &o, Repeat: repeatRun(trace, profile, &o, "speculative"), Each: func(h *sim.HitRecord) {
+	p, err := NewPlayer(rec, topo, s, PlayerConfig{Resolver: "speculative", Options: &o, Repeat: repeatRun(trace.Path(), profile, &o, "speculative"), Each: func(h *sim.HitRecord) {
 		if nth--; nth == 0 {
 			panic("sim: impossible")
 		}

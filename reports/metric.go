@@ -288,3 +288,15 @@ func MetricNames() []string {
 	}
 	return names
 }
+
+// GrowsWithRun reports whether a metric is a sum over a run, which adds up over several.
+func GrowsWithRun(name string) bool {
+	m, err := findMetric(name)
+	return err == nil && m.grows()
+}
+
+// IsCount reports whether a metric is a whole number, and no time, share or rate.
+func IsCount(name string) bool {
+	m, err := findMetric(name)
+	return err == nil && m.unit == ""
+}

@@ -36,7 +36,7 @@ func (e *env) bench(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	cpus, err := parseList(c.String("cpus"))
+	cpus, err := parseList("cpus", c.String("cpus"))
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (e *env) bench(c *cli.Context) error {
 }
 
 // parseList reads numbers and ranges such as 1,2,4-8.
-func parseList(s string) ([]int, error) {
+func parseList(flag, s string) ([]int, error) {
 	var list []int
 	for part := range strings.SplitSeq(s, ",") {
 		first, last, isRange := strings.Cut(part, "-")
@@ -78,7 +78,7 @@ func parseList(s string) ([]int, error) {
 			hi, err2 = strconv.Atoi(last)
 		}
 		if err1 != nil || err2 != nil || lo < 1 || hi < lo || hi > 1<<16 {
-			return nil, usage("--cpus %q: want numbers and ranges such as 1,2,4-8", s)
+			return nil, usage("--%s %q: want numbers and ranges such as 1,2,4-8", flag, s)
 		}
 		for n := lo; n <= hi; n++ {
 			list = append(list, n)
