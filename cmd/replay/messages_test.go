@@ -154,6 +154,20 @@ check --baseline new.json --to html=x app.run
 check --baseline new.json --to junit app.run
 check --baseline new.json --to junit=- --to github=- app.run
 check --baseline new.json --json --to junit=- app.run
+sweep
+sweep missing.parquet
+sweep -o app.run app.parquet
+sweep --cpus 0 app.parquet
+sweep --cpus 2,900 app.parquet
+sweep --clone 1,9999 app.parquet
+sweep --speed 1,x app.parquet
+sweep --seed 1,-1 app.parquet
+sweep --seed 1,1 app.parquet
+sweep --layout flat app.parquet
+sweep --placement up app.parquet
+sweep --machine nosuch app.parquet
+sweep --resolver nosuch app.parquet
+sweep --what-if munmap app.parquet
 diff app.run
 diff app.run missing.run
 diff --per hour app.run app.run

@@ -67,6 +67,11 @@ func (e *env) sweep(c *cli.Context) error {
 	if name := c.String("manifest"); name != "" {
 		return e.writeManifest(c, grid, name)
 	}
+	for _, name := range grid.Traces {
+		if _, err := isStored(name); err != nil {
+			return err // one that is misspelt; others may fail in the middle, and do not sink the sweep
+		}
+	}
 	dir := c.String("output")
 	if err := checkSweepDir(dir); err != nil {
 		return err
@@ -103,7 +108,7 @@ func (e *env) sweep(c *cli.Context) error {
 	}
 	if n := len(doc.Failed); n > 0 {
 		f := doc.Failed[0]
-		return fmt.Errorf("%d of %d cells were not replayed; the first, %s: %s; to see it again: %s", n, len(records), f.Trace, f.Error, strings.Join(f.Repeat, " "))
+		return &coded{exitInput, fmt.Errorf("%d of %d cells were not replayed; the first, %s: %s; to see it again: %s", n, len(records), f.Trace, f.Error, strings.Join(f.Repeat, " "))}
 	}
 	return nil
 }

@@ -195,8 +195,12 @@ func (c config) key(traceSHA256 string) string {
 // String is the configuration for people.
 func (c Cell) String() string {
 	o := &c.Options
-	text := fmt.Sprintf("%s, %d CPUs, timing %s, speed %gx, clone %d, placement %s, seed %d, %s",
-		c.Profile.Name, o.CPUs, o.Timing, float64(o.SpeedPPM)/1e6, o.Clone, o.Placement, o.Seed, o.Resolvers[0])
+	cpus := "as many CPUs as recorded"
+	if o.CPUs > 0 {
+		cpus = fmt.Sprintf("%d CPUs", o.CPUs)
+	}
+	text := fmt.Sprintf("%s, %s, timing %s, speed %gx, clone %d, placement %s, seed %d, %s",
+		c.Profile.Name, cpus, o.Timing, float64(o.SpeedPPM)/1e6, o.Clone, o.Placement, o.Seed, o.Resolvers[0])
 	if o.Layout != "" {
 		text += ", layout " + o.Layout
 	}

@@ -1,0 +1,547 @@
+package sweep
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/pprof/profile"
+	"github.com/parquet-go/parquet-go"
+	"pgregory.net/rapid"
+
+	"github.com/replay/replay/replay"
+	"github.com/replay/replay/replay/machines"
+	"github.com/replay/replay/replay/timeline"
+	"github.com/replay/replay/reports"
+	"github.com/replay/replay/traces"
+)
+
+const corpus = "../../traces/corpus/"
+
+// grid is a small one.
+func grid(paths ...string) *Grid {
+	return &Grid{
+		Schema: GridSchema, Traces: paths, Machines: []string{"generic"}, CPUs: []int{0, 4}, Timings: []string{"original"}, SpeedsPPM: []int64{1_000_000}, Clones: []int{1},
+		Placements: []string{"recorded"}, Layouts: []string{""}, Seeds: []uint64{1}, WhatIfs: [][]string{{}, {"munmap: drop"}}, Resolvers: []string{"locked", "speculative"},
+	}
+}
+
+func cellsOf(t testing.TB, g *Grid) []Cell {
+	t.Helper()
+	cells, err := g.Cells(machines.Load)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cells
+}
+
+// files is a Source of the corpus. opened counts what was read.
+type files struct {
+	opened int
+	limit  func(name string) error // may refuse
+}
+
+func (f *files) SHA256(_ context.Context, name string) (string, error) {
+	if _, err := os.Stat(name); err != nil {
+		return "", err
+	}
+	return "sha of " + filepath.Base(name), nil
+}
+
+func (f *files) Open(_ context.Context, name string) (timeline.Trace, int64, func(), error) {
+	f.opened++
+	if f.limit != nil {
+		if err := f.limit(name); err != nil {
+			return nil, 0, nil, err
+		}
+	}
+	t, err := traces.Open(name)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	return &Stored{t, name, "sha of " + filepath.Base(name)}, t.NumRows(), func() { t.Close() }, nil
+}
+
+func run(t testing.TB, dir string, f *files, g *Grid) []*Record {
+	t.Helper()
+	store, err := OpenStore(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records, err := (&Runner{Source: f, Store: store}).Run(t.Context(), g.Traces, cellsOf(t, g))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return records
+}
+
+// outputs are all files of a sweep.
+func outputs(t testing.TB, g *Grid, records []*Record) map[string]string {
+	t.Helper()
+	d, err := NewDocument(g, records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, o := range d.Outputs() {
+		var b bytes.Buffer
+		if err := o.Write(&b); err != nil {
+			t.Fatal(err)
+		}
+		all[o.Name] = b.String()
+	}
+	return all
+}
+
+// A cell of a sweep has the figures of the run that its command makes.
+func TestCellIsItsRun(t *testing.T) {
+	g := grid(corpus + "churn-1x1.parquet")
+	records := run(t, t.TempDir(), &files{}, g)
+	cells := cellsOf(t, g)
+	if len(records) != 8 || len(cells) != 8 {
+		t.Fatalf("%d records of %d cells", len(records), len(cells))
+	}
+	f := &files{}
+	for i, r := range records {
+		trace, _, release, err := f.Open(t.Context(), g.Traces[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := replay.Play(t.Context(), trace, cells[i].Profile, cells[i].Options, nil)
+		release()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := reports.NewEntry(reports.NewDocument(res)).Runs[0]
+		if diff := cmp.Diff(want.Metrics, r.Metrics); diff != "" || want.Digest != r.Digest || r.CPUs != res.Machine.CPUs {
+			t.Errorf("cell %s: digest %s, want %s; (-run +cell):\n%s", cells[i], r.Digest, want.Digest, diff)
+		}
+		p, err := profile.ParseData(r.Profile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var hits int64
+		for _, s := range p.Sample {
+			hits += s.Value[0]
+		}
+		var inHist int64
+		for _, bin := range r.Hist {
+			inHist += bin[2]
+		}
+		if n := r.Metrics["hits"].Milli / 1000; hits != n || inHist != n {
+			t.Errorf("cell %s: %d hits, %d in the profile and %d in the histogram", cells[i], n, hits, inHist)
+		}
+	}
+	if records[0].Digest == records[4].Digest && records[1].Digest == records[3].Digest {
+		t.Error("vacuous: cells do not differ")
+	}
+}
+
+// One core, several, a sweep that was cut and gone on with, and one that grew give the
+// same bytes.
+func TestSameBytes(t *testing.T) {
+	g := grid(corpus+"churn-1x1.parquet", corpus+"nop5.parquet", corpus+"stress-malloc-z.parquet")
+	old := runtime.GOMAXPROCS(1)
+	want := outputs(t, g, run(t, t.TempDir(), &files{}, g))
+	runtime.GOMAXPROCS(max(old, 4))
+	got := outputs(t, g, run(t, t.TempDir(), &files{}, g))
+	runtime.GOMAXPROCS(old)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("on one core (-) and on several (+):\n%.2000s", diff)
+	}
+	if len(want) != 3+8 {
+		t.Errorf("%d files", len(want))
+	}
+
+	dir := t.TempDir()
+	store, err := OpenStore(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	f := &files{limit: func(name string) error { // in the middle: one trace is done
+		if strings.Contains(name, "nop5") {
+			cancel()
+		}
+		return nil
+	}}
+	runtime.GOMAXPROCS(1)
+	_, err = (&Runner{Source: f, Store: store}).Run(ctx, g.Traces, cellsOf(t, g))
+	runtime.GOMAXPROCS(old)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("cut: %v", err)
+	}
+	rest := &files{}
+	if diff := cmp.Diff(want, outputs(t, g, run(t, dir, rest, g))); diff != "" {
+		t.Errorf("at once (-) and in two parts (+):\n%.2000s", diff)
+	}
+	if rest.opened == 0 || rest.opened >= 3 {
+		t.Errorf("the second part read %d traces of 3", rest.opened)
+	}
+	none := &files{}
+	run(t, dir, none, g)
+	if none.opened != 0 {
+		t.Errorf("a sweep that is done reads %d traces", none.opened)
+	}
+
+	small := grid(g.Traces[:2]...)
+	small.CPUs = []int{4}
+	dir = t.TempDir()
+	run(t, dir, &files{}, small)
+	if diff := cmp.Diff(want, outputs(t, g, run(t, dir, &files{}, g))); diff != "" {
+		t.Errorf("at once (-) and grown (+):\n%.2000s", diff)
+	}
+}
+
+// A trace that cannot be read, and a cell that cannot be replayed, do not sink the rest,
+// say how to see it again, and are tried again the next time.
+func TestFailures(t *testing.T) {
+	bad := filepath.Join(t.TempDir(), "bad.parquet")
+	if err := os.WriteFile(bad, []byte("PAR1 nothing"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	g := grid(corpus+"churn-1x1.parquet", bad, "missing.parquet")
+	dir := t.TempDir()
+	f := &files{}
+	records := run(t, dir, f, g)
+	d, err := NewDocument(g, records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(d.Failed) != 16 || d.Merged[0].Traces != 1 || d.Merged[0].Failed != 2 {
+		t.Errorf("%d failed, merged %+v", len(d.Failed), d.Merged[0])
+	}
+	for _, x := range d.Failed {
+		if x.Error == "" || len(x.Repeat) < 10 || x.Repeat[1] != "run" || !strings.HasSuffix(x.Repeat[len(x.Repeat)-1], x.Trace) {
+			t.Errorf("%+v", x)
+		}
+	}
+	if slices.Index(d.Failed[2].Repeat, "--what-if") < 0 {
+		t.Errorf("the command lacks what was otherwise: %v", d.Failed[2].Repeat)
+	}
+	opened := f.opened
+	run(t, dir, f, g)
+	if f.opened != opened+1 {
+		t.Errorf("%d more traces were read, want the bad one", f.opened-opened)
+	}
+	for name, text := range outputs(t, g, records) {
+		if name == "sweep.html" && !strings.Contains(text, "was not replayed") {
+			t.Error("the page does not tell of failures")
+		}
+	}
+}
+
+// All dimensions, the profile's figures and the trace are in the key; names of files are not.
+func TestKeys(t *testing.T) {
+	base := grid("x")
+	base.CPUs, base.WhatIfs, base.Resolvers = []int{2}, [][]string{{}}, []string{"speculative"}
+	key := func(change func(*Grid), sha string) string {
+		g := *base
+		change(&g)
+		cells := cellsOf(t, &g)
+		if len(cells) != 1 {
+			t.Fatalf("%d cells", len(cells))
+		}
+		return cells[0].Key(sha)
+	}
+	seen := map[string]string{}
+	for name, change := range map[string]func(*Grid){
+		"nothing": func(*Grid) {}, "machine": func(g *Grid) { g.Machines = []string{"xeon-6138x2"} }, "cpus": func(g *Grid) { g.CPUs = []int{3} },
+		"timing": func(g *Grid) { g.Timings = []string{"think"} }, "speed": func(g *Grid) { g.SpeedsPPM = []int64{2_000_000} }, "clone": func(g *Grid) { g.Clones = []int{2} },
+		"placement": func(g *Grid) { g.Placements = []string{"pack"} }, "layout": func(g *Grid) { g.Layouts = []string{"seq-apart"} }, "seed": func(g *Grid) { g.Seeds = []uint64{2} },
+		"what if": func(g *Grid) { g.WhatIfs = [][]string{{"munmap: drop"}} }, "resolver": func(g *Grid) { g.Resolvers = []string{"ideal"} },
+	} {
+		for _, sha := range []string{"a", "b"} {
+			k := key(change, sha)
+			if was := seen[k]; was != "" || len(k) != 32 {
+				t.Errorf("%s and %s have the same key %s", name, was, k)
+			}
+			seen[k] = name + " " + sha
+		}
+	}
+	a, b := *base, *base
+	a.Traces, b.Traces = []string{"/here/x"}, []string{"/there/x"}
+	if cellsOf(t, &a)[0].Key("a") != cellsOf(t, &b)[0].Key("a") {
+		t.Error("the place of the file is in the key")
+	}
+	profile, err := machines.Load("generic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := profile.Clone()
+	mine.Line.RMWCycles++
+	if (&Cell{profile, cellsOf(t, base)[0].Options}).Key("a") == (&Cell{mine, cellsOf(t, base)[0].Options}).Key("a") {
+		t.Error("a figure of the machine is not in the key")
+	}
+}
+
+func TestGridRefuses(t *testing.T) {
+	for want, change := range map[string]func(*Grid){
+		"no cpus":           func(g *Grid) { g.CPUs = nil },
+		"no what_ifs":       func(g *Grid) { g.WhatIfs = nil },
+		"CPUs, not 5000":    func(g *Grid) { g.CPUs = []int{5000} },
+		"unknown timing":    func(g *Grid) { g.Timings = []string{"never"} },
+		"unknown placement": func(g *Grid) { g.Placements = []string{"up"} },
+		"unknown layout":    func(g *Grid) { g.Layouts = []string{"flat"} },
+		"speed 0 ppm":       func(g *Grid) { g.SpeedsPPM = []int64{0} },
+		"0 clones":          func(g *Grid) { g.Clones = []int{0} },
+		"no operation":      func(g *Grid) { g.WhatIfs = [][]string{{"x: drop"}} },
+		"is in it twice":    func(g *Grid) { g.Seeds = []uint64{1, 1} },
+		"more than 100000":  func(g *Grid) { g.Seeds = make([]uint64, 90_000) },
+		"nosuch":            func(g *Grid) { g.Resolvers = []string{"nosuch"} },
+	} {
+		g := grid("x")
+		change(g)
+		if cells, err := g.Cells(machines.Load); err == nil || cells != nil || !strings.Contains(err.Error(), want) || !errors.Is(err, ErrGrid) {
+			t.Errorf("%s: got %d cells, %v", want, len(cells), err)
+		}
+	}
+	g := grid("x")
+	g.Machines = []string{"nosuch"}
+	if _, err := g.Cells(machines.Load); !errors.Is(err, machines.ErrUnknown) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func FuzzReadGrid(f *testing.F) {
+	data, err := json.Marshal(grid("a.parquet"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Add([]byte(`{"schema":"replay.grid/1"}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		g, err := ReadGrid(data, "m")
+		if (g == nil) != (err != nil) {
+			t.Fatalf("got %v and %v", g, err)
+		}
+		if g == nil || len(g.Machines) > 2 {
+			return
+		}
+		g.Machines = []string{"generic"}
+		if cells, err := g.Cells(machines.Load); (len(cells) == 0) != (err != nil) {
+			t.Fatalf("%d cells and %v", len(cells), err)
+		}
+	})
+}
+
+// Records merge to the same whatever the order and grouping.
+func TestMergeInAnyOrder(t *testing.T) {
+	g := grid(corpus+"churn-1x1.parquet", corpus+"nop5.parquet", corpus+"stress-malloc-z.parquet", corpus+"javac.parquet")
+	g.CPUs, g.WhatIfs, g.Resolvers = []int{4}, [][]string{{}}, []string{"speculative"}
+	records := run(t, t.TempDir(), &files{}, g)
+	failed := newRecord("x", "x", &cellsOf(t, g)[0])
+	failed.fail(errors.New("no"), &cellsOf(t, g)[0], "x")
+	records = append(records, failed)
+	var want []byte
+	rapid.Check(t, func(rt *rapid.T) {
+		order := rapid.Permutation([]int{0, 1, 2, 3, 4}).Draw(rt, "order")
+		var parts []*Merged
+		for _, i := range order {
+			parts = append(parts, NewMerged(records[i]))
+		}
+		for len(parts) > 1 {
+			i := rapid.IntRange(0, len(parts)-2).Draw(rt, "pair")
+			m, err := Merge(parts[i], parts[i+1])
+			if err != nil {
+				rt.Fatal(err)
+			}
+			parts = slices.Replace(parts, i, i+2, m)
+		}
+		got, err := json.Marshal(struct {
+			*Merged
+			Profile []byte
+		}{parts[0], parts[0].Profile})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		if want == nil {
+			want = got
+		}
+		if !bytes.Equal(got, want) {
+			rt.Fatalf("order %v gives another sum", order)
+		}
+	})
+	var hits int64
+	for _, r := range records {
+		hits += r.Metrics["hits"].Milli
+	}
+	d, err := NewDocument(g, records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := d.Merged[0]; m.Metrics["hits"].Milli != hits || m.Traces != 4 || m.Failed != 1 {
+		t.Errorf("%d traces, %d failed, %s hits of %d", m.Traces, m.Failed, m.Metrics["hits"], hits/1000)
+	}
+	if _, err := Merge(NewMerged(records[0]), &Merged{Key: "other"}); err == nil {
+		t.Error("two configurations are added up")
+	}
+}
+
+// A profile is the same bytes however its samples are ordered.
+func TestCanonicalProfile(t *testing.T) {
+	g := grid(corpus + "churn-1x1.parquet")
+	r := run(t, t.TempDir(), &files{}, g)[1]
+	p, err := profile.ParseData(r.Profile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Sample) < 4 {
+		t.Fatalf("vacuous: %d samples", len(p.Sample))
+	}
+	rand.New(rand.NewPCG(1, 2)).Shuffle(len(p.Sample), func(i, j int) { p.Sample[i], p.Sample[j] = p.Sample[j], p.Sample[i] })
+	again, err := canonical(p)
+	if err != nil || !bytes.Equal(again, r.Profile) {
+		t.Errorf("other bytes in another order: %v", err)
+	}
+	twice, err := MergeProfiles(r.Profile, r.Profile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := profile.ParseData(twice)
+	if err != nil || len(q.Sample) != len(p.Sample) {
+		t.Errorf("%d samples of %d, %v", len(q.Sample), len(p.Sample), err)
+	}
+	counts, err := canonical(firstColumn(p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pair := range [][2][]byte{{counts, r.Profile}, {r.Profile, counts}, {nil, counts}, {counts, nil}} {
+		if _, err := MergeProfiles(pair[0], pair[1]); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A record reads back as it was; what is no record counts as none.
+func TestStore(t *testing.T) {
+	g := grid(corpus + "churn-1x1.parquet")
+	dir := t.TempDir()
+	records := run(t, dir, &files{}, g)
+	store, err := OpenStore(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range records {
+		got, err := store.Get(r.Key)
+		if err != nil || cmp.Diff(r, got) != "" {
+			t.Errorf("%v\n%s", err, cmp.Diff(r, got))
+		}
+	}
+	path := store.path(records[0].Key)
+	for _, text := range []string{"", "{}", `{"key":"other"}`, "null", "[1]"} {
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := store.Get(records[0].Key); got != nil || err != nil {
+			t.Errorf("%q is the record %+v, %v", text, got, err)
+		}
+	}
+	if diff := cmp.Diff(outputs(t, g, records), outputs(t, g, run(t, dir, &files{}, g))); diff != "" {
+		t.Errorf("a broken record is not replayed again:\n%.1000s", diff)
+	}
+	if left, err := filepath.Glob(dir + "/*/*.tmp*"); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// The Parquet file has the columns that the package's documentation lists, and the figures of
+// the records.
+func TestParquet(t *testing.T) {
+	g := grid(corpus+"churn-1x1.parquet", "missing.parquet")
+	records := run(t, t.TempDir(), &files{}, g)
+	data := outputs(t, g, records)["sweep.parquet"]
+	f, err := parquet.OpenFile(strings.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(strings.Fields(regexp.MustCompile(`(?m)^//`).ReplaceAllString(string(doc), "")), " ")
+	var names []string
+	for _, c := range f.Schema().Columns() {
+		names = append(names, c[0])
+	}
+	var wanted []string
+	for _, c := range columns() {
+		wanted = append(wanted, c.name)
+	}
+	if diff := cmp.Diff(wanted, names); diff != "" {
+		t.Errorf("columns (-want +got):\n%s", diff)
+	}
+	at := 0
+	for _, name := range names[:len(names)-len(reports.MetricNames())] {
+		i := regexp.MustCompile(`\b` + name + `\b`).FindStringIndex(text[at:])
+		if i == nil {
+			t.Errorf("column %s is not in the documentation, or out of order", name)
+			continue
+		}
+		at += i[1]
+	}
+	rows := parquet.NewReader(f)
+	index := slices.Index(names, "fallbacks")
+	for i := range records {
+		row := make([]parquet.Row, 1)
+		if n, _ := rows.ReadRows(row); n != 1 {
+			t.Fatalf("row %d is missing", i)
+		}
+		v := row[0][index]
+		if want := records[i].Metrics["fallbacks"]; v.IsNull() == want.Known || want.Known && v.Int64() != want.Milli/1000 {
+			t.Errorf("row %d has %v fallbacks, want %s", i, v, want)
+		}
+	}
+}
+
+// The page works offline, and draws along what has several values.
+func TestPage(t *testing.T) {
+	g := grid(corpus + "churn-1x1.parquet")
+	page := outputs(t, g, run(t, t.TempDir(), &files{}, g))["sweep.html"]
+	if regexp.MustCompile(`(src|href)="[^"d]`).MatchString(page) || strings.Contains(page, "@import") {
+		t.Error("the page loads something")
+	}
+	for _, want := range []string{"Hits that took mmap_lock, churn-1x1.parquet", `"X":"CPUs"`, `"At":[2,4]`, "as recorded, locked", "munmap: drop, speculative"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	g.CPUs, g.Clones = []int{4}, []int{1, 2, 3}
+	if page := outputs(t, g, run(t, t.TempDir(), &files{}, g))["sweep.html"]; !strings.Contains(page, `"X":"clones"`) {
+		t.Error("clones are not drawn along")
+	}
+}
+
+// Progress goes up to its end, over several traces.
+func TestProgress(t *testing.T) {
+	g := grid(corpus+"churn-1x1.parquet", corpus+"nop5.parquet")
+	store, err := OpenStore(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last, of int64
+	var seen []string
+	r := &Runner{Source: &files{}, Store: store, Progress: func(done, total int64) {
+		if done < last || done > total {
+			seen = append(seen, fmt.Sprint(last, " to ", done, " of ", total))
+		}
+		last, of = done, total
+	}}
+	if _, err := r.Run(t.Context(), g.Traces, cellsOf(t, g)); err != nil {
+		t.Fatal(err)
+	}
+	if last != of || of == 0 || len(seen) > 0 {
+		t.Errorf("ended at %d of %d; %v", last, of, seen)
+	}
+}
