@@ -9,6 +9,7 @@ import (
 
 	"github.com/replay/replay/replay/replaytest"
 	"github.com/replay/replay/sim"
+	"github.com/replay/replay/traces"
 )
 
 // TestQueue compares with a sorted list: whatever order operations come in, the first of
@@ -296,5 +297,101 @@ func TestInferenceOfKnownRecorder(t *testing.T) {
 		if got := float64(n.Expected) / 1e6; math.Abs(got/float64(late)-1) > 0.05 || n.Variance <= 0 || n.Variance > n.Expected {
 			t.Errorf("%v fallbacks expected of %d, variance %d", got, late, n.Variance)
 		}
+	}
+}
+
+// Delays are told apart by 100 ns up to a microsecond, and by a quarter of an octave above;
+// at first more than half are within the noise of the recorder.
+func TestDelays(t *testing.T) {
+	bin := func(ns int64) (low, width float64) {
+		switch {
+		case ns < -376:
+			return -476, 100
+		case ns < 1024:
+			return math.Floor(float64(ns+476)/100)*100 - 476, 100
+		}
+		octave := math.Exp2(math.Floor(math.Log2(float64(ns))))
+		return octave + math.Floor(4*(float64(ns)-octave)/octave)*octave/4, octave / 4
+	}
+	in := &inference{}
+	last := int64(1024) << ((len(in.late) - 15) / 4) // where the bins end: what is longer is in the last
+	for i := range in.late {
+		in.late[i] = float64(i + 1)
+	}
+	for ns := int64(-476); ns < last; ns += 1 + max(ns, 0)/300 {
+		low, width := bin(ns)
+		at := delayBin(ns)
+		if l, _ := bin(ns - 1); ns > -476 && (delayBin(ns-1) == at) != (l == low) {
+			t.Fatalf("%d and %d ns: bins %d and %d", ns-1, ns, delayBin(ns-1), at)
+		}
+		if got := in.delayDensity(ns); math.Abs(got*width-float64(at+1)) > 1e-9 {
+			t.Fatalf("%d ns: %v a ns in a bin of %v", ns, got, width)
+		}
+	}
+	if in.delayDensity(-477) != 0 || delayBin(-5000) != 0 || delayBin(last-1) != len(in.late)-1 || delayBin(100*last) != len(in.late)-1 {
+		t.Error("what is earlier or later has a bin of its own")
+	}
+	in.late = firstDelays()
+	early, near, all := 0.0, 0.0, 0.0
+	for ns := int64(-600); ns < 140_000; ns++ {
+		d := in.delayDensity(ns)
+		all += d
+		if ns < -76 { // where a bin ends
+			early += d
+		}
+		if ns < 524 {
+			near += d
+		}
+	}
+	// By the table: 0.033 + 0.053 + 0.073 below -100 ns, 0.583 below 500; its tail is cut.
+	if math.Abs(early-0.159381) > 1e-6 || math.Abs(near-0.583162) > 1e-6 || math.Abs(all-0.963107) > 1e-6 {
+		t.Errorf("%v below -76 ns, %v below 524, %v in all", early, near, all)
+	}
+}
+
+// What a recorder adds to calls is guessed from the shortest, where there are enough.
+func TestRecordingGuess(t *testing.T) {
+	survey := func(kind traces.Kind, n int, dur int64, stacked int) *Survey {
+		s := NewSurveyor()
+		for i := range n {
+			ev := traces.Event{Kind: kind, TID: 1, Dur: dur, Has: traces.ColTID | traces.ColDur | traces.ColRet}
+			if i%10 == 9 {
+				ev.Dur *= 100
+			}
+			if i < stacked {
+				ev.Stack, ev.Has = []string{"a"}, ev.Has|traces.ColStack
+			}
+			s.Add(&ev)
+		}
+		return s.Finish(traces.Meta{})
+	}
+	for _, c := range []struct {
+		name string
+		*Survey
+		want int64
+	}{
+		{"mmap", survey(traces.Mmap, 20, 3166+700, 0), 700},
+		{"mprotect", survey(traces.Mprotect, 40, 1483+700, 0), 700},
+		{"brk", survey(traces.Brk, 40, 800+700, 0), 700},
+		{"munmap takes what it takes", survey(traces.Munmap, 40, 5000, 0), 0},
+		{"too few", survey(traces.Mmap, 19, 3166+700, 0), 0},
+		{"faster than known", survey(traces.Mmap, 40, 2000, 0), 0},
+		{"with callchains half of it is before the lock", survey(traces.Mmap, 40, 3166+700, 21), 350},
+		{"half of them have one", survey(traces.Mmap, 40, 3166+700, 20), 700},
+	} {
+		if got := c.recordingGuess(); got != c.want {
+			t.Errorf("%s: %d ns, want %d", c.name, got, c.want)
+		}
+	}
+	both := NewSurveyor()
+	for i := range 80 {
+		ev := traces.Event{Kind: traces.Mmap, TID: 1, Dur: 3166 + 1000, Has: traces.ColTID | traces.ColDur | traces.ColRet}
+		if i < 20 {
+			ev.Kind, ev.Dur = traces.Brk, 800+200
+		}
+		both.Add(&ev)
+	}
+	if got := both.Finish(traces.Meta{}).recordingGuess(); got != (60*1000+20*200)/80 {
+		t.Errorf("of two kinds: %d ns", got)
 	}
 }

@@ -427,3 +427,67 @@ func TestWorstLosses(t *testing.T) {
 		t.Errorf("%d lost, %d ns undecided, %d stretches", s.Lost, s.LossyNs(), len(s.WorstLosses()))
 	}
 }
+
+// keptSurvey is a trace with a survey.
+type keptSurvey struct {
+	*replaytest.Memory
+	survey *timeline.Survey
+}
+
+func (k *keptSurvey) Survey() *timeline.Survey { return k.survey }
+
+// A survey that was kept is not taken again, and one that was not is.
+func TestKeptSurvey(t *testing.T) {
+	trace := &keptSurvey{Memory: replaytest.Made(parse(t, "1000 hit cpu=0 tid=11 addr=0x401000 probe=p:f"))}
+	first := surveyOf(t, trace)
+	if first.Hits != 1 {
+		t.Errorf("%+v", first)
+	}
+	trace.survey, trace.List = first, nil
+	if surveyOf(t, trace) != first {
+		t.Error("it was taken again")
+	}
+}
+
+// A site is optimised in the program that was seen, from the row on that tells, be it the
+// first of the trace.
+func TestSitesByHand(t *testing.T) {
+	const hit, optimise = "hit cpu=0 pid=%d tid=%[1]d addr=%#[2]x probe=p:f\n", "lock_start cpu=0 pid=%d tid=%[1]d write=true in_uprobe=false stack=[\"arch_uprobe_optimize+0x1 ([kernel.kallsyms])\"]\n"
+	h := func(at, pid, addr int) string { return fmt.Sprintf("%d ", at) + fmt.Sprintf(hit, pid, addr) }
+	o := func(at, pid int) string { return fmt.Sprintf("%d ", at) + fmt.Sprintf(optimise, pid) }
+	for _, test := range []struct {
+		name, rows, ways string // T by trap, S by system call
+	}{
+		{"of one process", h(1000, 10, 0x1000) + o(2000, 10) + h(9000, 10, 0x1000) + h(9500, 11, 0x1000) + h(9900, 10, 0x1000), "TSTS"},
+		{"of one probe", h(1000, 10, 0x1000) + o(2000, 10) + h(9000, 10, 0x2000) + h(9900, 10, 0x1000) + h(9950, 10, 0x2000), "TTST"},
+		{"of one program", h(1000, 10, 0x1000) + o(2000, 10) + h(9000, 10, 0x1000) + "9100 exec cpu=0 pid=10 tid=10\n" + h(9500, 10, 0x1000), "TST"},
+		{"of its child", h(1000, 10, 0x1000) + o(2000, 10) + "2500 map pid=10 tid=10 addr=0x3ff000 len=4096 path=\"[uprobes-trampoline]\"\n3000 fork cpu=0 pid=10 tid=10 ret=20\n" +
+			h(9000, 20, 0x1000) + "9100 exec cpu=0 pid=20 tid=20\n" + h(9500, 20, 0x1000) + h(9900, 10, 0x1000), "TSTS"},
+		{"not of a thread's id", h(1000, 10, 0x1000) + o(2000, 10) + "2500 map pid=10 tid=10 addr=0x3ff000 len=4096 path=\"[uprobes-trampoline]\"\n3000 fork cpu=0 pid=10 tid=10 ret=20 flags=0x10f00\n" +
+			h(9000, 20, 0x1000) + h(9500, 10, 0x1000), "TTS"},
+		{"a lookup of a return probe is no check", "1000 lock_start cpu=0 pid=10 tid=10 write=false in_uprobe=true stack=[\"__do_sys_uprobe+0x1 ([kernel.kallsyms])\"]\n2000 ret cpu=0 pid=10 tid=10 addr=0x9000 probe=p:r\n" +
+			h(9000, 10, 0x1000) + h(9500, 10, 0x1000), "TT"},
+	} {
+		list, _ := operations(t, parse(t, test.rows), timeline.Config{Using: timeline.Locks})
+		hits := map[int64]byte{}
+		var times []int64
+		for _, op := range list {
+			if op.Origin.Kind != "hit" {
+				continue
+			}
+			hits[op.Origin.Time] = 'T'
+			if op.Trampoline != 0 {
+				hits[op.Origin.Time] = 'S'
+			}
+			times = append(times, op.Origin.Time)
+		}
+		slices.Sort(times)
+		var ways []byte
+		for _, at := range times {
+			ways = append(ways, hits[at])
+		}
+		if string(ways) != test.ways {
+			t.Errorf("%s: %s, want %s", test.name, ways, test.ways)
+		}
+	}
+}
