@@ -242,7 +242,7 @@ func TestExplainAgainstIntegral(t *testing.T) {
 			}
 		}
 		onTime := table.density(stamp-prev) * (1 - 0.9*o.covers(arrived-p.Recorder.Window/2, in.soft))
-		if math.Abs(e.onTime/onTime-1) > 1e-9 || math.Abs(e.late-late) > 0.2*late+most*float64(max((high-low)/64, 100)) { // it goes by steps
+		if math.Abs(e.onTime/onTime-1) > 1e-9 || math.Abs(e.late-late) > 0.6*late+600*most { // it goes by steps, of an eighth of the shorter time
 			t.Fatalf("on time %v, want %v; late %v, want %v", e.onTime, onTime, e.late, late)
 		}
 		if s := e.share(); math.Abs(s-e.late/(e.late+e.onTime)) > 1e-12 {
