@@ -1,6 +1,7 @@
 package dist
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 
@@ -51,6 +52,53 @@ func TestTally(t *testing.T) {
 			if off := got.Nanos() - want; off < 0 || off > want/1000 {
 				t.Fatalf("%d %%: %d, want %d", percent, got.Nanos(), want)
 			}
+		}
+	})
+}
+
+// TestDurationsInAnyOrder compares with sorted values: few different ones and many, in order, the
+// other way round, and so that the median of three is always next to the end.
+func TestDurationsInAnyOrder(t *testing.T) {
+	killer := func(n int) []int64 {
+		values := make([]int64, n)
+		for i := range n / 2 {
+			values[i], values[n/2+i] = int64(i+1+i%2*(n/2-1)), int64(2*i+2)
+		}
+		return values
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		values := rapid.OneOf(
+			rapid.SliceOfN(rapid.Int64Range(0, 1<<40), 0, 200), rapid.SliceOfN(rapid.Int64Range(0, 3), 0, 200),
+			rapid.Map(rapid.IntRange(0, 3000), killer),
+		).Draw(t, "ns")
+		switch rapid.IntRange(0, 2).Draw(t, "order") {
+		case 1:
+			slices.Sort(values)
+		case 2:
+			slices.Sort(values)
+			slices.Reverse(values)
+		}
+		var d Durations
+		var sum, typical, n int64
+		for _, ns := range values {
+			d.Add(ns)
+			sum += ns
+		}
+		d.Settle()
+		want := Durations{Count: len(values)}
+		if k := len(values); k > 0 {
+			slices.Sort(values)
+			want.Tenth, want.Quarter, want.Median, want.ThreeQuarters = values[k/10], values[k/4], values[k/2], values[k*3/4]
+			for _, ns := range values {
+				if ns <= 5*want.Median {
+					typical += ns
+					n++
+				}
+			}
+			want.Mean, want.Typical = sum/int64(k), typical/n
+		}
+		if !reflect.DeepEqual(d, want) {
+			t.Fatalf("%+v, want %+v", d, want)
 		}
 	})
 }

@@ -32,9 +32,10 @@ func (d *Durations) Merge(o *Durations) {
 // Settle finds the figures, once all are added, and drops the values.
 func (d *Durations) Settle() {
 	if len(d.values) > 0 {
-		slices.Sort(d.values)
-		d.Tenth = d.values[d.Count/10]
-		d.Quarter, d.Median, d.ThreeQuarters = d.values[d.Count/4], d.values[d.Count/2], d.values[d.Count*3/4]
+		d.Tenth = quantile(d.values, 0, d.Count/10)
+		d.Quarter = quantile(d.values, d.Count/10, d.Count/4)
+		d.Median = quantile(d.values, d.Count/4, d.Count/2)
+		d.ThreeQuarters = quantile(d.values, d.Count/2, d.Count*3/4)
 	}
 	d.settleMean()
 	d.values = nil
@@ -52,4 +53,45 @@ func (d *Durations) settleMean() {
 	if n > 0 {
 		d.Typical, d.Mean = sum/n, all/int64(d.Count)
 	}
+}
+
+// quantileRounds bounds the rounds of quantile, of which each mostly halves what is left.
+const quantileRounds = 100
+
+// quantile is the value at place i of the values when they are sorted, for which it puts
+// nothing greater before that place and nothing less behind it. What is before the place
+// from is so already.
+func quantile(values []int64, from, i int) int64 {
+	lo, hi := from, len(values)-1
+	for range quantileRounds {
+		if lo >= hi {
+			return values[i]
+		}
+		a, b, c := values[lo], values[lo+(hi-lo)/2], values[hi]
+		pivot := max(min(a, b), min(max(a, b), c)) // the median
+		left, right := lo, hi
+		for left <= right {
+			for values[left] < pivot {
+				left++
+			}
+			for values[right] > pivot {
+				right--
+			}
+			if left <= right {
+				values[left], values[right] = values[right], values[left]
+				left++
+				right--
+			}
+		}
+		switch {
+		case i <= right:
+			hi = right
+		case i >= left:
+			lo = left
+		default:
+			return values[i]
+		}
+	}
+	slices.Sort(values[lo : hi+1])
+	return values[i]
 }
