@@ -74,7 +74,7 @@ func newApp(e *env) *cli.App {
 	}
 	app.Commands = []*cli.Command{
 		captureCommand(e), ingestCommand(e), infoCommand(e), dumpCommand(e), sliceCommand(e),
-		runCommand(e), benchCommand(e), sweepCommand(e), validateCommand(e), calibrateCommand(e), machinesCommand(e), checkCommand(e), diffCommand(e),
+		runCommand(e), benchCommand(e), sweepCommand(e), whatifCommand(e), validateCommand(e), calibrateCommand(e), machinesCommand(e), checkCommand(e), diffCommand(e),
 		explainCommand(e), webCommand(e), exportCommand(e),
 		completionCommand(e), guardCommand(e), holdCommand(),
 	}

@@ -69,6 +69,7 @@ func TestOneJSONDocument(t *testing.T) {
 		{"run --json -f -o a.run --max-loss 1% app.parquet", report},
 		{"run --json --resolver ideal -o b.run -v app.parquet", report},
 		{"bench --json --cpus 1,2", "schema machine rows"},
+		{"whatif --json app.parquet", "schema trace machine cpus resolver base effects warnings"},
 		{"sweep --json --cpus 2,3 -o s.sweep app.parquet", "schema model_version grid cells merged failed"},
 		{"dump --json app.parquet", "schema meta events"},
 		{"dump --json lossy.parquet", "schema meta events"},

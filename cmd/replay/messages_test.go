@@ -168,6 +168,11 @@ sweep --placement up app.parquet
 sweep --machine nosuch app.parquet
 sweep --resolver nosuch app.parquet
 sweep --what-if munmap app.parquet
+whatif
+whatif --resolver locked,ideal app.parquet
+whatif --what-if nonsense app.parquet
+whatif --cpus 600 app.parquet
+whatif nolocks.txt
 diff app.run
 diff app.run missing.run
 diff --per hour app.run app.run

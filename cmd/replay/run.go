@@ -130,8 +130,20 @@ func (e *env) run(c *cli.Context) error {
 	return cmp.Or(loss.check(result.Trace.Lost, result.Trace.Events, result.Unknown), served)
 }
 
-// runOptions reads the flags that say how to replay.
+// runOptions reads the flags that say how to replay, and what.
 func runOptions(c *cli.Context) (replay.Options, error) {
+	o, err := playOptions(c)
+	if err != nil {
+		return o, err
+	}
+	if o.WhatIf, err = whatif.ParseAll(c.StringSlice("what-if")); err != nil {
+		return o, usage("--what-if: %v", err)
+	}
+	return o, nil
+}
+
+// playOptions reads the flags that say how to replay.
+func playOptions(c *cli.Context) (replay.Options, error) {
 	o := replay.DefaultOptions()
 	var err error
 	if o.Resolvers, err = parseResolvers(c.String("resolver")); err != nil {
@@ -158,9 +170,6 @@ func runOptions(c *cli.Context) (replay.Options, error) {
 		if _, err := sim.ParseLayout(o.Layout); err != nil {
 			return o, usage("--layout: %v", err)
 		}
-	}
-	if o.WhatIf, err = whatif.ParseAll(c.StringSlice("what-if")); err != nil {
-		return o, usage("--what-if: %v", err)
 	}
 	o.Seed = c.Uint64("seed")
 	if s := c.String("timeline"); s != "" {

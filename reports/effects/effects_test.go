@@ -1,0 +1,128 @@
+package effects
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/replay/replay/replay"
+	"github.com/replay/replay/replay/replaytest"
+	"github.com/replay/replay/replay/whatif"
+	"github.com/replay/replay/traces"
+	"github.com/replay/replay/traces/tracetest"
+)
+
+func rank(t *testing.T, trace string, rules ...string) *Ranking {
+	t.Helper()
+	var given []Candidate
+	for _, text := range rules {
+		parsed, err := whatif.ParseAll(strings.Split(text, ";"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		given = append(given, Candidate{parsed, text})
+	}
+	o := replay.DefaultOptions()
+	o.Resolvers = []string{"speculative"}
+	r, err := Rank(t.Context(), replaytest.Corpus(t, trace), replaytest.Machine(t), o, given, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// An effect is what a run with that what-if has, and those that save most come first.
+func TestRank(t *testing.T) {
+	trace := replaytest.Corpus(t, "churn-1x1")
+	r := rank(t, "churn-1x1")
+	if len(r.Effects) != 2*4+1 {
+		t.Errorf("%d effects: want four of two writers, and one of a probe", len(r.Effects))
+	}
+	for i, e := range r.Effects {
+		rules, err := whatif.ParseAll(e.WhatIf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := replay.DefaultOptions()
+		o.Resolvers, o.WhatIf = []string{"speculative"}, rules
+		res, err := replay.Play(t.Context(), trace, replaytest.Machine(t), o, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := figures(&res.Runs[0]); got != e.New {
+			t.Errorf("%v: %+v, and a run has %+v", e.WhatIf, e.New, got)
+		}
+		if i > 0 && e.New.LockWait < r.Effects[i-1].New.LockWait {
+			t.Errorf("%v saves more than the one before", e.WhatIf)
+		}
+	}
+	if last := r.Effects[len(r.Effects)-1]; r.Effects[0].New.LockWait >= last.New.LockWait || last.New.LockWait > r.Base.LockWait*101/100 {
+		t.Errorf("vacuous: from %s to %s of %s", r.Effects[0].New.LockWait, last.New.LockWait, r.Base.LockWait)
+	}
+}
+
+// Doing without all who cost anything costs nothing; what is asked for is all that is tried.
+func TestGiven(t *testing.T) {
+	r := rank(t, "stress-malloc-z", "write: drop", "munmap by comm=nobody: drop", "hit by probe=probe_libc:malloc: sample 2; write: drop", "mprotect: repeat 3")
+	if len(r.Effects) != 4 {
+		t.Fatalf("%d effects", len(r.Effects))
+	}
+	var b bytes.Buffer
+	if err := r.Text(&b, false); err != nil {
+		t.Fatal(err)
+	}
+	text := b.String()
+	for _, want := range []string{"If write: drop, waits are gone, and fallbacks are gone.", "If munmap by comm=nobody: drop: nothing in the trace is a case of that.", "rise by "} {
+		if !strings.Contains(text, want) {
+			t.Errorf("lacks %q:\n%s", want, text)
+		}
+	}
+	if half := r.Effects[slices.IndexFunc(r.Effects, func(e Effect) bool { return len(e.WhatIf) == 2 })]; half.New.Hits < r.Base.Hits/2-4 || half.New.Hits > r.Base.Hits/2 {
+		t.Errorf("%d hits of %d", half.New.Hits, r.Base.Hits)
+	}
+	if half := r.Effects[0]; half.New.Fallbacks != 0 {
+		t.Errorf("the first saves %+v", half)
+	}
+}
+
+func TestSentences(t *testing.T) {
+	r := &Ranking{
+		Schema: Schema, Machine: "generic", CPUs: 2, Resolver: "speculative", Base: Figures{Hits: 1000, Fallbacks: 40, LockWait: 8_000_000},
+		Effects: []Effect{
+			{WhatIf: []string{"munmap: drop"}, If: "a", New: Figures{1000, 0, 0, 0, 0}, Matched: true},
+			{WhatIf: []string{"munmap: batch 2"}, If: "b", New: Figures{1000, 20, 2_400_000, 0, 0}, Matched: true},
+			{WhatIf: []string{"munmap: move to x"}, If: "c", New: Figures{1000, 40, 8_000_000, 0, 0}, Matched: true},
+			{WhatIf: []string{"munmap: repeat 2"}, If: "d", New: Figures{1000, 42, 100_000_000, 0, 0}, Matched: true},
+			{WhatIf: []string{`munmap by comm="\x1b": drop`}, If: "e\x1b", Matched: false},
+			{WhatIf: []string{"brk: drop"}, If: "f", Failure: "no"},
+		},
+		Warnings: []string{"w"},
+	}
+	var b bytes.Buffer
+	if err := r.Text(&b, true); err != nil {
+		t.Fatal(err)
+	}
+	tracetest.Golden(t, "ranking.txt", b.String())
+	b.Reset()
+	for range 4 {
+		r.Effects = append(r.Effects, r.Effects...)
+	}
+	if err := r.Text(&b, false); err != nil || !strings.Contains(b.String(), "84 more do less; -v or --json has all.") {
+		t.Errorf("%v\n%s", err, b.String())
+	}
+}
+
+// What nobody recorded nobody can rank.
+func TestUnknown(t *testing.T) {
+	var rows []traces.Event
+	for i := range int64(50) {
+		rows = append(rows, traces.Event{Has: traces.ColCPU | traces.ColPID | traces.ColTID | traces.ColAddr | traces.ColProbe, Kind: traces.Hit, Time: 1000 + i*1000, Seq: i, PID: 1, TID: 1, Addr: 0x1000, Probe: "a:f"})
+	}
+	o := replay.DefaultOptions()
+	o.Resolvers = []string{"speculative"}
+	if r, err := Rank(t.Context(), replaytest.Made(rows), replaytest.Machine(t), o, nil, nil); !errors.Is(err, ErrUnknown) || r != nil {
+		t.Errorf("got %+v, %v", r, err)
+	}
+}
