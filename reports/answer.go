@@ -85,6 +85,9 @@ func recordedProblem(res *replay.Result) string {
 				s += fmt.Sprintf(" (%s)", share(int64(p.blockedTime), int64(inWay)))
 			}
 		}
+		if 2*inWay < total {
+			s += "; recording it and waking up took the rest"
+		}
 	}
 	switch {
 	case rec.Hits == 0:

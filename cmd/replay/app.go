@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
+	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -42,6 +45,11 @@ func commonFlags(more ...cli.Flag) []cli.Flag {
 	return append(more, jsonFlag, &force, quietFlag, verboseFlag, colorFlag)
 }
 
+// The library's flag has -v, too, which is --verbose.
+func init() {
+	cli.VersionFlag = &cli.BoolFlag{Name: "version", Usage: "print the version", DisableDefaultText: true}
+}
+
 func newApp(e *env) *cli.App {
 	app := &cli.App{
 		Name:  "replay",
@@ -54,7 +62,7 @@ func newApp(e *env) *cli.App {
 			"3 input unreadable or unsupported; 4 too lossy for a verdict; 130 interrupted.",
 		Reader: e.stdin, Writer: e.stdout, ErrWriter: e.stderr,
 		EnableBashCompletion: true,
-		HideVersion:          true,
+		Version:              version(),
 		// A probe may have a comma, such as a function of Go with type parameters.
 		DisableSliceFlagSeparator: true,
 		Suggest:                   true,
@@ -83,6 +91,22 @@ func newApp(e *env) *cli.App {
 		c.HideHelpCommand = true // a trace may well be called help
 	}
 	return app
+}
+
+// version is what the program was built from: its module's version, and the commit where
+// the build knows it.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && !strings.Contains(v, s.Value[:min(12, len(s.Value))]) {
+			v += " " + s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return fmt.Sprintf("%s, %s", cmp.Or(v, "(devel)"), info.GoVersion)
 }
 
 // completionFlag is what the library's completion is asked with; it has to come

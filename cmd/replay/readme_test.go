@@ -2,51 +2,66 @@ package main
 
 import (
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/replay/replay/traces/tracetest"
 )
 
-// The examples of the README run, and their output has the lines shown there, in
-// that order.
+// The examples of the READMEs run, and print all that is shown there; -update rewrites
+// what is shown.
 func TestReadme(t *testing.T) {
-	data, err := os.ReadFile("../../README.md")
+	ran := 0
+	for _, name := range []string{"README.md", "reports/README.md"} {
+		path, err := filepath.Abs(filepath.Join("../..", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(data)
+		for _, e := range readmeExamples(text) {
+			args, ok := strings.CutPrefix(e.command, "go run ./cmd/replay ")
+			if !ok {
+				continue // the test command itself
+			}
+			ran++
+			block := "$ " + e.command + "\n"
+			text = strings.Replace(text, block+strings.Join(append(e.output, ""), "\n"), block+readmeOutput(t, args), 1)
+		}
+		tracetest.Golden(t, path, text)
+	}
+	if ran < 3 {
+		t.Errorf("vacuous: %d examples ran", ran)
+	}
+}
+
+// readmeOutput is what a command prints, the first lines where it ends in "| head -N".
+func readmeOutput(t *testing.T, command string) string {
+	t.Helper()
+	command, head, cut := strings.Cut(command, " | head -")
+	t.Chdir("../..")
+	defer t.Chdir("cmd/replay")
+	fields := strings.Fields(command)
+	for i := range fields {
+		if fields[i] == "demo.run" {
+			fields[i] = filepath.Join(t.TempDir(), "demo.run")
+		}
+	}
+	out := succeed(t, fields...)
+	if !cut {
+		return out
+	}
+	n, err := strconv.Atoi(head)
 	if err != nil {
 		t.Fatal(err)
 	}
-	examples := readmeExamples(string(data))
-	ran := 0
-	for _, e := range examples {
-		args, ok := strings.CutPrefix(e.command, "go run ./cmd/replay ")
-		if !ok {
-			continue // the test command itself
-		}
-		ran++
-		t.Chdir("../..")
-		out := t.TempDir()
-		fields := strings.Fields(args)
-		for i := range fields {
-			if fields[i] == "demo.run" {
-				fields[i] = out + "/demo.run"
-			}
-		}
-		var stdout, stderr strings.Builder
-		if code := run(t.Context(), fields, strings.NewReader(""), &stdout, &stderr); code != 0 {
-			t.Fatalf("%s: exit code %d\n%s", e.command, code, stderr.String())
-		}
-		rest := stdout.String()
-		for _, line := range e.output {
-			_, after, found := strings.Cut(rest, line)
-			if !found {
-				t.Errorf("%s: the README shows\n%s\nwhich is not in the output, or not in that order:\n%s", e.command, line, stdout.String())
-				break
-			}
-			rest = after
-		}
-		t.Chdir("cmd/replay")
-	}
-	if ran < 2 {
-		t.Errorf("vacuous: %d examples ran", ran)
-	}
+	lines := strings.SplitAfter(out, "\n")
+	return strings.Join(lines[:min(n, len(lines))], "")
 }
 
 type readmeExample struct {

@@ -48,7 +48,7 @@ func TestTools(t *testing.T) {
 
 // README shows the formats that are tested.
 func TestFormatsOfREADME(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+	readme, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}

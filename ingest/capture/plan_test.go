@@ -90,9 +90,9 @@ func TestBadOptions(t *testing.T) {
 	}
 }
 
-// The recipe of the README records what a plan records.
+// The recipe of ingest/README.md records what a plan records.
 func TestReadmeRecipe(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestReadmeRecipe(t *testing.T) {
 	recipe, _, _ := strings.Cut(string(readme)[max(start, 0):], " PROGRAM\n")
 	events := func(text string) []string {
 		var found []string
-		for _, m := range regexp.MustCompile(`-e (\S+)`).FindAllStringSubmatch(text, -1) {
+		for _, m := range regexp.MustCompile(`(?:-e |--event=)(\S+)`).FindAllStringSubmatch(text, -1) {
 			found = append(found, expand(m[1])...)
 		}
 		slices.Sort(found)
