@@ -9,28 +9,29 @@ import (
 // takeHit places the lookup of a hit in time.
 func (r *Reconstruction) takeHit(t *thread, ev *traces.Event) {
 	op := r.operation(sim.OpHit, t.number, r.spaceOf(t), ev)
-	op.Addr, op.File = ev.Addr, r.fileOf(ev, ev.Probe)
+	op.Addr, op.File = ev.Addr, r.fileOf(&r.probed, ev, ev.Probe)
 	begin, observed := r.arrival(t, ev)
 	if r.optimised(t, ev) {
 		begin, observed = r.checkBefore(op, t, begin, observed)
 	}
 	op.At, op.Origin = begin, &op.own
-	op.own = Origin{
-		Class: r.hitClass(t, ev), Seq: ev.Seq, Time: ev.Time, Observed: observed,
-		Undecided: r.survey.losses.touch(min(begin, r.quiet(t, ev)), ev.Time),
-		Truth:     t.truth.uprobe.truth(), CheckTruth: t.truth.check.truth(),
-		Likely: t.likely, Delay: t.delay, Untold: r.survey.light && r.survey.Threads[t.tid].light.faults(),
-	}
+	o := &op.own
+	o.Class, o.Seq, o.Time, o.Observed = r.hitClass(t, ev), ev.Seq, ev.Time, observed
+	o.Undecided = r.survey.losses.touch(min(begin, r.quiet(t, ev)), ev.Time)
+	o.Likely, o.Delay, o.Untold = t.likely, t.delay, r.survey.light && r.survey.Threads[t.tid].light.faults()
 	if observed {
 		r.found.ObservedArrivals++
 	} else {
 		r.found.InferredArrivals++
 	}
-	if l := t.seen.first(); l != nil {
-		op.CPU = l.cpu // it may have moved while it waited
+	if t.looked {
+		o.Truth, o.CheckTruth = t.truth.uprobe.truth(), t.truth.check.truth()
+		if l := t.seen.first(); l != nil {
+			op.CPU = l.cpu // it may have moved while it waited
+		}
+		t.elsewhere()
 	}
 	t.lastHit = ev.Time
-	t.seen, t.truth = lookups{}, lookups{}
 	t.likely, t.delay, t.light = 0, 0, false
 	r.emit(op)
 }
@@ -52,28 +53,30 @@ func (r *Reconstruction) quiet(t *thread, ev *traces.Event) int64 {
 	return max(t.lastRow, ev.Time-lossLookback)
 }
 
-// namedFile is how a row names its file.
+// namedFile is the latest file of some rows, as they name it.
 type namedFile struct {
 	path       string
 	inode, gen uint64
 	dev        uint64
-	probe      string // where it does not
+	probe      string    // where it is not named
+	id         mm.FileID // NoFile before the first
 }
 
-// fileOf names the file of a row; a hit of no known file gets one for its probe.
-func (r *Reconstruction) fileOf(ev *traces.Event, probe string) mm.FileID {
-	named := namedFile{path: ev.Path, inode: ev.Inode, gen: ev.InodeGen, dev: mm.Dev(ev.DevMajor, ev.DevMinor)}
-	if ev.Path == "" && ev.Inode == 0 {
-		named.probe = probe
+// fileOf is the file of a row; a hit of no known file gets one for its probe.
+func (r *Reconstruction) fileOf(latest *namedFile, ev *traces.Event, probe string) mm.FileID {
+	if ev.Path != "" || ev.Inode != 0 {
+		probe = ""
 	}
-	if named != r.named || r.file == mm.NoFile {
-		f := mm.File{Path: named.path, Inode: named.inode, Gen: named.gen, Dev: named.dev}
-		if named.probe != "" {
-			f = mm.File{Path: "file of " + probe}
-		}
-		r.named, r.file = named, r.files.ID(f)
+	n, dev := latest, mm.Dev(ev.DevMajor, ev.DevMinor)
+	if n.id != mm.NoFile && n.inode == ev.Inode && n.gen == ev.InodeGen && n.dev == dev && n.path == ev.Path && n.probe == probe {
+		return n.id
 	}
-	return r.file
+	f := mm.File{Path: ev.Path, Inode: ev.Inode, Gen: ev.InodeGen, Dev: dev}
+	if probe != "" {
+		f = mm.File{Path: "file of " + probe}
+	}
+	*n = namedFile{ev.Path, ev.Inode, ev.InodeGen, dev, probe, r.files.ID(f)}
+	return n.id
 }
 
 // arrival is the begin of a hit's lookup in ns, and whether the trace shows it.

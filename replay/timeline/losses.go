@@ -94,6 +94,9 @@ func (l *losses) settle() {
 // touch reports whether a lost event may have changed what happened between the
 // times, in ns.
 func (l *losses) touch(from, to int64) bool {
+	if len(l.spans) == 0 {
+		return false
+	}
 	i, _ := slices.BinarySearchFunc(l.spans, from, func(s span, at int64) int { return cmp.Compare(s.to, at) })
 	return i < len(l.spans) && l.spans[i].from <= to
 }

@@ -29,7 +29,7 @@ func TestQueue(t *testing.T) {
 			return 0
 		}
 		pop := func() {
-			if q.empty() || q.first().op != want[0] || q.pop() != want[0] {
+			if q.empty() || q.first().op != want[0] || q.pop().op != want[0] {
 				t.Fatal("another operation is first")
 			}
 			want = want[1:]
@@ -74,7 +74,7 @@ func TestQueueIsBounded(t *testing.T) {
 	var q operationQueue
 	for i := range int64(100_000) {
 		q.push(&Operation{At: i, Origin: &Origin{}})
-		if i >= 100 && q.pop().At != i-100 {
+		if i >= 100 && q.pop().at != i-100 {
 			t.Fatal("out of order")
 		}
 	}

@@ -1,6 +1,10 @@
 package timeline
 
-import "container/heap"
+import (
+	"container/heap"
+
+	"github.com/replay/replay/sim"
+)
 
 // operationQueue yields operations by time, then CPU, then row. They come nearly in that
 // order: most have their place among the last few, and the rest wait in a heap.
@@ -14,6 +18,7 @@ type operationQueue struct {
 type queued struct {
 	at, seq int64
 	cpu     int32
+	kind    sim.OpKind
 	op      *Operation
 }
 
@@ -36,7 +41,7 @@ func (q *operationQueue) lateFirst() bool {
 }
 
 func (q *operationQueue) push(op *Operation) {
-	e := queued{op.At, op.Origin.Seq, op.CPU, op}
+	e := queued{op.At, op.Origin.Seq, op.CPU, op.Kind, op}
 	i := len(q.list)
 	for i > q.head && len(q.list)-i < nearEnough && e.before(&q.list[i-1]) {
 		i--
@@ -50,18 +55,20 @@ func (q *operationQueue) push(op *Operation) {
 	q.list[i] = e
 }
 
-func (q *operationQueue) pop() *Operation {
+// pop takes the next operation out. What decided its place is told with it, since it may
+// be out of the caches by now.
+func (q *operationQueue) pop() queued {
 	if q.lateFirst() {
-		return heap.Pop(&q.late).(queued).op
+		return heap.Pop(&q.late).(queued)
 	}
-	op := q.list[q.head].op
+	e := q.list[q.head]
 	q.head++
 	if q.head >= 1024 && q.head*2 >= len(q.list) {
 		n := copy(q.list, q.list[q.head:])
 		clear(q.list[n:])
 		q.list, q.head = q.list[:n], 0
 	}
-	return op
+	return e
 }
 
 func (a *queued) before(b *queued) bool {

@@ -27,8 +27,8 @@ type Reconstruction struct {
 	turns     turns
 
 	files  mm.Files
-	named  namedFile // the latest that was looked up,
-	file   mm.FileID
+	probed namedFile        // of the latest hit
+	mapped namedFile        // and mapping
 	spaces map[int32]*Space // by process
 	// spacesAt is another number whenever spaces has another one for one of its processes.
 	spacesAt int
@@ -42,7 +42,11 @@ type Reconstruction struct {
 	classes   classes
 	kinds     lockKinds
 
-	free      []Operation // allocated, and not used
+	block     *[operationBlock]Operation // of which some are used
+	used      int
+	changes   *[changeBlock]Change
+	changed   int
+	mapper    mapper // the latest
 	ready     operationQueue
 	open      []opened        // what holds up operations, by time
 	lastStart map[int32]int64 // ns, of the latest lock_start of each CPU
@@ -125,12 +129,15 @@ func (r *Reconstruction) Next() (*Operation, bool) {
 	if r.ready.empty() {
 		return nil, false
 	}
-	op := r.ready.pop()
-	r.passed = op.At
-	if op.Change != nil {
-		op.Change.handed = true
+	next := r.ready.pop()
+	op := next.op
+	r.passed = next.at
+	if next.kind != sim.OpHit { // of a hit nothing changes once it is emitted
+		op.Origin.handed = true
+		if op.Change != nil {
+			op.Change.handed = true
+		}
 	}
-	op.Origin.handed = true
 	return op, true
 }
 
@@ -231,13 +238,15 @@ func (r *Reconstruction) take(ev *traces.Event, lookup traces.Lookup) {
 	case ev.Kind == traces.Hit:
 		r.takeHit(r.thread(ev), ev)
 	case ev.Kind == traces.Arrive:
-		r.thread(ev).seen.arrive = ev.Time
+		t := r.thread(ev)
+		t.seen.arrive, t.looked = ev.Time, true
 	case ev.Kind.IsSyscall():
 		t := r.thread(ev)
 		t.elsewhere()
 		r.takeSyscall(t, ev)
 	case ev.Kind.IsLock():
 		t := r.thread(ev)
+		t.looked = t.looked || lookup != traces.NoLookup
 		t.truth.take(ev, lookup)
 		if r.using != Syscalls {
 			r.takeLock(t, ev, lookup)
@@ -257,11 +266,11 @@ const operationBlock = 128
 // operation returns a new operation of a thread at the row ev, on its CPU. emit queues
 // it.
 func (r *Reconstruction) operation(kind sim.OpKind, number int32, s *Space, ev *traces.Event) *Operation {
-	if len(r.free) == 0 {
-		r.free = make([]Operation, operationBlock)
+	if r.block == nil || r.used == operationBlock {
+		r.block, r.used = new([operationBlock]Operation), 0
 	}
-	op := &r.free[0]
-	r.free = r.free[1:]
+	op := &r.block[r.used]
+	r.used++
 	op.Kind, op.Thread, op.Space, op.CPU = kind, number, s, -1
 	if ev.Got(traces.ColCPU) {
 		op.CPU = ev.CPU

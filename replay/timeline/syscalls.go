@@ -50,21 +50,48 @@ func (r *Reconstruction) takeMap(ev *traces.Event) {
 	if !ev.Got(traces.ColPID) {
 		return
 	}
-	v := mm.VMA{Start: ev.Addr, End: ev.Addr + ev.Len, Pgoff: ev.Pgoff, File: r.fileOf(ev, ""), Prot: mm.Prot(ev.Prot), Flags: mm.MapFlags(ev.Flags)}
+	v := mm.VMA{Start: ev.Addr, End: ev.Addr + ev.Len, Pgoff: ev.Pgoff, File: r.fileOf(&r.mapped, ev, ""), Prot: mm.Prot(ev.Prot), Flags: mm.MapFlags(ev.Flags)}
 	if t := r.find(ev.TID); t != nil && ev.Got(traces.ColTID) && t.call.change != nil && !t.call.change.handed && ev.Time <= t.call.to && t.call.change.vma.Start == v.Start {
 		t.call.change.vma.File, t.call.change.vma.Pgoff = v.File, v.Pgoff
 		return
 	}
 	// A task of its own makes it: the thread may be in the middle of something.
-	space := r.space(ev.PID)
-	if traces.IsTrampoline(ev.Path) {
-		space.trampolines = append(space.trampolines, ev.Addr)
+	m := &r.mapper
+	if m.space == nil || m.pid != ev.PID || m.at != r.spacesAt {
+		space := r.space(ev.PID)
+		*m = mapper{ev.PID, r.spacesAt, space, r.number(Mapper, ev.PID), r.classes.of(Class{PID: ev.PID, TID: Mapper, Kind: "map"})}
 	}
-	op := r.operation(sim.OpApply, r.number(Mapper, ev.PID), space, ev)
-	op.At, op.Change = ev.Time, &Change{Kind: traces.Map, vma: v}
-	op.Origin = &Origin{Class: r.classes.of(Class{PID: ev.PID, TID: Mapper, Kind: "map"}), Seq: ev.Seq}
+	if traces.IsTrampoline(ev.Path) {
+		m.space.trampolines = append(m.space.trampolines, ev.Addr)
+	}
+	op := r.operation(sim.OpApply, m.number, m.space, ev)
+	op.At, op.Change, op.Origin = ev.Time, r.change(), &Origin{Class: m.class, Seq: ev.Seq}
+	op.Change.Kind, op.Change.vma = traces.Map, v
 	r.emit(op)
 }
+
+// mapper is the task of a process that makes changes which no thread is known to have
+// made.
+type mapper struct {
+	pid    int32
+	at     int // Reconstruction.spacesAt then
+	space  *Space
+	number int32
+	class  *Class
+}
+
+// change returns a new change.
+func (r *Reconstruction) change() *Change {
+	if r.changes == nil || r.changed == changeBlock {
+		r.changes, r.changed = new([changeBlock]Change), 0
+	}
+	c := &r.changes[r.changed]
+	r.changed++
+	return c
+}
+
+// changeBlock is how many changes are allocated at once.
+const changeBlock = 64
 
 // Mapper is the thread id of changes that no thread is known to have made.
 const Mapper = -1
@@ -74,20 +101,19 @@ func (r *Reconstruction) changeOf(ev *traces.Event) *Change {
 	if ev.Got(traces.ColRet) && ev.Ret < 0 && ev.Ret > -4096 {
 		return nil
 	}
-	c := &Change{Kind: ev.Kind, addr: ev.Addr, len: ev.Len, newAddr: ev.NewAddr, newLen: ev.NewLen, prot: mm.Prot(ev.Prot), flags: ev.Flags, advice: ev.Advice}
+	if ev.Kind == traces.Mmap && !ev.Got(traces.ColAddr|traces.ColLen) || ev.Kind == traces.Brk && !ev.Got(traces.ColRet) {
+		return nil
+	}
+	c := r.change()
+	c.Kind, c.addr, c.len, c.newAddr, c.newLen = ev.Kind, ev.Addr, ev.Len, ev.NewAddr, ev.NewLen
+	c.prot, c.flags, c.advice = mm.Prot(ev.Prot), ev.Flags, ev.Advice
 	switch ev.Kind {
 	case traces.Mmap:
-		if !ev.Got(traces.ColAddr | traces.ColLen) {
-			return nil
-		}
 		c.vma = mm.VMA{Start: ev.Addr, End: ev.Addr + ev.Len, Pgoff: ev.Pgoff, Prot: mm.Prot(ev.Prot), Flags: mm.MapFlags(ev.Flags)}
 		if ev.Path != "" {
-			c.vma.File = r.fileOf(ev, "")
+			c.vma.File = r.fileOf(&r.mapped, ev, "")
 		}
 	case traces.Brk:
-		if !ev.Got(traces.ColRet) {
-			return nil
-		}
 		c.addr = uint64(ev.Ret)
 	}
 	return c
@@ -131,7 +157,8 @@ func (r *Reconstruction) takeFork(t *thread, ev *traces.Event) {
 	r.forget(int32(ev.Ret))
 	child := r.space(int32(ev.Ret))
 	child.trampolines = slices.Clone(parent.trampolines)
-	c := &Change{Kind: traces.Fork, Child: child}
+	c := r.change()
+	c.Kind, c.Child = traces.Fork, child
 	if o := t.section; o != nil && o.Kind == "other" && !o.handed {
 		fork := *o.Class
 		fork.Kind = "fork"

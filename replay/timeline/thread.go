@@ -9,6 +9,7 @@ type thread struct {
 	call     syscallRow // the latest syscall
 	seen     lookups    // of the next hit
 	truth    lookups    // the same, for Origin.Truth alone
+	looked   bool       // there is something in either
 	lock     hold       // of mmap_lock, from its lock_start on
 	lastRow  int64      // ns, of its row before
 	lastHit  int64      // ns, 0 before its first
@@ -20,7 +21,7 @@ type thread struct {
 
 	// What mostly is as it was.
 	class   *Class    // of its hit before
-	classes [4]*Class // of its latest other operations
+	classes [8]*Class // of its latest other operations
 	oldest  int       // of these
 	space   *Space    // as of Reconstruction.spacesAt
 	spaceAt int
@@ -45,7 +46,11 @@ type lookups struct {
 
 // elsewhere says that the thread did something else than to handle a hit. What it looked up
 // before was of one that made no row: of a return probe, at its function's entry.
-func (t *thread) elsewhere() { t.seen, t.truth = lookups{}, lookups{} }
+func (t *thread) elsewhere() {
+	if t.looked {
+		t.seen, t.truth, t.looked = lookups{}, lookups{}, false
+	}
+}
 
 // of is one of them, nil for none.
 func (l *lookups) of(which traces.Lookup) *lookup {
