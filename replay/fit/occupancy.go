@@ -28,6 +28,7 @@ type occupancy struct {
 // shown is a row of a thread on a CPU.
 type shown struct {
 	at    int64 // ns
+	since int64 // ns: until then nobody preempts it
 	tid   int32
 	write bool // it asks for mmap_lock for write
 }
@@ -37,10 +38,14 @@ type shown struct {
 type run struct {
 	tid      int32
 	from, to int64
+	fresh    bool // it had not run for a time slice
 }
 
 // stay adds up the runs of a thread, in ns.
-type stay struct{ sum, runs int64 }
+type stay struct {
+	sum, runs int64
+	left      int64 // ns: the end of its latest run
+}
 
 // lockUse is what a thread did with mmap_lock: it asked, was granted it, let go of
 // writing and of all of it. Times are ns.
@@ -119,8 +124,16 @@ func (o *occupancy) note(ev *traces.Event, waited bool) {
 	case ev.Kind.IsLock() && !o.locks:
 		return
 	}
-	o.cpus[ev.CPU] = append(o.cpus[ev.CPU], shown{ev.Time, ev.TID, ev.Kind == traces.LockStart && ev.Write})
 	o.extend(ev)
+	o.cpus[ev.CPU] = append(o.cpus[ev.CPU], shown{ev.Time, o.protected(ev.CPU), ev.TID, ev.Kind == traces.LockStart && ev.Write})
+}
+
+// protected is until when the thread on a CPU keeps it from one that is woken.
+func (o *occupancy) protected(cpu int32) int64 {
+	if r := o.runs[cpu]; r.fresh {
+		return r.from + o.slice
+	}
+	return 0
 }
 
 // extend adds a row to the run on its CPU, or ends that and begins another.
@@ -128,7 +141,7 @@ func (o *occupancy) extend(ev *traces.Event) {
 	r := o.runs[ev.CPU]
 	switch {
 	case r == nil:
-		o.runs[ev.CPU] = &run{ev.TID, ev.Time, ev.Time}
+		o.runs[ev.CPU] = &run{ev.TID, ev.Time, ev.Time, true}
 	case r.tid == ev.TID && ev.Time-r.to <= runGap:
 		r.to = ev.Time
 	default:
@@ -139,7 +152,11 @@ func (o *occupancy) extend(ev *traces.Event) {
 		}
 		s.sum += r.to - r.from
 		s.runs++
-		*r = run{ev.TID, ev.Time, ev.Time}
+		s.left = r.to
+		*r = run{ev.TID, ev.Time, ev.Time, false}
+		if n := o.stays[ev.TID]; n == nil || ev.Time-n.left > o.slice {
+			r.fresh = true
+		}
 	}
 }
 
@@ -190,7 +207,9 @@ func search(rows []shown, at int64) int {
 // than it comes to an idle CPU, or than a quarter of its mean stay, which few stays
 // fall short of, and within one run of the other. That thread runs on until its rows
 // leave the CPU, for longer than the woken one would have stayed, or it sleeps on the
-// very lock that the woken one was granted, or its time slice ends.
+// very lock that the woken one was granted, or its time slice ends, which began when it
+// came: one that runs for longer is preempted at once (check_preempt_wakeup_fair, and
+// RUN_TO_PARITY in kernel/sched/features.h).
 func (o *occupancy) wake(origin *timeline.Origin, cpu int32, at sim.Time) sim.Time {
 	woken := o.start + at.Nanos()
 	free := o.freeAt(origin.TID, o.cpus[cpu], woken)
@@ -202,6 +221,7 @@ func (o *occupancy) freeAt(tid int32, rows []shown, woken int64) int64 {
 	stay := o.meanStay(tid)
 	soon, gap := max(o.latency, min(stay/4, runGap)), max(runGap, stay)
 	var runner *shown
+	var protected int64
 	for i := search(rows, woken); i < len(rows); i++ {
 		r := &rows[i]
 		switch {
@@ -210,14 +230,17 @@ func (o *occupancy) freeAt(tid int32, rows []shown, woken int64) int64 {
 		case runner == nil && r.at > woken+soon:
 			return woken
 		case runner != nil && (r.tid != runner.tid || r.at-runner.at > gap || r.at-woken > o.slice):
-			return runner.at
+			return min(runner.at, protected)
 		case r.write:
-			return r.at + o.blocking
+			return min(r.at+o.blocking, protected)
+		}
+		if runner == nil {
+			protected = max(r.since, woken)
 		}
 		runner = r
 	}
 	if runner == nil {
 		return woken
 	}
-	return runner.at
+	return min(runner.at, protected)
 }

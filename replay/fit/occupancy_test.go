@@ -5,6 +5,7 @@ import (
 
 	"github.com/replay/replay/replay/replaytest"
 	"github.com/replay/replay/replay/timeline"
+	"github.com/replay/replay/sim"
 	"github.com/replay/replay/traces"
 )
 
@@ -96,6 +97,32 @@ func TestBehindWaitingWriter(t *testing.T) {
 	} {
 		if got := o.behind(1, c.at); got != c.want {
 			t.Errorf("a reader that asks at %d ns waits until %d, want %d", c.at, got, c.want)
+		}
+	}
+}
+
+// A thread that comes to its CPU anew keeps it for a time slice from one that is woken; one
+// that was there within that time has had its share, and is preempted at once.
+func TestOneThatRanIsPreempted(t *testing.T) {
+	for _, c := range []struct {
+		ranAt int64 // ms before, 0 for never
+		want  sim.Time
+	}{{0, 2 * sim.Millisecond}, {2, 0}, {40, 2 * sim.Millisecond}} {
+		o := newOccupancy(replaytest.Machine(t), &timeline.Survey{}, timeline.Locks)
+		o.latency = 0
+		row := func(at int64, tid int32) {
+			o.note(&traces.Event{Time: at, CPU: 1, TID: tid, Kind: traces.Hit, Has: traces.ColCPU | traces.ColTID}, false)
+		}
+		if c.ranAt > 0 {
+			row(100_000_000-c.ranAt*1_000_000, 7)
+		}
+		row(99_900_000, 5)
+		for at := int64(100_000_000); at <= 102_000_000; at += 50_000 {
+			row(at, 7)
+		}
+		row(102_010_000, 5)
+		if got := o.wake(&timeline.Origin{Class: &timeline.Class{TID: 5}}, 1, 100*sim.Millisecond); got != c.want {
+			t.Errorf("ran %d ms before: the woken thread has the CPU after %v, want %v", c.ranAt, got, c.want)
 		}
 	}
 }

@@ -194,10 +194,11 @@ func (o *odd) covers(at, soft int64) float64 {
 }
 
 // Steps over the times at which a lookup may have failed: in ns at least, and that part of
-// the gap or delay, whichever is shorter.
+// the gap and of the delay.
 const (
 	explainStep  = 100
-	explainSplit = 8
+	explainGap   = gapSplit
+	explainDelay = 1 << delayBits
 )
 
 // way is one way to be late: by a delay beyond the cost, after a gap, in ns.
@@ -218,15 +219,13 @@ func (in *inference) explain(table *gapTable, sections []*odd, prev, stamp int64
 		if hi <= lo || o.to > arrived {
 			continue // the lock was not to be had before the hit
 		}
-		for end, step := lo, int64(0); ; {
+		for at, step := lo, int64(0); at < hi; at += step {
 			// As fine as gaps and delays are told apart there.
-			step = max(min(end+in.rec.HitLag-prev, arrived-in.cost-end)/explainSplit, explainStep)
-			if end += step / 2; end >= hi {
-				break
-			}
+			step = max((at+in.rec.HitLag-prev)/explainGap, explainStep)
+			step = min(max(min(step, (arrived-in.cost-at)/explainDelay), explainStep), hi-at)
+			end := at + step/2
 			gap, delay := end+in.rec.HitLag-prev, arrived-in.cost-end
-			end += step - step/2
-			w := float64(float64(table.density(gap)*in.delayDensity(delay)) * float64(o.covers(arrived-in.cost-delay, in.soft)*float64(step)))
+			w := float64(float64(table.density(gap)*in.delayDensity(delay)) * float64(o.covers(end, in.soft)*float64(step)))
 			if w == 0 {
 				continue
 			}
@@ -235,7 +234,7 @@ func (in *inference) explain(table *gapTable, sections []*odd, prev, stamp int64
 				each(way{delay, gap, w})
 			}
 			if w > most {
-				most, e.begin, e.delay = w, o.inside(arrived-in.cost-delay-in.rec.Window), delay
+				most, e.begin, e.delay = w, o.inside(end-in.rec.Window), delay
 			}
 		}
 	}

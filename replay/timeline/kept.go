@@ -21,7 +21,7 @@ const (
 	SurveyKey = "replay.survey"
 
 	// keptVersion changes with what a survey finds and with how it is written.
-	keptVersion = 1
+	keptVersion = 2
 
 	// keptBytesMax bounds what is kept with a trace. What makes a survey large is many
 	// threads or losses: that of some ten thousand threads is not kept.
@@ -180,10 +180,9 @@ func (a *archive) gaps(g *recorderGaps) {
 	}
 	a.durations(&g.failed)
 	a.durations(&g.arrived)
-	for i := range g.deep {
-		a.durations(&g.deep[i])
-		number(a, &g.lookups[i])
-	}
+	a.durations(&g.cut)
+	a.durations(&g.whole)
+	a.numbers(&g.longest, &g.mostly)
 	for i := range g.cold {
 		a.durations(&g.cold[i])
 		a.numbers(&g.coldExtra[i])

@@ -12,12 +12,15 @@ import (
 // without a callchain, 1 for those with one.
 type recorderGaps struct {
 	start [2]dist.Durations // lock_start to lock_acquired, mostly uncontended: recording lock_start
-	// deep is start by the frames of the callchain: one that perf cut (max-stack) takes less
-	// than half of what one to the end of the user's stack takes. lookups counts those of
-	// lookups.
-	deep     [deepest + 1]dist.Durations
-	lookups  [deepest + 1]int
-	released [2]dist.Durations // lock_released to the end of its syscall: recording lock_released
+	// deep is start by the frames of the callchain, lookups counts those of lookups. One that
+	// perf cut (max-stack) takes less than half of what one to the end of the user's stack
+	// takes: cut is that of the longest, whole of all others.
+	deep       [deepest + 1]dist.Durations
+	lookups    [deepest + 1]int
+	longest    int64 // frames
+	mostly     int64 // frames of lookups
+	cut, whole dist.Durations
+	released   [2]dist.Durations // lock_released to the end of its syscall: recording lock_released
 	// failed is from where a steady thread's hit was due to the lock_start of its lookup,
 	// plus paceShift: how much later a lookup that fails is stamped than one on time.
 	failed dist.Durations
@@ -67,27 +70,45 @@ const deepest = 64
 
 // startLike is what recording a lock_start with so many frames is like.
 func (g *recorderGaps) startLike(frames int) *dist.Durations {
-	if d := &g.deep[min(frames, deepest)]; d.Count >= startMin {
+	d := &g.whole
+	if int64(min(frames, deepest)) == g.longest {
+		d = &g.cut
+	}
+	if frames > 0 && d.Count >= startMin {
 		return d
 	}
 	return &g.start[index(frames > 0)]
 }
 
-// startMin is how many lock_starts of a depth are needed to tell what that one takes.
+// settleDeep tells callchains apart that were cut, and forgets their frames.
+func (g *recorderGaps) settleDeep() {
+	for frames := 1; frames <= deepest; frames++ {
+		if g.deep[frames].Count+g.lookups[frames] > 0 {
+			g.longest = int64(frames)
+		}
+		if g.lookups[frames] > g.lookups[g.mostly] {
+			g.mostly = int64(frames)
+		}
+	}
+	for frames := int64(1); frames < g.longest; frames++ {
+		g.whole.Merge(&g.deep[frames])
+	}
+	g.cut.Merge(&g.deep[g.longest])
+	g.whole.Settle()
+	g.cut.Settle()
+	clear(g.deep[:])
+	clear(g.lookups[:])
+}
+
+// startMin is how many lock_starts are needed to tell what such ones take.
 const startMin = 20
 
 // lookupStart is what recording the lock_start of a lookup is like.
 func (g *recorderGaps) lookupStart() *dist.Durations {
-	most := 0
-	for frames, n := range g.lookups {
-		if n > g.lookups[most] {
-			most = frames
-		}
-	}
-	if most == 0 {
+	if g.mostly == 0 {
 		return &g.start[1]
 	}
-	return g.startLike(most)
+	return g.startLike(int(g.mostly))
 }
 
 // coldEdges separate the bins of recorderGaps.cold, in ns.
@@ -111,9 +132,7 @@ func (g *recorderGaps) settle() {
 	warm.Settle()
 	g.failed.Settle()
 	g.arrived.Settle()
-	for i := range g.deep {
-		g.deep[i].Settle()
-	}
+	g.settleDeep()
 	for i := range 2 {
 		g.start[i].Settle()
 		g.released[i].Settle()
