@@ -637,9 +637,10 @@ func TestNaivePace(t *testing.T) {
 				g := got[i][at]
 				row, ok := before[i]
 				if !ok {
-					want := max(n.scaled(max(rows[i].Time-first-profile.Recorder.HitLag-profile.Recorder.Window, 0)), 225) + int64(clone)*phases[rows[i].TID]
-					if off := g.begin.Nanos() - want; off < -2 || off > 2 {
-						t.Fatalf("the first of thread %d begins at %d, want %d", rows[i].TID, g.begin.Nanos(), want)
+					// Its trap is 225 before its lookup, were the CPU's sibling at rest.
+					want := max(n.scaled(max(rows[i].Time-first-profile.Recorder.HitLag-profile.Recorder.Window, 0))-225, 0) + int64(clone)*phases[rows[i].TID]
+					if off := g.trap.Nanos() - want; off < -5 || off > 5 {
+						t.Fatalf("the first of thread %d traps at %d, want %d", rows[i].TID, g.trap.Nanos(), want)
 					}
 					continue
 				}
