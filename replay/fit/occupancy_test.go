@@ -126,3 +126,30 @@ func TestOneThatRanIsPreempted(t *testing.T) {
 		}
 	}
 }
+
+// Virtual time begins with the recording: what is told of rows does not depend on when
+// that was.
+func TestOccupancySinceStart(t *testing.T) {
+	const us = 1000
+	p := replaytest.Machine(t)
+	for _, start := range []int64{0, 7_000_000_000} {
+		o := newOccupancy(p, &timeline.Survey{Start: start}, timeline.Locks)
+		for _, at := range []int64{5 * us, 100 * us, 150 * us} {
+			ev := traces.Event{Time: start + at, CPU: 0, TID: 8, PID: 1, Kind: traces.Hit, Has: traces.ColCPU | traces.ColTID | traces.ColPID}
+			o.note(&ev, false)
+		}
+		if got := o.wake(&timeline.Origin{Class: &timeline.Class{TID: 7, PID: 1}}, 0, 2*us*sim.Nanosecond).Nanos(); got != 148*us {
+			t.Errorf("in a recording from %d on the CPU is taken for %d ns, want %d", start, got, 148*us)
+		}
+	}
+	// Its time slice ends with the first row after it, however long the other stays.
+	slice := p.Lock.TimeSlice.Nanos()
+	o := newOccupancy(p, &timeline.Survey{}, timeline.Locks)
+	for at := int64(5 * us); at < 2*slice; at += 100 * us {
+		ev := traces.Event{Time: at, CPU: 0, TID: 8, PID: 1, Kind: traces.Hit, Has: traces.ColCPU | traces.ColTID | traces.ColPID}
+		o.note(&ev, false)
+	}
+	if got := o.wake(&timeline.Origin{Class: &timeline.Class{TID: 7, PID: 1}}, 0, 0).Nanos(); got > slice || got < slice-100*us {
+		t.Errorf("the CPU is taken for %d ns, a time slice is %d", got, slice)
+	}
+}
