@@ -13,14 +13,13 @@ import (
 // Case is a small situation: objects, threads, and what must not happen. It is read from
 // text by [ParseCase].
 type Case struct {
-	Name   string
-	File   string // that it is from
-	Doc    string // its comment
-	Litmus bool   // it is of a memory model, not of a hazard
-	// Hazards name it in the literature, Raised the messages that raised it.
-	Hazards, Raised string
-	Resolvers       []string
-	Models          []Model
+	Name      string
+	File      string // that it is from
+	Doc       string // its comment
+	Litmus    bool   // it is of a memory model, not of a hazard
+	Hazards   []Hazard
+	Resolvers []string
+	Models    []Model
 	// Wrap is how many bits a 32-bit sequence has here, 0 for enough.
 	Wrap    uint8
 	Objects []Object
@@ -30,7 +29,6 @@ type Case struct {
 	Holding []Break  // without these rules it holds all the same: another guards
 	Without []string // rules that the kernel of the case does not have
 	Library *protocol.Library
-	pages   int
 	names   map[string]int // of objects, to their handles
 	noHits  bool           // no thread looks anything up: the resolver does not matter
 }
@@ -59,6 +57,14 @@ type Thread struct {
 type Do struct {
 	Program string
 	Sets    []Set
+}
+
+// Hazard is what the case is about: a mistake that somebody could make, or made.
+type Hazard struct {
+	ID      string
+	Rules   []string // that prevent it; none where nothing has to
+	By      string   // who raised it
+	Message string   // and in which message; "" where that is not known
 }
 
 // Set is a register's value.
@@ -248,9 +254,7 @@ func (p *caseParser) line(line string) error {
 		}
 		c.Name = w[1]
 	case "hazard":
-		c.Hazards = strings.Join(w[1:], " ")
-	case "raised":
-		c.Raised = strings.Join(w[1:], " ")
+		return p.hazard(w[1:])
 	case "resolvers":
 		for _, name := range w[1:] {
 			if _, err := protocol.FindResolver(name); err != nil {
@@ -285,7 +289,7 @@ func (p *caseParser) line(line string) error {
 		return p.expects(w)
 	case "kernel":
 		if len(w) < 3 || w[1] != "without" {
-			return errors.New("want kernel without RULE...")
+			return errors.New("kernel wants without and rules")
 		}
 		c.Without = w[2:]
 		return p.knownRules(c.Without)
@@ -293,7 +297,7 @@ func (p *caseParser) line(line string) error {
 		p.inOwn = w[0] == "program"
 		p.own[p.at] = line
 	default:
-		return fmt.Errorf("unknown word %q: want one of case, hazard, raised, resolvers, memory, wrap, kernel, object, thread, program, rule, never, breaks, holds", w[0])
+		return fmt.Errorf("unknown word %q: want one of case, hazard, resolvers, memory, wrap, kernel, object, thread, program, rule, never, breaks, holds", w[0])
 	}
 	return nil
 }
@@ -311,6 +315,27 @@ func parseModels(words []string) ([]Model, error) {
 		return nil, errors.New("no memory model given")
 	}
 	return models, nil
+}
+
+// hazard reads ID RULE[+RULE] WHO... [MESSAGE], with - for what there is not.
+func (p *caseParser) hazard(w []string) error {
+	if len(w) < 3 {
+		return errors.New("hazard: want hazard NAME RULE WHO MESSAGE, with - for what there is not")
+	}
+	h := Hazard{ID: w[0]}
+	if w[1] != "-" {
+		h.Rules = strings.Split(w[1], "+")
+		if err := p.knownRules(h.Rules); err != nil {
+			return err
+		}
+	}
+	who := w[2:]
+	if last := who[len(who)-1]; strings.Contains(last, "@") {
+		h.Message, who = last, who[:len(who)-1]
+	}
+	h.By = strings.TrimPrefix(strings.Join(who, " "), "-")
+	p.c.Hazards = append(p.c.Hazards, h)
+	return nil
 }
 
 // object reads NAME KIND FIELD=VALUE...
@@ -464,7 +489,7 @@ func (p *caseParser) expects(w []string) error {
 	if word == "breaks" {
 		on := slices.Index(w, "on")
 		if on < 0 {
-			return errors.New("breaks: want breaks [RESOLVER...] [without RULE+RULE] on MODEL...")
+			return errors.New("breaks wants [RESOLVER...] [without RULE+RULE] on MODEL, or several of each")
 		}
 		var err error
 		if b.Models, err = parseModels(w[on+1:]); err != nil {
@@ -493,7 +518,7 @@ func (p *caseParser) expects(w []string) error {
 		return nil
 	}
 	if len(b.Without) == 0 {
-		return errors.New("holds: want holds [RESOLVER...] without RULE+RULE; that it holds with all rules needs no line")
+		return errors.New("holds wants [RESOLVER...] without RULE+RULE; that it holds with all rules needs no line")
 	}
 	p.c.Holding = append(p.c.Holding, b)
 	return nil

@@ -43,8 +43,8 @@
 // description.
 //
 //	case NAME
-//	hazard WORD...                       what it is called elsewhere
-//	raised MESSAGE...                    who raised it
+//	hazard ID RULE[+RULE] WHO MESSAGE    what it is about, which rules prevent it, and who
+//	                                     raised it; - for what there is not
 //	resolvers NAME...                    by default all that are meant to be right
 //	memory sc|tso|weak...                by default all three
 //	wrap BITS                            the width of 32-bit sequences in the case

@@ -88,8 +88,12 @@ func table(r *Result) string {
 func TestHazards(t *testing.T) {
 	named := map[string]bool{}
 	for _, c := range BuiltIn() {
-		for _, hazard := range strings.Fields(c.Hazards) {
-			named[hazard] = true
+		for _, h := range c.Hazards {
+			named[h.ID] = true
+			shown := slices.ContainsFunc(c.Breaks, func(b Break) bool { return slices.Equal(b.Without, h.Rules) })
+			if len(h.Rules) > 0 && !shown {
+				t.Errorf("case %s, %s: nothing breaks without %v", c.Name, h.ID, h.Rules)
+			}
 		}
 		if c.Doc == "" {
 			t.Errorf("case %s has no description", c.Name)
@@ -302,15 +306,15 @@ func TestCaseErrors(t *testing.T) {
 		good + "resolvers fast":                "mine:7: unknown resolver \"fast\"",
 		good + "memory strong":                 "mine:7: unknown memory model \"strong\": want sc, tso or weak",
 		good + "wrap 9":                        "mine:7: wrap 9: want 1 to 7 bits",
-		good + "breaks without rmb":            "mine:7: breaks: want breaks [RESOLVER...] [without RULE+RULE] on MODEL...",
+		good + "breaks without rmb":            "mine:7: breaks wants [RESOLVER...]",
 		good + "breaks without rnb on sc":      "mine:7: unknown rule \"rnb\"",
-		good + "holds locked":                  "mine:7: holds: want holds [RESOLVER...] without RULE+RULE",
+		good + "holds locked":                  "mine:7: holds wants [RESOLVER...]",
 		good + "never t:r9 == 0":               "mine:7: unknown register \"r9\"",
 		good + "never u:r0 == 0":               "mine:7: never: there is no thread \"u\"",
 		good + "never Q.seq == 0":              "mine:7: never: there is no object \"Q\"",
 		good + "never t:r0 = 0":                "mine:7: never: unknown test \"=\": want == or !=",
 		good + "never t:r0 == 0 t:r1 == 0":     "mine:7: never: want conditions such as T:r1 == 0",
-		good + "kernel with rmb":               "mine:7: want kernel without RULE...",
+		good + "kernel with rmb":               "mine:7: kernel wants without and rules",
 		good + strings.Repeat("thread x\n", 4): "mine:1: case a has 5 threads: at most 4 are explored",
 		good + "program mine\n  jump":          "mine:8: unknown step \"jump\"",
 	} {
