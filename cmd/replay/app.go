@@ -58,7 +58,7 @@ func newApp(e *env) *cli.App {
 			"   replay run TRACE\n\n" +
 			"replays it with its original timing and tells how many hits resolve without the\n" +
 			"lock, which fall back and why, and who is to blame.\n\n" +
-			"Exit codes: 0 ok; 1 regression or failed verification; 2 usage or I/O error;\n" +
+			"Exit codes: 0 ok; 1 regression, failed verification or counterexample; 2 usage or I/O error;\n" +
 			"3 input unreadable or unsupported; 4 too lossy for a verdict; 130 interrupted.",
 		Reader: e.stdin, Writer: e.stdout, ErrWriter: e.stderr,
 		EnableBashCompletion: true,
@@ -83,6 +83,7 @@ func newApp(e *env) *cli.App {
 	app.Commands = []*cli.Command{
 		captureCommand(e), ingestCommand(e), infoCommand(e), dumpCommand(e), sliceCommand(e),
 		runCommand(e), benchCommand(e), sweepCommand(e), whatifCommand(e), validateCommand(e), calibrateCommand(e), machinesCommand(e), checkCommand(e), diffCommand(e),
+		proveCommand(e),
 		explainCommand(e), webCommand(e), exportCommand(e),
 		completionCommand(e), guardCommand(e), holdCommand(),
 	}

@@ -78,6 +78,7 @@ type explorer struct {
 	bad     *Violation
 	err     error
 	log     func(Row)
+	latest  int // what the word of the step that is logged holds by now; -1: not known
 	scratch []byte
 
 	lockless, fallen int
@@ -85,7 +86,7 @@ type explorer struct {
 }
 
 func newExplorer(w *world) *explorer {
-	x := &explorer{w: w}
+	x := &explorer{w: w, latest: -1}
 	switch w.model {
 	case SC:
 		x.model = scModel{}
@@ -500,8 +501,13 @@ func (x *explorer) step(s *state, t, way int) {
 			return
 		}
 	}
+	x.latest = -1
+	if x.log != nil && st.Op == protocol.Load && word >= 0 {
+		x.latest = int(x.model.latest(s, word))
+	}
 	jump, loaded := x.model.serve(x, s, t, st, word, at, way)
 	x.logStep(s, t, st, loaded)
+	x.latest = -1
 	x.next(ts, st, jump)
 }
 

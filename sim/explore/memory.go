@@ -50,8 +50,8 @@ type model interface {
 	decode(x *explorer, b []byte, s *state)
 }
 
-// exec executes a step on what it loaded, and keeps registers within a byte.
-func exec(s *state, t int, st *protocol.Step, loaded protocol.Value) (stored protocol.Value, jump bool) {
+// execute does a step on what it loaded, and keeps registers within a byte.
+func execute(s *state, t int, st *protocol.Step, loaded protocol.Value) (stored protocol.Value, jump bool) {
 	regs := &s.threads[t].regs
 	stored, jump = st.Exec(regs, loaded)
 	regs[st.Dst] &= 0xff
@@ -74,7 +74,7 @@ func (scModel) serve(x *explorer, s *state, t int, st *protocol.Step, word, at i
 	if word >= 0 {
 		loaded = uint64(s.mem.values[word])
 	}
-	stored, jump := exec(s, t, st, loaded)
+	stored, jump := execute(s, t, st, loaded)
 	if st.Stores() {
 		if word >= 0 {
 			s.mem.values[word] = uint8(stored)
@@ -168,7 +168,7 @@ func (m tsoModel) serve(x *explorer, s *state, t int, st *protocol.Step, word, a
 			}
 		}
 	}
-	stored, jump := exec(s, t, st, loaded)
+	stored, jump := execute(s, t, st, loaded)
 	switch {
 	case !st.Stores():
 	case st.Op == protocol.Store:

@@ -27,6 +27,9 @@ func (x *explorer) logStep(s *state, t int, st *protocol.Step, v protocol.Value)
 		row.Value = "falls back: " + st.Refuse.String()
 	case protocol.Load, protocol.Await, protocol.Add, protocol.TryRead:
 		row.Value = x.valueText(st.At.Field, v)
+		if x.latest >= 0 && x.latest != int(v) && st.Part == 0 {
+			row.Value += " (old: it is " + x.valueText(st.At.Field, uint64(x.latest)) + ")"
+		}
 	case protocol.Store:
 		if x.w.model == Weak && v != 0 {
 			row.Value = x.valueText(st.At.Field, v)

@@ -181,7 +181,7 @@ func (weakModel) serve(x *explorer, s *state, t int, st *protocol.Step, word, at
 	v := &m.threads[t]
 	n := len(x.w.words)
 	if st.Op == protocol.Fence || st.Op == protocol.Enter && st.Sect == protocol.SRCU {
-		_, jump := exec(s, t, st, 0)
+		_, jump := execute(s, t, st, 0)
 		if x.w.faults.NoFence {
 			return jump, 0
 		}
@@ -190,7 +190,7 @@ func (weakModel) serve(x *explorer, s *state, t int, st *protocol.Step, word, at
 	}
 	if word < 0 || st.Op < protocol.Load {
 		loaded := x.constant(s, t, st, word, at)
-		_, jump := exec(s, t, st, loaded)
+		_, jump := execute(s, t, st, loaded)
 		m.setReg(t, st, nil, n)
 		if st.Commits {
 			x.commit(s)
@@ -229,7 +229,7 @@ func (weakModel) serve(x *explorer, s *state, t int, st *protocol.Step, word, at
 		v.cur.join(&seen, n)
 	}
 	v.acq.join(&v.cur, n)
-	_, jump := exec(s, t, st, uint64(msg.value))
+	_, jump := execute(s, t, st, uint64(msg.value))
 	if st.Order == protocol.Plain {
 		m.setReg(t, st, nil, n) // a compiler may lose the dependency
 	} else {
@@ -276,7 +276,7 @@ func (m *weakMemory) fence(t int, order protocol.Order, n int, full bool) {
 func (m *weakMemory) store(x *explorer, s *state, t int, st *protocol.Step, word int, p uint8) (bool, protocol.Value) {
 	n := len(x.w.words)
 	v := &m.threads[t]
-	stored, jump := exec(s, t, st, 0)
+	stored, jump := execute(s, t, st, 0)
 	m.insert(word, int(p), message{value: uint32(stored)}, n)
 	m.stored(t, word, p, n)
 	if st.Commits {
@@ -315,7 +315,7 @@ func (m *weakMemory) atomic(x *explorer, s *state, t int, st *protocol.Step, wor
 		v.cur.join(&seen, n)
 		v.acq.join(&v.cur, n)
 	}
-	stored, jump := exec(s, t, st, uint64(old.value))
+	stored, jump := execute(s, t, st, uint64(old.value))
 	m.setReg(t, st, nil, n)
 	view := old.view // what the chain of atomic steps released before
 	if isUnlock(st) || st.Op == protocol.Add {
