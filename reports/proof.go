@@ -219,7 +219,7 @@ func (p *Proof) shown(asked, all bool) []int {
 	var picked []int
 	for i := range p.Cases {
 		c := &p.Cases[i]
-		if c.Counterexample == nil || !all && !asked && c.Expected == c.Verdict {
+		if len(p.results[i].Rows) == 0 || !all && !asked && c.Expected == c.Verdict {
 			continue
 		}
 		if n := len(picked) - 1; !all && n >= 0 && p.sameGroup(picked[n], i) {
@@ -253,13 +253,17 @@ func (p *Proof) counterexample(b *strings.Builder, i int) {
 	}
 	title += ", " + c.MemoryModel
 	recipe += " --memory " + c.MemoryModel
-	fmt.Fprintf(b, "Counterexample of %s\n%s: %s\n", title, c.Counterexample.Property, c.Counterexample.Text)
+	if c.Counterexample != nil {
+		fmt.Fprintf(b, "Counterexample of %s\n%s: %s\n", title, c.Counterexample.Property, c.Counterexample.Text)
+	} else {
+		fmt.Fprintf(b, "Steps of %s\n", title) // of a schedule
+	}
 	t := tabwriter.NewWriter(b, 0, 8, 2, ' ', 0)
-	for n, row := range c.Counterexample.Steps {
+	for n, row := range p.results[i].Rows {
 		fmt.Fprintf(t, "%4d\t%s\t%s\t%s\t%s\n", n+1, row.Thread, row.Frame, row.Step, row.Value)
 	}
 	t.Flush()
-	fmt.Fprintf(b, "Again: %s --schedule %q\n", recipe, c.Counterexample.Schedule)
+	fmt.Fprintf(b, "Again: %s --schedule %q\n", recipe, p.results[i].Schedule)
 }
 
 func (p *Proof) total(b *strings.Builder) {
@@ -267,14 +271,14 @@ func (p *Proof) total(b *strings.Builder) {
 	for i := range p.Cases {
 		states += p.Cases[i].States
 	}
-	fmt.Fprintf(b, "\n%s explorations, %s states (at most %s each): ", count(int64(len(p.Cases))), count(int64(states)), count(int64(p.bound())))
+	fmt.Fprintf(b, "\n%s, %s states (at most %s each): ", plural(int64(len(p.Cases)), "exploration"), count(int64(states)), count(int64(p.bound())))
 	switch n, unknown := p.Surprises(), p.Unknown(); {
 	case unknown > 0:
-		fmt.Fprintf(b, "%s reached the bound and say nothing; give --states more\n", count(int64(unknown)))
+		fmt.Fprintf(b, "%s reached the bound, which says nothing; give --states more\n", count(int64(unknown)))
 	case n > 0:
 		fmt.Fprintf(b, "%s with another verdict than expected\n", count(int64(n)))
 	default:
-		fmt.Fprintf(b, "every verdict as expected, %s of them counterexamples\n", count(int64(p.Counterexamples())))
+		fmt.Fprintf(b, "every verdict as expected, with %s\n", plural(int64(p.Counterexamples()), "counterexample"))
 	}
 }
 

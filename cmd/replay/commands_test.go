@@ -75,6 +75,7 @@ func TestOneJSONDocument(t *testing.T) {
 		{"dump --json lossy.parquet", "schema meta events"},
 		{"validate --json app.parquet", "schema using hits lookups events lost observed_fallbacks predicted_fallbacks expected_fallbacks " +
 			"expected_fallbacks_80 tp fp fn precision recall f1 undecided_lookups unknown wait_ns arrival_error_ns"},
+		{"prove --json range", "schema cases"},
 		{"machines --json", "schema machines"},
 		{"check --json --baseline base.json --update a.run", "schema limits entries"},
 		{"check --json --baseline base.json a.run", "schema passed open compared findings figures captures"},

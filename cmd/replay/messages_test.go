@@ -107,6 +107,21 @@ calibrate nolocks.txt
 calibrate -o app.parquet app.parquet
 calibrate -o nowhere/m.yaml app.parquet
 calibrate --bench bad.yaml
+prove missing.case
+prove notes.txt
+prove range --mutate nonsense
+prove --mutate rmb+
+prove --resolver magic
+prove --resolver ideal
+prove --memory strong
+prove --states 0
+prove --schedule reader
+prove range --resolver locked --memory sc --schedule nobody
+prove range --resolver locked --memory sc --schedule reader:9
+prove --resolver locked --mutate rmb
+prove --promela
+prove range --promela --memory weak
+prove backing --litmus
 bench app.parquet
 bench --cpus 0
 bench --cpus 1000

@@ -17,7 +17,7 @@ import (
 
 func proveCommand(e *env) *cli.Command {
 	return &cli.Command{
-		Name: "prove", Usage: "explore every order of small cases: what goes wrong without a rule of the protocol", ArgsUsage: "[CASE|FILE]...",
+		Name: "prove", Usage: "explore every order of small cases: what breaks without a rule", ArgsUsage: "[CASE|FILE]...",
 		Description: "Runs the lookups and what happens to the address space meanwhile, step by step, in\n" +
 			"every order that a memory model allows. Without arguments that is every built-in case\n" +
 			"with every resolver, and again without each rule that it is about: each verdict has to\n" +
@@ -81,6 +81,7 @@ func (e *env) prove(c *cli.Context) error {
 		if err != nil {
 			return usage("%v", err)
 		}
+		plan[0].Counterexample = result.Violation != nil // one order proves nothing else
 		proof.Add(plan[0], result)
 		asked = true
 	} else if err := e.explore(c, plan, proof); err != nil {

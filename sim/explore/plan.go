@@ -97,25 +97,41 @@ func Plan(cases []*Case, s Selection) ([]Exploration, error) {
 			named = true
 			resolvers := c.MutationResolvers(s.Off)
 			if len(s.Resolvers) > 0 {
-				resolvers = c.Resolvers
+				var err error
+				if resolvers, err = c.affectedResolvers(s.Off); err != nil {
+					return nil, err
+				}
 			}
 			add(c, resolvers, s.Off)
 		}
 	}
 	if len(s.Off) > 0 && !named {
 		for _, c := range cases {
-			for _, r := range c.Resolvers {
-				affected, err := c.affected(r, s.Off)
-				if err != nil {
-					return nil, err
-				}
-				if affected && (len(s.Resolvers) > 0 || c.noHits || slices.Contains(series, r)) {
-					add(c, []string{r}, s.Off)
-				}
+			resolvers, err := c.affectedResolvers(s.Off)
+			if err != nil {
+				return nil, err
 			}
+			if len(s.Resolvers) == 0 && !c.noHits {
+				resolvers = slices.DeleteFunc(resolvers, func(r string) bool { return !slices.Contains(series, r) })
+			}
+			add(c, resolvers, s.Off)
 		}
 	}
 	return plan, nil
+}
+
+// affectedResolvers are those whose programs the rules that are off change.
+func (c *Case) affectedResolvers(off []string) (affected []string, err error) {
+	for _, r := range c.Resolvers {
+		is, err := c.affected(r, off)
+		if err != nil {
+			return nil, err
+		}
+		if is {
+			affected = append(affected, r)
+		}
+	}
+	return affected, nil
 }
 
 // affected reports whether rules that are off change any program of the case.
