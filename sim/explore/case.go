@@ -281,6 +281,9 @@ func (p *caseParser) line(line string) error {
 		if len(w) != 2 {
 			return errors.New("a thread has one name")
 		}
+		if slices.ContainsFunc(c.Threads, func(t Thread) bool { return t.Name == w[1] }) {
+			return fmt.Errorf("there is a thread %s already", w[1])
+		}
 		c.Threads = append(c.Threads, Thread{Name: w[1]})
 		p.thread = &c.Threads[len(c.Threads)-1]
 	case "never":

@@ -192,6 +192,9 @@ func (x *explorer) search(ctx context.Context, r *Result) (*Result, error) {
 			at := base + uint32(i)
 			var all bool
 			moves, all = x.moves(&from, moves[:0])
+			if x.err != nil {
+				return nil, x.err
+			}
 			if x.bad != nil {
 				r.States = len(visits)
 				return x.counterexample(r, way(visits, at, nil))
