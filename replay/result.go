@@ -22,6 +22,8 @@ type Result struct {
 	// Unknown is what the trace cannot tell (traces.Coverage). Figures of runs that rest
 	// on it are there all the same: what a run makes of the rows alone.
 	Unknown []Unknown
+	// Crossover is where speculation begins to lose; nil where nobody asked.
+	Crossover *Crossover
 }
 
 // TraceSummary says what was replayed.

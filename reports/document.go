@@ -40,6 +40,8 @@ type Document struct {
 	Lines    *[]Line   `json:"lines" null:"unknown"`
 	Warnings []string  `json:"warnings"`
 
+	Crossover *Crossover `json:"crossover,omitempty"` // where it was asked for
+
 	// Unknown is what the trace cannot tell; a report of before it was asked has none.
 	Unknown *[]replay.Unknown `json:"unknown"`
 }
@@ -237,6 +239,9 @@ func NewDocument(res *replay.Result) *Document {
 	}
 	for i := range res.Runs {
 		d.add(&res.Runs[i])
+	}
+	if res.Crossover != nil {
+		d.Crossover = newCrossover(res.Crossover)
 	}
 	d.forget(unknown)
 	return d

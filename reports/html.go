@@ -62,6 +62,7 @@ type page struct {
 	Findings   []string
 	Bars       []barChart
 	Charts     []chart
+	Crossover  *crossMap // nil for none
 	Tables     []pageTable
 	Files      []pageLink // beside the page
 	Provenance []string
@@ -82,6 +83,9 @@ func newPage(res *replay.Result) *page {
 	}
 	if answered(res) {
 		p.Cards, p.Bars, p.Charts, p.Tables = cards(res), barCharts(res.Runs), charts(res), pageTables(res)
+	}
+	if res.Crossover != nil {
+		p.Crossover = newCrossMap(res.Crossover)
 	}
 	p.Data = slices.Clone(p.Charts)
 	if res.Recorded != nil {

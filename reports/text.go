@@ -42,6 +42,9 @@ func Text(w io.Writer, res *replay.Result, o TextOptions) error {
 			t.mms(r)
 		}
 		t.lines(res.Runs)
+		if res.Crossover != nil {
+			t.crossover(res.Crossover)
+		}
 	}
 	t.provenance(res)
 	_, err := w.Write(t.b.Bytes())

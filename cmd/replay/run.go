@@ -34,6 +34,7 @@ func runCommand(e *env) *cli.Command {
 	flags := append(slices.Clone(playFlags),
 		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`DIR` for the reports (default TRACE.run)"},
 		&cli.BoolFlag{Name: "no-trace", Usage: "do not keep the trace that is made of a raw capture"},
+		&cli.BoolFlag{Name: "crossover", Usage: "also replay with more and fewer hits and changes: from where on does speculation lose? Takes forty replays"},
 		&cli.StringFlag{Name: "timeline", Usage: "what the timeline shows where it cannot show all: `A,B` as durations from the first event, such as 500ms,2s"},
 		&cli.BoolFlag{Name: "web", Usage: "serve the reports to a browser afterwards, as replay web does, until Ctrl-C"},
 		httpFlag, noBrowserFlag, seedFlag,
@@ -103,6 +104,12 @@ func (e *env) run(c *cli.Context) error {
 	if err != nil {
 		return badInput(named(path, err))
 	}
+	if c.Bool("crossover") && result.Trace.Hits > 0 && len(replay.Unanswered(result.Unknown)) == 0 {
+		locked, speculative := crossed(options.Resolvers)
+		if result.Crossover, err = replay.Cross(c.Context, trace, profile, options, locked, speculative, e.progress(c, "crossing over")); err != nil {
+			return badInput(named(path, err))
+		}
+	}
 	e.endProgress()
 	if err := out.Write(result); err != nil {
 		return err
@@ -128,6 +135,18 @@ func (e *env) run(c *cli.Context) error {
 		served = e.serve(c, []string{dir})
 	}
 	return cmp.Or(loss.check(result.Trace.Lost, result.Trace.Events, result.Unknown), served)
+}
+
+// crossed are the resolvers that a crossover compares: the last of those that speculate
+// among the ones asked for, with the lock.
+func crossed(resolvers []string) (locked, speculative string) {
+	speculative = "speculative"
+	for _, name := range resolvers {
+		if strings.HasPrefix(name, "speculative") || name == "pervma" {
+			speculative = name
+		}
+	}
+	return "locked", speculative
 }
 
 // runOptions reads the flags that say how to replay, and what.
