@@ -203,6 +203,24 @@ func BenchmarkPlay(b *testing.B) {
 	b.ReportMetric(float64(hits)/b.Elapsed().Seconds(), "hits/s")
 }
 
+// BenchmarkFromMemory replays rows that are at hand, with a resolver at a time: the
+// reconstruction and the simulation, without decoding.
+func BenchmarkFromMemory(b *testing.B) {
+	for _, name := range []string{"javac", "churn-1x1"} {
+		stored := replaytest.Corpus(b, name)
+		trace := &replaytest.Memory{Of: stored.Meta(), List: stored.Rows(b)}
+		for _, resolver := range []string{"speculative", "locked"} {
+			b.Run(name+"/"+resolver, func(b *testing.B) {
+				hits := int64(0)
+				for b.Loop() {
+					hits += play(b, trace, func(o *Options) { o.Resolvers = []string{resolver} }).Runs[0].Hits
+				}
+				b.ReportMetric(float64(hits)/b.Elapsed().Seconds()/1e6, "Mhits/s")
+			})
+		}
+	}
+}
+
 // Where the trace shows when hits arrived, that is believed, lock events or not.
 func TestArriveRowsWithoutLocks(t *testing.T) {
 	full, _ := replaytest.Loop(t, 0, 3000)

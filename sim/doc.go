@@ -9,8 +9,8 @@
 //     an address space. Each belongs to a [Task], a thread; tasks share CPUs.
 //  3. A [Resolver] is a sequence of steps from the trap address to the uprobe.
 //     What a step touches and decides is defined once, in lookup.go.
-//     A speculation that nothing disturbs is one event (flight.go): a test holds that
-//     it comes to the same as step by step.
+//     A walk that nothing disturbs is one event (flight.go), also beside a sibling that
+//     computes (motion.go): a test holds that it comes to the same as step by step.
 //  4. Shared data lives on cache lines (line.go), which are the currency: a line is
 //     held by one core or shared by some, and moves at a cost that depends on the
 //     distance. Contention is nothing but requests that queue for a line.

@@ -1,5 +1,7 @@
 package sim
 
+import "math/bits"
+
 // eventKind says what happens at an event.
 type eventKind uint8
 
@@ -18,6 +20,7 @@ type event struct {
 	task *Task
 	line *line  // evStore
 	gen  uint32 // evRun, evSpin, evResched: stale unless equal to the task's
+	next int32  // the queue's own
 	kind eventKind
 }
 
@@ -52,57 +55,140 @@ func (a when) before(b when) bool {
 	return a.at < b.at || a.at == b.at && a.order < b.order
 }
 
-// eventQueue is a 4-ary heap. It moves no events but their places: the four of a
-// parent's children fill little more than a cache line, and with many busy CPUs most
-// of the time goes into comparing them.
+// eventQueue is the events to come. Most are within microseconds: those are in a ring of
+// buckets by time, each a list in order, so that with hundreds of busy CPUs an event costs
+// what it does with two. Later ones are in a heap, and stay there when their time is near.
 type eventQueue struct {
-	heap   []slot
-	events []event // by slot.event
-	unused []int32 // of events
+	near   [nearBuckets]int32 // the first event of each bucket, 0 for none
+	filled [nearBuckets / 64]uint64
+	words  uint64  // of filled that are not 0
+	base   int64   // number of the bucket that is now
+	events []event // but the first; by near, next and slot.event
+	unused int32   // chained by next
+	soon   int32   // the first in the ring, 0 for none
+	far    []slot
 }
 
+// A bucket is 2 ns: the events of some hundred CPUs in it are a few. The ring is 8.4 µs.
+const (
+	bucketShift = 11
+	nearBuckets = 1 << 12
+)
+
+// slot is an event of the heap, which moves no events but their places: the four of a
+// parent's children fill little more than a cache line.
 type slot struct {
 	when
 	event int32
 }
 
-func (q *eventQueue) empty() bool { return len(q.heap) == 0 }
+func (q *eventQueue) empty() bool { return q.soon == 0 && len(q.far) == 0 }
 
 // first is the place of the next event; there is one.
-func (q *eventQueue) first() when { return q.heap[0].when }
-
-func (q *eventQueue) push(e event) {
-	var id int32
-	if n := len(q.unused); n > 0 {
-		id = q.unused[n-1]
-		q.unused = q.unused[:n-1]
-		q.events[id] = e
-	} else {
-		id = int32(len(q.events))
-		q.events = append(q.events, e)
+func (q *eventQueue) first() when {
+	if q.soon != 0 && (len(q.far) == 0 || q.events[q.soon].before(q.far[0].when)) {
+		return q.events[q.soon].when
 	}
-	q.heap = append(q.heap, slot{})
-	h := q.heap
+	return q.far[0].when
+}
+
+// push adds an event, which is not before now.
+func (q *eventQueue) push(e event, now Time) {
+	q.base = max(q.base, int64(now)>>bucketShift)
+	id := q.unused
+	if id == 0 {
+		if len(q.events) == 0 {
+			q.events = append(q.events, event{})
+		}
+		id = int32(len(q.events))
+		q.events = append(q.events, event{})
+	}
+	q.unused = q.events[id].next
+	q.events[id] = e
+	bucket := int64(e.at) >> bucketShift
+	if bucket-q.base >= nearBuckets {
+		q.pushFar(slot{e.when, id})
+		return
+	}
+	i := bucket % nearBuckets
+	link := &q.near[i]
+	if *link == 0 {
+		q.filled[i/64] |= 1 << (i % 64)
+		q.words |= 1 << (i / 64)
+	}
+	for *link != 0 && !e.before(q.events[*link].when) {
+		link = &q.events[*link].next
+	}
+	q.events[id].next, *link = *link, id
+	if q.soon == 0 || e.before(q.events[q.soon].when) {
+		q.soon = id
+	}
+}
+
+// pop takes the first event; none before it is pushed from then on.
+func (q *eventQueue) pop() event {
+	id := q.soon
+	if id == 0 || len(q.far) > 0 && q.far[0].before(q.events[id].when) {
+		id = q.popFar()
+		q.base = int64(q.events[id].at) >> bucketShift
+		return q.take(id)
+	}
+	q.base = int64(q.events[id].at) >> bucketShift
+	i := q.base % nearBuckets
+	if q.near[i] = q.events[id].next; q.near[i] == 0 {
+		if q.filled[i/64] &^= 1 << (i % 64); q.filled[i/64] == 0 {
+			q.words &^= 1 << (i / 64)
+		}
+	}
+	q.soon = q.nearest(i)
+	return q.take(id)
+}
+
+// take returns an event and lets another have its place.
+func (q *eventQueue) take(id int32) event {
+	e := q.events[id]
+	q.events[id] = event{next: q.unused}
+	q.unused = id
+	return e
+}
+
+// nearest is the first event at or after bucket i, round the ring; 0 for none.
+func (q *eventQueue) nearest(i int64) int32 {
+	if q.words == 0 {
+		return 0
+	}
+	word, bit := i/64, i%64
+	if rest := q.filled[word] >> bit; rest != 0 {
+		return q.near[i+int64(bits.TrailingZeros64(rest))]
+	}
+	// The words after it, and last the lower part of its own.
+	after := int64(bits.TrailingZeros64(bits.RotateLeft64(q.words, -int(word+1))))
+	word = (word + 1 + after) % int64(len(q.filled))
+	return q.near[word*64+int64(bits.TrailingZeros64(q.filled[word]))]
+}
+
+// pushFar and popFar are those of a 4-ary heap.
+func (q *eventQueue) pushFar(new slot) {
+	q.far = append(q.far, new)
+	h := q.far
 	i := len(h) - 1
 	for i > 0 {
 		parent := (i - 1) / 4
-		if !e.before(h[parent].when) {
+		if !new.before(h[parent].when) {
 			break
 		}
 		h[i] = h[parent]
 		i = parent
 	}
-	h[i] = slot{e.when, id}
+	h[i] = new
 }
 
-func (q *eventQueue) pop() event {
-	h := q.heap
-	id := h[0].event
-	q.unused = append(q.unused, id)
-	top := q.events[id]
+func (q *eventQueue) popFar() int32 {
+	h := q.far
+	top := h[0].event
 	last := h[len(h)-1]
 	h = h[:len(h)-1]
-	q.heap = h
+	q.far = h
 	if len(h) == 0 {
 		return top
 	}

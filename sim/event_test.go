@@ -8,9 +8,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestQueueAgainstSorting puts events in and takes them out in any order, few times and
-// CPUs apart, and compares each with the least of a sorted list: by time, then CPU, then
-// which came first.
+// TestQueueAgainstSorting puts events in and takes them out in any order, at one instant,
+// in one bucket, in others of the ring or beyond it, and compares each with the least of a
+// sorted list: by time, then CPU, then which came first.
 func TestQueueAgainstSorting(t *testing.T) {
 	type entry struct {
 		at     Time
@@ -19,6 +19,8 @@ func TestQueueAgainstSorting(t *testing.T) {
 		kind   eventKind
 		nth    int
 	}
+	const bucket = 1 << bucketShift
+	spans := [][2]int64{{0, 12}, {0, 3 * bucket}, {0, 200 * bucket}, {(nearBuckets - 66) * bucket, (nearBuckets + 2) * bucket}, {0, 3 * nearBuckets * bucket}}
 	rapid.Check(t, func(t *rapid.T) {
 		s := &System{}
 		var model []entry
@@ -38,11 +40,16 @@ func TestQueueAgainstSorting(t *testing.T) {
 			}
 			model = model[1:]
 			popped++
+			s.now = e.at
+			if rapid.IntRange(0, 9).Draw(t, "goes on by itself") == 0 && len(model) > 0 {
+				s.now += (model[0].at - s.now) / 2 // as a task that continues directly
+			}
 		}
 		for range n {
 			if rapid.IntRange(0, 3).Draw(t, "what") < in {
+				near := rapid.SampledFrom(spans).Draw(t, "within")
 				e := entry{
-					Time(rapid.IntRange(0, 12).Draw(t, "at")), rapid.Int32Range(0, MaxCPUs-1).Draw(t, "cpu") % 3,
+					s.now + Time(rapid.Int64Range(near[0], near[1]).Draw(t, "from now")), rapid.Int32Range(0, MaxCPUs-1).Draw(t, "cpu") % 3,
 					rapid.SampledFrom([]int32{0, 1, maxThreads - 1}).Draw(t, "thread"), rapid.SampledFrom([]eventKind{evRun, evStore}).Draw(t, "kind"), pushed,
 				}
 				s.push(e.at, e.cpu, event{task: &Task{ID: e.thread}, kind: e.kind, gen: uint32(e.nth)})

@@ -1,66 +1,78 @@
 package sim
 
-// A speculation that nothing disturbs is one event: when the core has every line of
-// it, in an address space that nobody changes, its end is known at its begin. Whatever
-// would take a line, bump the sequence or change the mappings first puts the flights
-// that it may concern back to where they are by then, and they go on step by step.
+// A walk that nothing disturbs is one event: from an instant at which the core has every
+// line that is still to be read, in an address space that nobody changes, its end is known.
+// Whatever would take a line, bump the sequence or change the mappings first puts the
+// flights that it may concern back to where they are by then, and they go on step by step.
 // Flights change nothing that others see, so that any number of them are under way
 // together. What comes out is the same, to the byte, as step by step (Config.Stepwise).
 
-// flight is a speculation under way that was not disturbed so far.
+// flight is a part of a lookup under way that was not disturbed so far.
 type flight struct {
 	on    bool
-	index int  // in MM.flights
-	trap  Time // the entry path begins
-	begin Time // the lookup begins
-	walk  walk // as it was at the begin
+	index int      // in MM.flights
+	entry int      // legs of the trap's entry path, before those of the course
+	from  waypoint // in the course
 	way   *course
 }
 
-// course is the way of an undisturbed speculation to an address: the lines in the order
-// in which it reads them, and what it finds.
+// course is the way of an undisturbed walk to an address, or from mmap_lock to the uprobe:
+// the lines in the order in which it reads them, and what it finds.
 type course struct {
-	resolver *Resolver
-	addr     uint64
-	version  uint64 // of the address space
-	lines    []*line
-	walk     walk     // at the end; but seq
-	loads    []int    // of each event of the speculation, how many loads were before it,
-	halves   []int    // and how many private walks
-	sampled  int      // the event at which the sequence is read, -1 for none
-	checked  int      // and compared
-	had      []uint64 // by core: 1 more than the epoch at which it had all lines
+	steps   *Step // the first of those that it is of
+	addr    uint64
+	version uint64     // of the address space
+	pc, end int        // of the first step, and behind the last one
+	at      []waypoint // of each step from pc on
+	lines   []*line
+	walk    walk     // at the end; but seq
+	legs    []int    // so many loads, or 0 for a private walk
+	sampled moment   // the sequence is read
+	checked moment   // and compared
+	had     []uint64 // by core: 1 more than the epoch at which it had all lines
 }
 
-// lockless reports whether steps only read: no atomic, no lock.
-func lockless(steps []Step) bool {
-	for _, step := range steps {
-		def := &actions[step.do]
-		if def.block != nil {
+// moment is an instant of a course: so many loads after so many legs.
+type moment struct{ legs, loads int }
+
+// waypoint is a moment, and how many lines were read by then.
+type waypoint struct {
+	moment
+	lines int
+}
+
+// never is the moment of what does not happen.
+var never = moment{legs: -1}
+
+// reads reports whether an action only reads: no atomic, no lock.
+func (def *actionDef) reads() bool {
+	if def.block != nil {
+		return false
+	}
+	for _, touch := range def.touches {
+		if touch.kind != load {
 			return false
 		}
-		for _, touch := range def.touches {
-			if touch.kind != load {
-				return false
-			}
-		}
 	}
-	return len(steps) > 0
+	return true
 }
 
-// course returns the way of w to its address as things are now, nil where it would be
-// refused.
-func (s *System) course(t *Task, w *walk) *course {
-	m := t.op.MM
+// course returns the way of t's walk to its address as things are now, nil where there is
+// none: that would be refused, or nobody was there.
+func (s *System) course(t *Task) *course {
+	m, w := t.op.MM, &t.walk
 	for _, c := range m.courses {
-		if c.addr == w.addr && c.resolver == w.resolver && c.version == m.Space.Version() {
+		if c.addr == w.addr && c.steps == &w.steps[0] && c.version == m.Space.Version() {
+			if w.pc < c.pc || w.pc >= c.end {
+				return nil
+			}
 			return c
 		}
 	}
-	if !lockless(w.resolver.Speculate) {
-		return nil
+	if w.touch != 0 || w.pc > 0 && actions[w.steps[w.pc-1].do].block == nil {
+		return nil // in the midst of things
 	}
-	c := s.survey(t, w)
+	c := s.survey(t)
 	if c == nil {
 		return nil
 	}
@@ -76,110 +88,186 @@ func (s *System) course(t *Task, w *walk) *course {
 // probes that are hit in turn, for most.
 const coursesMax = 8
 
-// survey takes the steps of a speculation without their time.
-func (s *System) survey(t *Task, w *walk) *course {
-	c := &course{resolver: w.resolver, addr: w.addr, version: t.op.MM.Space.Version(), sampled: -1, checked: -1, had: make([]uint64, len(s.coreCPU))}
-	kept := *t.lookup
-	defer func() { *t.lookup = kept }()
-	t.walk = *w
-	loads, halves := 0, 0
-	event := func() { c.loads, c.halves = append(c.loads, loads), append(c.halves, halves) }
-	event()
-	for def := t.walk.next(); def != nil; def = t.walk.next() {
+// survey takes the steps of a walk without their time, up to one that does more than read.
+func (s *System) survey(t *Task) *course {
+	w := &t.walk
+	c := &course{
+		steps: &w.steps[0], addr: w.addr, version: t.op.MM.Space.Version(), pc: w.pc, end: w.pc,
+		sampled: never, checked: never, had: make([]uint64, len(s.coreCPU)),
+	}
+	lookup, before := *t.lookup, t.walk
+	defer func() { *t.lookup, t.walk = lookup, before }()
+	loads := 0 // since the last private walk
+	walked := func() {
+		if loads > 0 {
+			c.legs = append(c.legs, loads)
+		}
+		loads = 0
+	}
+	for def := w.next(); def != nil && def.reads(); def = w.next() {
+		for c.end <= w.pc { // steps that are left out are nowhere else
+			c.at = append(c.at, waypoint{moment{len(c.legs), loads}, len(c.lines)})
+			c.end++
+		}
 		for _, touch := range def.touches {
 			if !s.touched(t, touch.role) {
 				return nil // no core can have it
 			}
 			c.lines = append(c.lines, s.lineOf(t, touch.role))
 			loads++
-			event()
 		}
 		if def.walks {
-			halves++
-			event()
+			walked()
+			c.legs = append(c.legs, 0)
 		}
 		if def.check(s, t) != Lockless {
 			return nil
 		}
-		switch w.steps[t.walk.pc].do {
+		switch w.steps[w.pc].do {
 		case seqBegin:
-			c.sampled = len(c.loads) - 1
+			c.sampled = moment{len(c.legs), loads}
 		case seqEnd:
-			c.checked = len(c.loads) - 1
+			c.checked = moment{len(c.legs), loads}
 		}
-		t.walk.end()
+		w.end()
 	}
-	c.walk = t.walk
+	walked()
+	if len(c.legs) > legsMax-1 || len(c.lines) == 0 {
+		return nil
+	}
+	c.end = w.pc
+	c.walk = *w
 	return c
 }
 
-// after is the time from the begin of a lookup by cpu to event k of it.
-func (s *System) after(c *course, cpu int32, half int64, k int) Time {
-	return Time(c.loads[k])*s.topo.Cycles(cpu, s.machine.Line.LoadCycles) + Time(c.halves[k])*s.topo.Cycles(cpu, half)
+// when is a moment of t's flight.
+func (s *System) when(t *Task, m moment) Time {
+	f := &t.flight
+	if i := m.legs - f.from.legs; i > 0 {
+		return t.motion.start(f.entry+i) + Time(m.loads)*s.topo.Cycles(t.cpu, s.machine.Line.LoadCycles)
+	}
+	return t.motion.start(f.entry) + Time(m.loads-f.from.loads)*s.topo.Cycles(t.cpu, s.machine.Line.LoadCycles)
 }
 
-// last is the event at which a course ends.
-func (c *course) last() int { return len(c.loads) - 1 }
-
-// holds reports whether a core has all lines of the course. The epoch tells that none
-// was taken from anybody since it was last seen to.
-func (s *System) holds(c *course, m *MM, core int32) bool {
+// holds reports whether a core has all lines of the course from one on. The epoch tells
+// that none was taken from anybody since it was last seen to.
+func (s *System) holds(c *course, from int, m *MM, core int32) bool {
 	epoch := 1 + m.epoch + s.epoch
 	if c.had[core] == epoch {
 		return true
 	}
-	for _, l := range c.lines {
+	for _, l := range c.lines[from:] {
 		if l.busy || !l.sharers.has(core) {
 			return false
 		}
 	}
-	c.had[core] = epoch
+	if from == 0 {
+		c.had[core] = epoch
+	}
 	return true
 }
 
-// fly begins the speculation w as one event, after cycles of the trap's entry path, and
-// returns false where it has to go step by step.
-func (s *System) fly(t *Task, w walk, cycles int64) bool {
+// noEntry stands for a walk that does not begin with a trap.
+const noEntry = -1
+
+// fly begins the lookup that was prepared as one event, after cycles of the trap's entry
+// path or noEntry, and returns false where it has to go step by step. Until it lands, the
+// walk stays as it is at the begin.
+func (s *System) fly(t *Task, cycles int64) bool {
+	m, w := t.op.MM, &t.walk
+	if s.stepwise || len(w.steps) == 0 || w.resolver.SeqBits > 0 && m.seq&1 != 0 {
+		return false
+	}
+	c := s.course(t)
+	if c == nil || c.pc != 0 || !s.holds(c, 0, m, s.topo.cpus[t.cpu].core) {
+		return false
+	}
+	t.motion.clear()
+	if cycles != noEntry { // also one of no cycles: work it is
+		t.motion.add(s.topo.Cycles(t.cpu, cycles), true)
+	}
+	s.depart(t, c, waypoint{})
+	t.next = landed
+	return true
+}
+
+// flyOn is that of the rest of a walk: from where mmap_lock was got, or a line that had to
+// come from elsewhere.
+func (s *System) flyOn(t *Task) bool {
+	m, w := t.op.MM, &t.walk
+	if s.stepwise {
+		return false
+	}
+	c := s.course(t)
+	if c == nil || w.got >= mapping && w.vma != c.walk.vma {
+		return false
+	}
+	if c.sampled != never && (w.pc == 0 && m.seq&1 != 0 || w.pc > 0 && w.seq != m.seq) {
+		return false
+	}
+	from := c.at[w.pc-c.pc]
+	from.loads += w.touch
+	from.lines += w.touch
+	if from.legs < len(c.legs) && c.legs[from.legs] > 0 && from.loads == c.legs[from.legs] {
+		from.moment = moment{from.legs + 1, 0}
+	}
+	if from.legs == len(c.legs) || !s.holds(c, from.lines, m, s.topo.cpus[t.cpu].core) {
+		return false
+	}
+	t.motion.clear()
+	s.depart(t, c, from)
+	t.next = arrived
+	return true
+}
+
+// depart begins a flight from a place of its course.
+func (s *System) depart(t *Task, c *course, from waypoint) {
 	m := t.op.MM
-	if s.stepwise || w.resolver.SeqBits > 0 && m.seq&1 != 0 || s.siblingActive(t) {
-		return false
+	t.flight = flight{on: true, index: len(m.flights), entry: int(t.motion.n), from: from, way: c}
+	load, half := s.topo.Cycles(t.cpu, s.machine.Line.LoadCycles), s.topo.Cycles(t.cpu, t.walk.half)
+	for i, loads := range c.legs[from.legs:] {
+		if loads == 0 {
+			t.motion.add(half, true)
+			continue
+		}
+		if i == 0 {
+			loads -= from.loads
+		}
+		t.motion.add(Time(loads)*load, false)
 	}
-	c := s.course(t, &w)
-	if c == nil || !s.holds(c, m, s.topo.cpus[t.cpu].core) {
-		return false
-	}
-	begin := s.now
-	if cycles > 0 {
-		begin += s.topo.Cycles(t.cpu, cycles)
-	}
-	t.flight = flight{on: true, index: len(m.flights), trap: s.now, begin: begin, walk: w, way: c}
 	m.flights = append(m.flights, t)
 	s.flights++
 	s.flown++
-	t.next = landed
-	s.runAt(t, begin+s.after(c, t.cpu, w.half, c.last()))
-	return true
+	s.move(t)
 }
 
-// landed is the end of a speculation that nothing disturbed.
+// landed is the end of a lookup that nothing disturbed.
 func landed(s *System, t *Task) {
-	f, l := &t.flight, t.lookup
+	t.lookup.Start = t.motion.start(t.flight.entry)
+	t.account = true
+	arrived(s, t)
+}
+
+// arrived is the end of a walk that nothing disturbed.
+func arrived(s *System, t *Task) {
+	f, l, w := &t.flight, t.lookup, &t.walk
 	c := f.way
 	s.ground(t)
-	l.Start = f.begin
-	if c.sampled >= 0 {
-		l.Sampled = f.begin + s.after(c, t.cpu, f.walk.half, c.sampled)
+	if from := f.from; c.sampled != never && (c.sampled.legs > from.legs || c.sampled.legs == from.legs && c.sampled.loads >= from.loads) {
+		w.seq, l.Sampled = t.op.MM.seq, s.when(t, c.sampled)
 	}
-	if c.checked >= 0 {
-		l.Checked = f.begin + s.after(c, t.cpu, f.walk.half, c.checked)
+	if c.checked != never {
+		l.Checked = s.when(t, c.checked)
 	}
-	for _, line := range c.lines {
+	for _, line := range c.lines[f.from.lines:] {
 		s.stats[line.role].Accesses++
 	}
-	t.account = true
-	t.walk = c.walk
-	t.walk.half, t.walk.seq, t.walk.after = f.walk.half, t.op.MM.seq, f.walk.after
-	t.walk.after(s, t)
+	w.got, w.vma, w.offset, w.probe = c.walk.got, c.walk.vma, c.walk.offset, c.walk.probe
+	if w.pc, w.touch = c.end, 0; w.pc == len(w.steps) {
+		w.after(s, t)
+		return
+	}
+	nextTouch(s, t)
 }
 
 // ground takes t out of the flights.
@@ -234,64 +322,52 @@ func (s *System) passed(t *Task, at Time) bool {
 
 // interrupt puts a flight back to where it is by now.
 func (s *System) interrupt(t *Task) {
-	f := t.flight
+	f := &t.flight
 	s.ground(t)
 	if s.direct == t {
 		s.direct = nil
 	}
-	now := s.now
-	if f.begin > f.trap && !s.passed(t, f.begin) {
-		s.resume(t, beginCheck, f.trap, f.begin, true)
+	computing := s.stop(t)
+	leg := int(t.motion.now.leg) // that is under way
+	if leg < f.entry {
+		t.next = lookUp
 		return
 	}
-	t.lookup.Start = f.begin
-	t.account = true
-	t.walk = f.walk
-	at := f.begin
+	if f.from == (waypoint{}) && f.way.pc == 0 { // else it began before
+		t.lookup.Start = t.motion.start(f.entry)
+		t.account = true
+	}
+	t.next = nextTouch
+	now, at := s.now, f.from.moment
 	for {
 		// The event at this time has happened: it decides the step that ended, and
 		// begins the next touch or walk.
 		w := &t.walk
 		def := w.next()
-		if w.touch == len(def.touches) && !def.walks || w.touch > len(def.touches) {
-			s.now = at
+		switch {
+		case w.touch < len(def.touches):
+			l := s.lineOf(t, def.touches[w.touch].role)
+			s.stats[l.role].Accesses++
+			w.touch++
+			at.loads++
+			if end := s.when(t, at); f.entry+at.legs-f.from.legs == leg && !s.passed(t, end) {
+				s.runAt(t, end)
+				return
+			}
+		case def.walks && w.touch == len(def.touches):
+			w.touch++
+			if at.loads > 0 {
+				at = moment{legs: at.legs + 1}
+			}
+			if computing && f.entry+at.legs-f.from.legs == leg {
+				return
+			}
+			at = moment{legs: at.legs + 1}
+		default:
+			s.now = s.when(t, at)
 			def.check(s, t) // it refuses nothing: what it reads was not disturbed
 			s.now = now
 			w.end()
-			continue
 		}
-		computing := w.touch == len(def.touches)
-		end := at + s.topo.Cycles(t.cpu, w.half)
-		if !computing {
-			l := s.lineOf(t, def.touches[w.touch].role)
-			s.stats[l.role].Accesses++
-			end = at + s.topo.Cycles(t.cpu, s.machine.Line.LoadCycles)
-		}
-		w.touch++
-		if !s.passed(t, end) {
-			s.resume(t, nextTouch, at, end, computing)
-			return
-		}
-		at = end
 	}
-}
-
-// resume lets t go on with next at the end of what it began at a time.
-func (s *System) resume(t *Task, next resume, begin, end Time, computing bool) {
-	t.next = next
-	if computing && s.machine.SMT > 1 {
-		t.computing, t.remaining, t.rate, t.rateSince = true, end-begin, 1000, begin
-	}
-	s.runAt(t, end)
-}
-
-// siblingActive reports whether the other thread of t's core computes, or may before a
-// flight of t is over.
-func (s *System) siblingActive(t *Task) bool {
-	other := s.siblingCPU[t.cpu]
-	if other < 0 {
-		return false
-	}
-	o := s.cpus[other].current
-	return o != nil && (o.computing || o.flight.on)
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	gocmp "cmp"
 	"slices"
 	"testing"
 
@@ -17,6 +18,7 @@ type schedule struct {
 	resolver string
 	closed   bool
 	recorded bool
+	others   int // mappings below those that are hit
 	ops      []scheduled
 }
 
@@ -34,21 +36,27 @@ type scheduled struct {
 func anySchedule(t *rapid.T, m *Machine) schedule {
 	s := schedule{
 		cpus:     rapid.SampledFrom([]int{1, 2, 5, 8, 16}).Draw(t, "CPUs"),
-		resolver: rapid.SampledFrom(ResolverNames()).Draw(t, "resolver"),
+		resolver: rapid.SampledFrom(append(ResolverNames(), "speculative", "ideal", "ideal")).Draw(t, "resolver"),
 		closed:   rapid.Bool().Draw(t, "closed"), recorded: rapid.Bool().Draw(t, "as recorded"),
 	}
+	s.others = rapid.SampledFrom([]int{0, 0, 6, 7, 14, 15, 30}).Draw(t, "other mappings")
 	threads := rapid.IntRange(1, 12).Draw(t, "threads")
+	// Crowded programs have their hits on top of each other, with sections of moments.
+	span, hold, sites := int64(60_000), int64(3000), 3
+	if rapid.IntRange(0, 2).Draw(t, "crowded") > 0 {
+		span, hold, sites = 4000, 60, rapid.IntRange(0, 3).Draw(t, "sites")
+	}
 	for range rapid.IntRange(1, 120).Draw(t, "operations") {
 		o := scheduled{
 			task: rapid.IntRange(0, threads-1).Draw(t, "thread"), kind: rapid.SampledFrom([]OpKind{OpHit, OpHit, OpHit, OpHit, OpWrite, OpRead, OpApply}).Draw(t, "kind"),
-			at:   Time(rapid.Int64Range(0, 60_000).Draw(t, "at")) * Nanosecond,
-			addr: probeAddr + uint64(rapid.IntRange(0, 3).Draw(t, "site"))*0x10_0000, cpu: -1,
+			at:   Time(rapid.Int64Range(0, span).Draw(t, "at")) * Nanosecond,
+			addr: probeAddr + uint64(rapid.IntRange(0, sites).Draw(t, "site"))*0x10_0000, cpu: -1,
 		}
 		o.space = o.task % 2
 		if s.recorded {
 			o.cpu = int32(rapid.IntRange(0, s.cpus-1).Draw(t, "CPU"))
 		}
-		o.hold, o.read = Time(rapid.Int64Range(1, 3000).Draw(t, "hold"))*Nanosecond, Time(rapid.Int64Range(0, 2000).Draw(t, "read"))*Nanosecond
+		o.hold, o.read = Time(rapid.Int64Range(1, hold).Draw(t, "hold"))*Nanosecond, Time(rapid.Int64Range(0, 2000).Draw(t, "read"))*Nanosecond
 		o.trampoline = rapid.IntRange(0, 3).Draw(t, "optimised") == 0
 		o.unmaps, o.grows = rapid.IntRange(0, 2).Draw(t, "unmaps") == 0, rapid.Bool().Draw(t, "grows")
 		s.ops = append(s.ops, o)
@@ -70,6 +78,13 @@ func (c *schedule) play(t *rapid.T, m *Machine, stepwise bool) (*recorder, uint6
 	rec := &recorder{}
 	s := NewSystem(Config{Topology: topo, Resolver: resolver, Seed: 7, Probes: &mm.Uprobes{}, Observer: rec, AsRecorded: c.recorded && !c.closed, Stepwise: stepwise})
 	spaces := []*MM{s.NewMM(1, &mm.AddressSpace{}), s.NewMM(2, &mm.AddressSpace{})}
+	for i := range uint64(c.others) { // so that a mapping that comes or goes moves others to another leaf
+		for _, m := range spaces {
+			if _, err := m.Space.Map(mm.VMA{Start: 0x10_0000 + i*0x4000, End: 0x10_2000 + i*0x4000, Prot: mm.Read}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	tasks := map[int]*Task{}
 	src := &list{}
 	last := map[int]Time{}
@@ -119,6 +134,79 @@ func (c *schedule) play(t *rapid.T, m *Machine, stepwise bool) (*recorder, uint6
 	return rec, s.Digest(), s.Lines(), s.flown
 }
 
+// TestEachDisturbance lets one thing happen at every moment of a hit that flies, and holds
+// that the two are as step by step.
+func TestEachDisturbance(t *testing.T) {
+	unmap := func(addr uint64) Change {
+		return func(s *mm.AddressSpace) mm.Effect { e, _ := s.Unmap(addr, 1); return e }
+	}
+	const other = 0x8000 // below all, so that a mapping there moves them up, to another leaf
+	for _, c := range []struct {
+		name, resolver string
+		cpu            int32 // where it happens; the hit is on CPU 0
+		kind           OpKind
+		addr           uint64
+		change         Change
+		hold           Time
+	}{
+		{"a section on the same CPU", "speculative", 0, OpWrite, 0, nil, 50},
+		{"a section on the sibling", "speculative-merged", 4, OpWrite, 0, nil, 50},
+		{"a section elsewhere", "speculative", 2, OpWrite, 0, nil, 50},
+		{"the mapping goes", "ideal", 2, OpWrite, 0, unmap(probeAddr), 50},
+		{"the mapping goes, of a section that began before", "ideal", 2, OpWrite, 0, unmap(probeAddr), 400},
+		{"the mapping goes, of a same CPU", "ideal", 0, OpWrite, 0, unmap(probeAddr), 400},
+		{"the mapping goes without a section", "speculative", 2, OpApply, 0, unmap(probeAddr), 0},
+		{"a mapping is inferred", "speculative", 2, OpHit, other, nil, 0},
+		{"a mapping is inferred, on a same CPU", "ideal", 0, OpHit, other, nil, 0},
+		{"a hit of the sibling", "speculative", 4, OpHit, probeAddr, nil, 0},
+		{"a reader elsewhere", "speculative", 2, OpRead, 0, nil, 50},
+		{"a reader on the sibling", "locked", 4, OpRead, 0, nil, 50},
+	} {
+		for offset := -500 * Nanosecond; offset < 800*Nanosecond; offset += 9 * Nanosecond {
+			run := func(stepwise bool) (*recorder, uint64, [NumRoles]LineStats, int) {
+				rec := &recorder{}
+				s := newSystem(t, testMachine(), 0, c.resolver, Config{Observer: rec, AsRecorded: true, Stepwise: stepwise})
+				r := rigOf(s)
+				for i := range uint64(8) { // with the other, two leaves
+					if _, err := r.mm.Space.Map(mm.VMA{Start: 0x10000 + i*0x4000, End: 0x12000 + i*0x4000, Prot: mm.Read}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				hitter, disturber := r.NewTask(1, 0), r.NewTask(2, c.cpu)
+				// The disturber's core alone reads the upper leaf.
+				r.add(disturber, OpHit, Microsecond, 0, 0)
+				r.last().Addr, r.last().Offset = other, other%mm.PageSize
+				r.add(disturber, OpHit, 4*Microsecond, 0, 0)
+				r.add(disturber, OpApply, 8*Microsecond, 0, 0)
+				r.last().Change = unmap(other)
+				for i := range Time(2) {
+					r.add(hitter, OpHit, (10+4*i)*Microsecond, 0, 0)
+					r.add(disturber, OpHit, (12+4*i)*Microsecond, 0, 0)
+				}
+				r.add(hitter, OpHit, 20*Microsecond, 0, 0)
+				r.add(disturber, c.kind, 20*Microsecond+offset, c.hold*Nanosecond, c.hold*Nanosecond)
+				if r.last().Change = c.change; c.addr != 0 {
+					r.last().Addr, r.last().Offset = c.addr, c.addr%mm.PageSize
+				}
+				r.add(hitter, OpHit, 30*Microsecond, 0, 0)
+				r.add(disturber, OpHit, 34*Microsecond, 0, 0)
+				slices.SortStableFunc(r.ops.ops, func(a, b planned) int { return gocmp.Compare(a.Due, b.Due) })
+				r.run(t)
+				return rec, s.Digest(), s.Lines(), s.flown
+			}
+			want, digest, lines, _ := run(true)
+			got, again, traffic, flown := run(false)
+			if flown == 0 && c.resolver != "locked" {
+				t.Fatalf("%s: nothing flies", c.name)
+			}
+			opts := cmp.Options{cmpopts.IgnoreFields(Op{}, "Task", "MM", "Change", "Locks")}
+			if d := cmp.Diff(want.hits, got.hits, opts) + cmp.Diff(want.sections, got.sections, opts); d != "" || digest != again || lines != traffic {
+				t.Fatalf("%s, %v after the trap (-step by step +flown; lines %v, %v):\n%.3000s", c.name, offset, lines, traffic, d)
+			}
+		}
+	}
+}
+
 // TestFlightsChangeNothing compares random programs with the same ones step by step:
 // each record, the traffic of each line, and the digest of all decisions.
 func TestFlightsChangeNothing(t *testing.T) {
@@ -139,7 +227,7 @@ func TestFlightsChangeNothing(t *testing.T) {
 		}
 		flown += some
 		recalled += len(got.sections)
-		opts := cmp.Options{cmpopts.IgnoreFields(Op{}, "Task", "MM", "Change")}
+		opts := cmp.Options{cmpopts.IgnoreFields(Op{}, "Task", "MM", "Change", "Locks")}
 		for i := range want.hits {
 			if d := cmp.Diff(want.hits[i], got.hits[i], opts); d != "" {
 				t.Fatalf("hit %d of %+v (-step by step +flown):\n%s", i, c, d)

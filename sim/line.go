@@ -156,10 +156,7 @@ func (s *System) touch(t *Task, l *line, kind access, next resume) {
 		return
 	}
 	if !l.busy && s.cached(l, t.cpu, kind) {
-		cost := s.localCost(l, t.cpu, kind)
-		if kind != load {
-			s.taken(l)
-		}
+		cost := s.localCost(l, t.cpu, kind) // no other core has it, or this is a load
 		s.own(l, t.cpu, kind)
 		s.runAt(t, s.now+cost)
 		return
@@ -219,8 +216,7 @@ func (s *System) serve(l *line, r request) {
 			l.busy = true
 		}
 	} else {
-		s.taken(l)
-		l.busy = true
+		l.busy = true // as it was, so that nobody flies who reads it
 	}
 	done := s.now + cost
 	stall := done - r.since - s.localCost(l, cpu, r.kind)

@@ -108,8 +108,9 @@ func beginHit(s *System, t *Task) {
 	t.transfers = 0
 	s.ensureProbe(t)
 	entry := s.jitter(t, s.machine.Hit.Entry(t.hit.Optimised()))
-	if !s.fly(t, s.firstLookup(t), entry) {
-		s.work(t, entry, beginCheck)
+	s.firstLookup(t)
+	if !s.fly(t, entry) {
+		s.work(t, entry, lookUp)
 	}
 }
 
@@ -131,30 +132,28 @@ func (s *System) ensureProbe(t *Task) {
 	}
 }
 
-// beginCheck is the first lookup of a hit.
-func beginCheck(s *System, t *Task) { s.lookUp(t, s.firstLookup(t)) }
-
-// firstLookup is that of the trampoline for an optimised hit; others have none.
-func (s *System) firstLookup(t *Task) walk {
+// firstLookup prepares that of the trampoline for an optimised hit; others have none.
+func (s *System) firstLookup(t *Task) {
 	if !t.hit.Optimised() {
-		return s.uprobeLookup(t)
+		s.uprobeLookup(t)
+		return
 	}
 	t.lookup = &t.hit.Check
 	half := s.machine.Hit.LookupCycles / 2
 	if t.op.CheckCycles > 0 {
 		half = t.op.CheckCycles
 	}
-	return walk{resolver: &trampolineCheck, steps: trampolineCheck.Speculate, spec: true, addr: t.op.Trampoline, half: half, after: checked}
+	t.walk = walk{resolver: &trampolineCheck, steps: trampolineCheck.Speculate, spec: true, addr: t.op.Trampoline, half: half, after: checked}
 }
 
-// uprobeLookup is the lookup of the uprobe.
-func (s *System) uprobeLookup(t *Task) walk {
+// uprobeLookup prepares the lookup of the uprobe.
+func (s *System) uprobeLookup(t *Task) {
 	t.lookup = &t.hit.Lookup
 	cycles := s.machine.Hit.LookupCycles
 	if t.op.LookupCycles > 0 {
 		cycles = t.op.LookupCycles
 	}
-	return walk{resolver: s.resolver, steps: s.resolver.Speculate, spec: true, addr: t.op.Addr, half: cycles / 2, after: answered}
+	t.walk = walk{resolver: s.resolver, steps: s.resolver.Speculate, spec: true, addr: t.op.Addr, half: cycles / 2, after: answered}
 }
 
 // checked is the end of the first lookup; that of the uprobe follows.
@@ -170,18 +169,17 @@ func checked(s *System, t *Task) {
 }
 
 func beginLookup(s *System, t *Task) {
-	w := s.uprobeLookup(t)
-	if !s.fly(t, w, 0) {
-		s.lookUp(t, w)
+	s.uprobeLookup(t)
+	if !s.fly(t, noEntry) {
+		lookUp(s, t)
 	}
 }
 
-// lookUp begins t.lookup, step by step.
-func (s *System) lookUp(t *Task, w walk) {
+// lookUp begins the lookup that was prepared, step by step.
+func lookUp(s *System, t *Task) {
 	t.lookup.Start = s.now
 	t.account = true
-	t.walk = w
-	if len(w.steps) == 0 {
+	if len(t.walk.steps) == 0 {
 		t.lookup.Outcome = Unconfigured
 		s.beginLocked(t)
 		return
@@ -232,7 +230,11 @@ func nextTouch(s *System, t *Task) {
 			spec := def.touches[w.touch]
 			w.touch++
 			if l := s.lineOf(t, spec.role); l != nil {
-				s.touch(t, l, spec.kind, nextTouch)
+				next := nextTouch
+				if spec.kind == load && !s.stepwise && !s.cached(l, t.cpu, load) {
+					next = fetched
+				}
+				s.touch(t, l, spec.kind, next)
 				return
 			}
 			continue
@@ -253,6 +255,13 @@ func nextTouch(s *System, t *Task) {
 		return
 	}
 	w.after(s, t)
+}
+
+// fetched goes on after a line had to come from elsewhere: those that remain may be here.
+func fetched(s *System, t *Task) {
+	if !s.flyOn(t) {
+		nextTouch(s, t)
+	}
 }
 
 // nextAction goes on after an action that blocked.
@@ -453,7 +462,10 @@ func takeMmapLock(s *System, t *Task) { s.downRead(t, t.op.MM, gotMmapLock) }
 
 func gotMmapLock(s *System, t *Task) {
 	t.lookup.Acquired = s.now
-	nextAction(s, t)
+	t.walk.end()
+	if !s.flyOn(t) {
+		nextTouch(s, t)
+	}
 }
 
 func dropMmapLock(s *System, t *Task) {

@@ -254,10 +254,10 @@ func (s *System) dirty(t *Task, m *MM, e mm.Effect) {
 }
 
 // invalidate makes t's core the only one that has l. The stores are part of the
-// section's recorded length, so they take no further time.
+// section's recorded length, so they take no further time. Who flies was disturbed by what
+// the section did before.
 func (s *System) invalidate(t *Task, l *line) {
 	if !l.busy {
-		s.taken(l)
 		s.own(l, t.cpu, store)
 	}
 }

@@ -69,6 +69,8 @@ type System struct {
 	// coreCPU is one CPU of each core, siblingCPU the other thread or -1.
 	coreCPU    []int32
 	siblingCPU []int32
+	cores      []core
+	unplanned  []*core // whose next arrival is not known
 
 	turn     when  // the event that is handled
 	direct   *Task // continues at directAt, before anything in events
@@ -105,6 +107,7 @@ func NewSystem(c Config) *System {
 		rand: NewPRNG(c.Seed), cpus: make([]cpu, c.Topology.CPUs()), digest: fnvOffset, due: Never, asRecorded: c.AsRecorded, vmaLocks: c.Resolver.locksVMAs(), stepwise: c.Stepwise,
 	}
 	s.coreCPU = make([]int32, s.machine.Sockets*s.machine.CoresPerSocket)
+	s.cores = make([]core, len(s.coreCPU))
 	s.siblingCPU = make([]int32, len(s.cpus))
 	first := make(map[int32]int32, len(s.cpus))
 	for i := range s.cpus {
@@ -174,6 +177,9 @@ func (s *System) run(ctx context.Context, src Source, closed bool, until Time) (
 		if t := s.direct; t != nil {
 			s.direct, s.now, s.turn = nil, s.directAt.at, s.directAt
 			s.step(t)
+			if len(s.unplanned) > 0 {
+				s.plan()
+			}
 			continue
 		}
 		if err := s.feed(); err != nil {
@@ -186,6 +192,9 @@ func (s *System) run(ctx context.Context, src Source, closed bool, until Time) (
 		e := s.events.pop()
 		s.now, s.turn = e.at, e.when
 		s.handle(&e)
+		if len(s.unplanned) > 0 {
+			s.plan()
+		}
 	}
 	return nil
 }
@@ -251,8 +260,8 @@ func (s *System) handle(e *event) {
 
 // step continues t.
 func (s *System) step(t *Task) {
-	if t.computing {
-		s.endWork(t)
+	if t.motion.on {
+		s.arrive(t)
 	}
 	if l := t.line; l != nil {
 		t.line = nil

@@ -94,19 +94,32 @@ type failer interface {
 	Fatal(...any)
 }
 
+// newSystem makes a machine of the first cpus of m, 0 for all, with a resolver by name;
+// the rest is in c.
+func newSystem(t failer, m *Machine, cpus int, resolver string, c Config) *System {
+	t.Helper()
+	var err error
+	if c.Topology, err = NewTopology(m, cpus); err != nil {
+		t.Fatal(err)
+	}
+	if c.Resolver, err = FindResolver(resolver); err != nil {
+		t.Fatal(err)
+	}
+	if c.Probes == nil {
+		c.Probes = &mm.Uprobes{}
+	}
+	return NewSystem(c)
+}
+
+// rigOf is a rig of a system.
+func rigOf(s *System) *rig {
+	rec, _ := s.observer.(*recorder)
+	return &rig{System: s, rec: rec, mm: s.NewMM(1, &mm.AddressSpace{})}
+}
+
 func newRig(t failer, m *Machine, resolver string) *rig {
 	t.Helper()
-	topo, err := NewTopology(m, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := FindResolver(resolver)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rec := &recorder{}
-	s := NewSystem(Config{Topology: topo, Resolver: r, Seed: 1, Probes: &mm.Uprobes{}, Observer: rec})
-	return &rig{System: s, rec: rec, mm: s.NewMM(1, &mm.AddressSpace{})}
+	return rigOf(newSystem(t, m, 0, resolver, Config{Seed: 1, Observer: &recorder{}}))
 }
 
 func (r *rig) add(task *Task, kind OpKind, at, hold, readHold Time) {

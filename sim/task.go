@@ -40,10 +40,7 @@ type Task struct {
 	drain     request
 	drainLine *line
 
-	computing bool // in work, as far as the SMT sibling is concerned
-	remaining Time // of work, at full speed
-	rate      int64
-	rateSince Time
+	motion motion
 
 	wait      waiter // at most one lock is waited for
 	hit       HitRecord
@@ -75,7 +72,7 @@ type cpu struct {
 func (s *System) push(at Time, cpu int32, e event) {
 	s.settle() // the event may come before
 	e.when = s.place(at, cpu, e.task, e.kind)
-	s.events.push(e)
+	s.events.push(e, s.now)
 }
 
 // runAt continues t at the given time. When nothing can happen before, it does
@@ -88,7 +85,7 @@ func (s *System) runAt(t *Task, at Time) {
 		return
 	}
 	s.settle()
-	s.events.push(e)
+	s.events.push(e, s.now)
 }
 
 // mayPass reports whether the machine can go on to a time without a look at the
@@ -101,7 +98,7 @@ func (s *System) mayPass(at Time) bool {
 func (s *System) settle() {
 	if t := s.direct; t != nil {
 		s.direct = nil
-		s.events.push(event{when: s.directAt, task: t, gen: t.gen, kind: evRun})
+		s.events.push(event{when: s.directAt, task: t, gen: t.gen, kind: evRun}, s.now)
 	}
 }
 
@@ -114,54 +111,10 @@ func (s *System) delay(t *Task, d Time, next resume) {
 // work lets t compute n core cycles. While the SMT sibling computes too, both
 // are slower.
 func (s *System) work(t *Task, n int64, next resume) {
-	full := s.topo.Cycles(t.cpu, n)
 	t.next = next
-	if s.machine.SMT == 1 {
-		s.runAt(t, s.now+full)
-		return
-	}
-	if other := s.siblingCPU[t.cpu]; other >= 0 {
-		if o := s.cpus[other].current; o != nil && o.flight.on {
-			s.interrupt(o) // it is slower from now on
-		}
-	}
-	t.computing, t.remaining, t.rate, t.rateSince = true, full, 1000, s.now
-	if sibling := s.sibling(t); sibling != nil {
-		s.setRate(sibling, s.machine.SMTPermille/2)
-		t.rate = s.machine.SMTPermille / 2
-	}
-	s.runAt(t, s.now+t.remaining*1000/Time(t.rate))
-}
-
-// endWork gives the sibling its full speed back.
-func (s *System) endWork(t *Task) {
-	t.computing = false
-	if sibling := s.sibling(t); sibling != nil {
-		s.setRate(sibling, 1000)
-	}
-}
-
-// sibling is the task that computes on the other thread of t's core, if any.
-func (s *System) sibling(t *Task) *Task {
-	other := s.siblingCPU[t.cpu]
-	if other < 0 {
-		return nil
-	}
-	if o := s.cpus[other].current; o != nil && o.computing {
-		return o
-	}
-	return nil
-}
-
-// setRate changes a computing task's speed in mid-work.
-func (s *System) setRate(t *Task, permille int64) {
-	t.remaining -= (s.now - t.rateSince) * Time(t.rate) / 1000
-	t.remaining = max(t.remaining, 0)
-	t.rate, t.rateSince = permille, s.now
-	if s.direct == t {
-		s.direct = nil
-	}
-	s.runAt(t, s.now+t.remaining*1000/Time(permille))
+	t.motion.clear()
+	t.motion.add(s.topo.Cycles(t.cpu, n), true)
+	s.move(t)
 }
 
 // enqueue makes t want its CPU. One that slept goes to an idle CPU, else before those
@@ -218,10 +171,21 @@ func (s *System) reschedAt(t *Task) Time {
 
 // dispatch puts t on its CPU.
 func (s *System) dispatch(c *cpu, t *Task) {
-	c.current = t
+	s.onto(c, t, t)
 	t.state, t.slept = running, false
 	t.ranAt = s.now
 	s.runAt(t, s.now)
+}
+
+// onto makes t the one that its core's other thread feels, or nobody, on the CPU of by.
+func (s *System) onto(c *cpu, by, t *Task) {
+	if core := s.coreOf(by); core != nil {
+		s.follow(core)
+		if len(core.moving) > 0 {
+			s.unplan(core)
+		}
+	}
+	c.current = t
 }
 
 // leave takes t off its CPU, which goes to the first that waits.
@@ -229,7 +193,7 @@ func (s *System) leave(t *Task, state taskState) {
 	t.state = state
 	c := &s.cpus[t.cpu]
 	if c.current == t {
-		c.current = nil
+		s.onto(c, t, nil)
 	}
 	if len(c.queue) == 0 {
 		return
