@@ -42,7 +42,7 @@ func TestUprobes(t *testing.T) {
 			"": func(t *rapid.T) { checkUprobes(t, &u, consumers, ids) },
 		})
 	})
-	if again == 0 {
+	if again == 0 && !testing.Short() { // which runs a fifth of the sequences
 		t.Error("never happened: a place was probed again")
 	}
 }
