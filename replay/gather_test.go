@@ -10,6 +10,7 @@ import (
 	"github.com/replay/replay/replay/replaytest"
 	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/sim"
+	"github.com/replay/replay/traces"
 )
 
 // TestGathererAgainstSums adds up random hits and sections a second time, each figure by
@@ -200,5 +201,32 @@ func TestGathererAgainstSums(t *testing.T) {
 	})
 	if blames == 0 {
 		t.Error("vacuous: nobody is to blame")
+	}
+}
+
+// In a closed loop a gap begins where the section before it ended, and all that a lost
+// event may have been is added to the fallbacks that there are.
+func TestGapsAfterSections(t *testing.T) {
+	const all = traces.ColCPU | traces.ColPID | traces.ColTID
+	row := func(at int64, kind traces.Kind, has traces.Columns) traces.Event {
+		return traces.Event{Time: at, Kind: kind, PID: 10, TID: 11, Addr: 0x401000, Path: "/bin/a", Write: kind.IsLock(), Has: all | has}
+	}
+	const hit, lock = traces.ColAddr | traces.ColPath, traces.ColWrite
+	rows := []traces.Event{
+		row(1_000_000, traces.Hit, hit), row(2_000_000, traces.LockAcquired, lock), row(2_500_000, traces.LockReleased, lock), row(3_000_000, traces.Hit, hit),
+		{Time: 9_000_000, CPU: 1, Kind: traces.Lost, Ret: 7, Dur: 10, Has: traces.ColCPU | traces.ColRet | traces.ColDur}, row(9_000_000, traces.Hit, hit),
+	}
+	slices.SortStableFunc(rows, func(a, b traces.Event) int { return traces.Compare(&a, &b) })
+	for i := range rows {
+		rows[i].Seq = int64(i)
+	}
+	res := play(t, replaytest.Made(rows), func(o *Options) { o.Resolvers, o.Timing, o.Clone, o.CPUs = []string{"locked"}, Think, 2, 2 })
+	r := &res.Runs[0]
+	if r.Hits != 6 || r.Undecided != 2 || r.Low != 4 || r.High != 4+2+2*7 {
+		t.Errorf("%d hits, %d undecided, %d to %d fell back", r.Hits, r.Undecided, r.Low, r.High)
+	}
+	one := play(t, replaytest.Made(rows), func(o *Options) { o.Resolvers, o.Timing = []string{"locked"}, Think }).Runs[0]
+	if end := one.Makespan.Nanos() - 8_000_000; end < 0 || end > 10_000 {
+		t.Errorf("from the first hit to the last it takes %d ns more than in the recording", end)
 	}
 }
