@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -133,6 +135,48 @@ func TestProveResolvers(t *testing.T) {
 		if len(proof.Cases) < 60 || len(models) != 3 {
 			t.Errorf("%s: vacuous: %d explorations, models %v", test.names, len(proof.Cases), models)
 		}
+	}
+}
+
+// The table of hazards in the explorer's README is that of the program, the case there
+// goes as it says, and so does the number of explorations.
+func TestProveReadme(t *testing.T) {
+	data, err := os.ReadFile("../../sim/explore/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme := string(data)
+	list, _, _ := strings.Cut(succeed(t, "prove", "--list"), "\n\n")
+	rows := 0
+	for i, line := range strings.Split(list, "\n") {
+		if i == 0 {
+			continue
+		}
+		cells := regexp.MustCompile("  +").Split(line, -1)
+		cells[len(cells)-1] = "`" + cells[len(cells)-1] + "`"
+		if row := "| " + strings.Join(cells, " | ") + " |\n"; !strings.Contains(readme, row) {
+			t.Errorf("the README lacks\n%s", row)
+		}
+		rows++
+	}
+	if n := strings.Count(readme, "`replay prove "); rows < 30 || n < rows || n > rows+3 {
+		t.Errorf("%d rows are listed, the README has %d commands", rows, n)
+	}
+	_, rest, _ := strings.Cut(readme, "    # The sequence is compared")
+	text, _, _ := strings.Cut("    # The sequence is compared"+rest, "\n\n")
+	name := filepath.Join(t.TempDir(), "mine.case")
+	if err := os.WriteFile(name, []byte(regexp.MustCompile("(?m)^    ").ReplaceAllString(text, "")+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out := succeed(t, "prove", name); !strings.Contains(out, "with 3 counterexamples") {
+		t.Errorf("the README's case:\n%s", out)
+	}
+	plan, err := explore.Plan(explore.BuiltIn(), explore.Selection{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(readme, fmt.Sprintf("The %d explorations of all cases", len(plan))) {
+		t.Errorf("%d explorations", len(plan))
 	}
 }
 
