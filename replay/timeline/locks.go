@@ -173,7 +173,7 @@ func newLockKinds() lockKinds { return lockKinds{} }
 // of names what a thread took mmap_lock for at a time: the syscall that it was in, or what
 // a kernel function on its stack tells.
 func (k lockKinds) of(call *syscallRow, at int64, stack []string) string {
-	if at >= call.from && at <= call.to {
+	if call.kind != "" && at >= call.from && at <= call.to {
 		return call.kind
 	}
 	if len(stack) == 0 {
