@@ -210,7 +210,7 @@ func findings(res *replay.Result) []finding {
 	if s := lookupsSentence(r); s != "" {
 		all = append(all, finding{plain, s})
 	}
-	if s := reasonSentence(r); s != "" {
+	if s := reasonSentence(res, r); s != "" {
 		all = append(all, finding{bad, s})
 	}
 	if s := boundsSentence(&res.Trace, r); s != "" {
@@ -271,7 +271,7 @@ func lookupsSentence(r *replay.Run) string {
 }
 
 // reasonSentence says why hits fell back and what it cost them, or "".
-func reasonSentence(r *replay.Run) string {
+func reasonSentence(res *replay.Result, r *replay.Run) string {
 	if r.Fallbacks() == 0 {
 		return ""
 	}
@@ -281,8 +281,12 @@ func reasonSentence(r *replay.Run) string {
 			reasons = append(reasons, fmt.Sprintf("%s %s", count(n), reasonNames[o]))
 		}
 	}
-	return fmt.Sprintf("%s fell back (%s): %s. They waited %s for the lock, at worst %s.",
-		count(r.Fallbacks()), share(r.Fallbacks(), r.Hits), strings.Join(reasons, ", "), span(r.LockWait.Total), span(r.LockWait.Max))
+	least := ""
+	if res.Recorded != nil { // see provenance
+		least = "at least "
+	}
+	return fmt.Sprintf("%s fell back (%s): %s. They waited %s%s for the lock, at worst %s.",
+		count(r.Fallbacks()), share(r.Fallbacks(), r.Hits), strings.Join(reasons, ", "), least, span(r.LockWait.Total), span(r.LockWait.Max))
 }
 
 // boundsSentence says how lost events bound the fallbacks, or is "".
@@ -338,6 +342,12 @@ func provenance(res *replay.Result) []finding {
 		}
 	}
 	all = append(all, finding{plain, fmt.Sprintf("arrivals of hits: %s observed, %s inferred", count(tr.Arrivals.Observed), count(tr.Arrivals.Modelled))})
+	if rec := res.Recorded; rec != nil && rec.Fallbacks > 0 && tr.Arrivals.Observed > 0 && tr.Arrivals.Observed <= rec.Fallbacks {
+		all = append(all, finding{plain, fmt.Sprintf("the %s observed are those that fell back, by their own lock_start: that they do so here was recorded, and is no prediction", count(tr.Arrivals.Observed))})
+	}
+	if res.Recorded != nil && len(res.Runs) > 0 && tr.Hits > 0 {
+		all = append(all, finding{plain, "simulated waits are a lower bound: a writer that queued is replayed from when it got the lock, and CPUs that others took are not in it"})
+	}
 	if res.Knows(replay.UnknownWriters) {
 		all = append(all, finding{plain, fmt.Sprintf("write sections: %s observed, %s modelled", count(tr.Sections.Observed), count(tr.Sections.Modelled))})
 	}
