@@ -162,7 +162,7 @@ func atomics(t *testing.T, m *Machine, cpus []int) (order []int, at []Time) {
 		s.touch(task, &l, rmw, func(s *System, t *Task) {
 			order, at = append(order, int(t.cpu)), append(at, s.now)
 		})
-		s.settle()
+		s.queueDirect()
 		if i == 0 {
 			l.busy = true // the first has it on its way
 			task.line = &l

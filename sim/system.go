@@ -76,13 +76,13 @@ type System struct {
 	direct   *Task // continues at directAt, before anything in events
 	directAt when
 
-	source  Source
-	pending Ticket // next of source
-	due     Time
-	hungry  []*Task // idle, with operations still to come (closed loop)
-	queued  int     // operations issued and not begun
-	begun   int     // operations begun and not ended
-	closed  bool
+	source    Source
+	pending   Ticket // next of source
+	due       Time
+	expecting []*Task // idle, with operations still to come (closed loop)
+	queued    int     // operations issued and not begun
+	begun     int     // operations begun and not ended
+	closed    bool
 
 	waiting    waitPool
 	stats      [NumRoles]LineStats
@@ -221,10 +221,10 @@ func (s *System) advance() {
 // ahead for every thread that has nothing to do but will have.
 func (s *System) feed() error {
 	for s.due != Never {
-		for len(s.hungry) > 0 && s.hungry[0].until < s.due {
-			s.hungry = s.hungry[1:]
+		for len(s.expecting) > 0 && s.expecting[0].until < s.due {
+			s.expecting = s.expecting[1:]
 		}
-		if !s.events.empty() && s.due > s.events.first().at && !(s.closed && len(s.hungry) > 0) {
+		if !s.events.empty() && s.due > s.events.first().at && !(s.closed && len(s.expecting) > 0) {
 			return nil
 		}
 		s.issue(&s.pending)

@@ -70,7 +70,7 @@ type cpu struct {
 
 // push queues an event for a time and a CPU.
 func (s *System) push(at Time, cpu int32, e event) {
-	s.settle() // the event may come before
+	s.queueDirect() // the event may come before
 	e.when = s.place(at, cpu, e.task, e.kind)
 	s.events.push(e, s.now)
 }
@@ -84,18 +84,18 @@ func (s *System) runAt(t *Task, at Time) {
 		s.direct, s.directAt = t, e.when
 		return
 	}
-	s.settle()
+	s.queueDirect()
 	s.events.push(e, s.now)
 }
 
 // mayPass reports whether the machine can go on to a time without a look at the
 // source.
 func (s *System) mayPass(at Time) bool {
-	return s.due == Never || s.due > at && len(s.hungry) == 0
+	return s.due == Never || s.due > at && len(s.expecting) == 0
 }
 
-// settle moves a task that was to continue directly into the queue.
-func (s *System) settle() {
+// queueDirect moves a task that was to continue directly into the queue.
+func (s *System) queueDirect() {
 	if t := s.direct; t != nil {
 		s.direct = nil
 		s.events.push(event{when: s.directAt, task: t, gen: t.gen, kind: evRun}, s.now)
@@ -214,7 +214,7 @@ func (s *System) issue(next *Ticket) {
 	}
 	t.first = *next
 	if t.state == idle {
-		s.hungry = removeTask(s.hungry, t)
+		s.expecting = removeTask(s.expecting, t)
 		s.arm(t)
 	}
 }
@@ -262,6 +262,6 @@ func (s *System) finish(t *Task) {
 	if t.waiting > 0 {
 		s.arm(t)
 	} else if s.closed && t.until >= s.due {
-		s.hungry = append(s.hungry, t)
+		s.expecting = append(s.expecting, t)
 	}
 }

@@ -84,7 +84,7 @@ func TestDurationsInAnyOrder(t *testing.T) {
 			d.Add(ns)
 			sum += ns
 		}
-		d.Settle()
+		d.Summarise()
 		want := Durations{Count: len(values)}
 		if k := len(values); k > 0 {
 			slices.Sort(values)

@@ -2,8 +2,8 @@ package dist
 
 import "slices"
 
-// Durations gathers durations in ns and settles on what they are mostly like. The
-// figures but Count are there after Settle.
+// Durations gathers durations in ns and tells what they are mostly like. The
+// figures but Count are there after Summarise.
 type Durations struct {
 	Count                                 int   // of those that are kept
 	Tenth, Quarter, Median, ThreeQuarters int64 // 0 where there is none
@@ -29,19 +29,19 @@ func (d *Durations) Merge(o *Durations) {
 	d.Count += o.Count
 }
 
-// Settle finds the figures, once all are added, and drops the values.
-func (d *Durations) Settle() {
+// Summarise finds the figures, once all are added, and drops the values.
+func (d *Durations) Summarise() {
 	if len(d.values) > 0 {
 		d.Tenth = quantile(d.values, 0, d.Count/10)
 		d.Quarter = quantile(d.values, d.Count/10, d.Count/4)
 		d.Median = quantile(d.values, d.Count/4, d.Count/2)
 		d.ThreeQuarters = quantile(d.values, d.Count/2, d.Count*3/4)
 	}
-	d.settleMean()
+	d.means()
 	d.values = nil
 }
 
-func (d *Durations) settleMean() {
+func (d *Durations) means() {
 	var sum, n, all int64
 	for _, ns := range d.values {
 		all += ns

@@ -24,8 +24,8 @@ func TestDurations(t *testing.T) {
 			}
 		}
 		first.Merge(&second)
-		all.Settle()
-		first.Settle()
+		all.Summarise()
+		first.Summarise()
 		kept := slices.DeleteFunc(slices.Clone(values), func(v int64) bool { return v < 0 })
 		slices.Sort(kept)
 		n := len(kept)
@@ -56,7 +56,7 @@ func TestDurationsAreBounded(t *testing.T) {
 		d.Add(1)
 	}
 	d.Add(1000)
-	if d.Settle(); d.Count != MaxValues || d.Mean != 1 {
+	if d.Summarise(); d.Count != MaxValues || d.Mean != 1 {
 		t.Errorf("%d of %d values are kept, %d on average", d.Count, MaxValues, d.Mean)
 	}
 }

@@ -14,15 +14,15 @@ import (
 // thread that is woken finds its CPU taken. It holds the rows that were read ahead
 // of the simulation, no more.
 type occupancy struct {
-	start    int64               // ns: virtual time 0
-	latency  int64               // ns, of a wake-up on an idle CPU
-	slice    int64               // ns, that a thread keeps its CPU from another
-	blocking int64               // ns from the lock_start of a writer to its sleep behind a reader
-	locks    bool                // lock events may be used
-	cpus     map[int32][]shown   // in order of time
-	uses     map[int32][]lockUse // by process, in order of their ends
-	runs     map[int32]*run      // the latest on each CPU
-	stays    map[int32]*stay     // by thread
+	start    int64                   // ns: virtual time 0
+	latency  int64                   // ns, of a wake-up on an idle CPU
+	slice    int64                   // ns, that a thread keeps its CPU from another
+	blocking int64                   // ns from the lock_start of a writer to its sleep behind a reader
+	locks    bool                    // lock events may be used
+	cpus     map[int32][]shown       // in order of time
+	sections map[int32][]lockSection // by process, in order of their ends
+	runs     map[int32]*run          // the latest on each CPU
+	stays    map[int32]*stay         // by thread
 }
 
 // shown is a row of a thread on a CPU.
@@ -47,9 +47,9 @@ type stay struct {
 	left      int64 // ns: the end of its latest run
 }
 
-// lockUse is what a thread did with mmap_lock: it asked, was granted it, let go of
+// lockSection is what a thread did with mmap_lock: it asked, was granted it, let go of
 // writing and of all of it. Times are ns.
-type lockUse struct {
+type lockSection struct {
 	write                          bool
 	asked, granted, even, released int64
 }
@@ -57,8 +57,10 @@ type lockUse struct {
 // Row is part of Observer.
 func (o *occupancy) Row(ev *traces.Event, waited bool) { o.note(ev, waited) }
 
-// Held is part of Observer.
-func (o *occupancy) Held(h *timeline.Held) { o.use(h.PID, h.Write, h.Asked, h.Odd, h.Even, h.Released) }
+// Section is part of Observer.
+func (o *occupancy) Section(h *timeline.Section) {
+	o.addSection(h.PID, h.Write, h.Asked, h.Odd, h.Even, h.Released)
+}
 
 // reached are operations whose rows an occupancy forgets once the simulation asks for those
 // after them.
@@ -79,8 +81,8 @@ func (r *reached) Next() (*timeline.Operation, bool) {
 
 // use notes what a thread did with the mmap_lock of a process. A writer that has to
 // wait for longer than it spins sleeps in the queue.
-func (o *occupancy) use(pid int32, write bool, start, granted, even, released int64) {
-	o.uses[pid] = append(o.uses[pid], lockUse{write, start + o.blocking, granted, even, released})
+func (o *occupancy) addSection(pid int32, write bool, start, granted, even, released int64) {
+	o.sections[pid] = append(o.sections[pid], lockSection{write, start + o.blocking, granted, even, released})
 }
 
 // behind is until when a reader that asks at a time waits for writers that queue
@@ -88,8 +90,8 @@ func (o *occupancy) use(pid int32, write bool, start, granted, even, released in
 // while the writer wakes up (rwsem_down_read_slowpath).
 func (o *occupancy) behind(pid int32, at int64) int64 {
 	end, held := int64(0), false
-	for i := range o.uses[pid] {
-		u := &o.uses[pid][i]
+	for i := range o.sections[pid] {
+		u := &o.sections[pid][i]
 		held = held || u.granted <= at && at < u.released
 		if u.write && u.asked <= at && at < u.granted {
 			end = max(end, u.even)
@@ -108,7 +110,7 @@ const runGap = 200_000
 func newOccupancy(profile *machines.Profile, s *timeline.Survey, using timeline.Using) *occupancy {
 	return &occupancy{
 		start: s.Start, latency: profile.Recorder.WakeLatency, slice: profile.Lock.TimeSlice.Nanos(),
-		blocking: s.StartCost() + timeline.ReaderSpin, locks: !s.Infers(using), cpus: map[int32][]shown{}, uses: map[int32][]lockUse{},
+		blocking: s.StartCost() + timeline.ReaderSpin, locks: !s.Infers(using), cpus: map[int32][]shown{}, sections: map[int32][]lockSection{},
 		runs: map[int32]*run{}, stays: map[int32]*stay{},
 	}
 }
@@ -171,7 +173,7 @@ func (o *occupancy) meanStay(tid int32) int64 {
 
 // forget drops rows before a time in ns.
 func (o *occupancy) forget(before int64) {
-	o.forgetUses(before)
+	o.forgetSections(before)
 	for cpu, rows := range o.cpus { // each for itself: the order does not matter
 		if len(rows) > 0 && rows[len(rows)/2].at < before {
 			o.cpus[cpu] = append(rows[:0], rows[search(rows, before):]...)
@@ -181,17 +183,17 @@ func (o *occupancy) forget(before int64) {
 
 // usesKept is how many uses of a lock are kept beyond what the simulation has
 // reached: dropping them has its price.
-const usesKept = 64
+const sectionsKept = 64
 
 // forgetUses drops what threads did with mmap_lock before a time in ns.
-func (o *occupancy) forgetUses(before int64) {
-	for pid, list := range o.uses { // each for itself: the order does not matter
+func (o *occupancy) forgetSections(before int64) {
+	for pid, list := range o.sections { // each for itself: the order does not matter
 		n := 0
 		for n < len(list) && list[n].released < before {
 			n++
 		}
-		if n > usesKept {
-			o.uses[pid] = append(list[:0], list[n:]...)
+		if n > sectionsKept {
+			o.sections[pid] = append(list[:0], list[n:]...)
 		}
 	}
 }

@@ -85,9 +85,9 @@ func TestOccupancyIsBounded(t *testing.T) {
 func TestBehindWaitingWriter(t *testing.T) {
 	const us = 1000
 	o := newOccupancy(replaytest.Machine(t), &timeline.Survey{}, timeline.Locks)
-	o.use(1, true, 0, 1*us, 20*us, 200*us)        // holds the lock, for read from 20 µs on
-	o.use(1, true, 30*us, 230*us, 240*us, 241*us) // waits for it, and is slow to wake up
-	o.use(2, true, 0, 500*us, 600*us, 600*us)     // another process
+	o.addSection(1, true, 0, 1*us, 20*us, 200*us)        // holds the lock, for read from 20 µs on
+	o.addSection(1, true, 30*us, 230*us, 240*us, 241*us) // waits for it, and is slow to wake up
+	o.addSection(2, true, 0, 500*us, 600*us, 600*us)     // another process
 	for _, c := range []struct{ at, want int64 }{
 		{25 * us, 0},         // the writer has not asked
 		{35 * us, 0},         // it spins

@@ -92,7 +92,7 @@ func ToTraces(ctx context.Context, list []timeline.Trace, profile *machines.Prof
 	for _, s := range fit.Sections {
 		profile.Sections[s.Kind] = s.Model
 	}
-	if m.wake.Settle(); m.wake.Count >= sectionsMin {
+	if m.wake.Summarise(); m.wake.Count >= sectionsMin {
 		profile.Recorder.WakeLatency = m.wake.Typical
 	}
 	if err := fitLags(ctx, list, profile, progress); err != nil {
@@ -139,8 +139,8 @@ func (m *measurer) Row(ev *traces.Event, _ bool) {
 	}
 }
 
-// Held is part of Observer.
-func (m *measurer) Held(h *timeline.Held) {
+// Section is part of Observer.
+func (m *measurer) Section(h *timeline.Section) {
 	if !h.Write {
 		return
 	}

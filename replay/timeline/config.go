@@ -54,13 +54,13 @@ type Observer interface {
 	// is of a hit whose lookup fell back, or of its second lookup after the first did:
 	// its time and CPU tell how that went. The event is valid during the call.
 	Row(ev *traces.Event, waited bool)
-	// Held is a hold of mmap_lock that lock events show, other than a lookup's. It is
+	// Section is a section of mmap_lock that lock events show, other than a lookup's. It is
 	// told at its end, and valid during the call.
-	Held(h *Held)
+	Section(h *Section)
 }
 
-// Held is a hold of mmap_lock as lock events show it. Times are ns.
-type Held struct {
+// Section is a section of mmap_lock as lock events show it. Times are ns.
+type Section struct {
 	PID   int32
 	Write bool // at first, until Even
 	// It was asked for, was had from Odd on, for write until Even, and until Released.

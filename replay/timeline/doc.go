@@ -57,6 +57,12 @@
 //
 // # Write sections
 //
+// A section is mmap_lock held by a thread, for read or write, from when it got the lock to
+// when it let go. In a write section the sequence is odd, up to its end or a downgrade.
+// openSection is one whose end has not come, [Section] one that lock events show, callSection
+// the one that a syscall must have had, modelSection where the model places that, by the
+// sectionOffset of its kind, and sectionSpan while it keeps the sequence odd.
+//
 // With lock events a section is odd from AcquireLead before its lock_acquired, longer
 // where its thread had slept for the lock, to some time after the row that ends it. That row comes before the sequence is
 // bumped (mmap_write_unlock, mmap_write_downgrade), and recording it takes time:

@@ -29,7 +29,7 @@ func (c *eventCount) add(ev *traces.Event) {
 	case ev.Kind == traces.Hit:
 		c.hits++
 		if c.last.count == 0 || c.last.probe != ev.Probe || c.last.addr != ev.Addr {
-			c.settle()
+			c.flush()
 			c.last.probe, c.last.addr = ev.Probe, ev.Addr
 		}
 		c.last.count++
@@ -41,8 +41,8 @@ func (c *eventCount) add(ev *traces.Event) {
 	}
 }
 
-// settle takes over the hits that were counted aside.
-func (c *eventCount) settle() {
+// flush takes over the hits that were counted aside.
+func (c *eventCount) flush() {
 	if c.last.count == 0 {
 		return
 	}

@@ -32,7 +32,7 @@ func TestReturnsTellOfLookups(t *testing.T) {
 			}
 			c.add(&traces.Event{Kind: kind, Addr: uint64(f[1][0]), Probe: f[2]})
 		}
-		c.settle()
+		c.flush()
 		if got := c.unseen(); got != test.want {
 			t.Errorf("%s: %d lookups unseen, want %d", name, got, test.want)
 		}

@@ -584,7 +584,7 @@ func TestFound(t *testing.T) {
 type eye struct {
 	waited []int64 // rows
 	rows   int
-	held   []timeline.Held
+	held   []timeline.Section
 }
 
 func (e *eye) Row(ev *traces.Event, waited bool) {
@@ -594,7 +594,7 @@ func (e *eye) Row(ev *traces.Event, waited bool) {
 	}
 }
 
-func (e *eye) Held(h *timeline.Held) { e.held = append(e.held, *h) }
+func (e *eye) Section(h *timeline.Section) { e.held = append(e.held, *h) }
 
 // An observer is told which rows show how a lookup went, and of holds.
 func TestObserver(t *testing.T) {
@@ -626,7 +626,7 @@ func TestObserver(t *testing.T) {
 	if want := []int64{5, 9, 13}; !slices.Equal(e.waited, want) || e.rows != 22 { // a second lookup after the first failed, and the hits of lookups that failed
 		t.Errorf("rows %v of %d tell of waits, want %v of 22", e.waited, e.rows, want)
 	}
-	want := []timeline.Held{
+	want := []timeline.Section{
 		// Odd 40 before it tells; even 1000 - 50 after the downgrade, since recording a
 		// lock_released takes 1000 here.
 		{PID: 10, Write: true, Asked: 2_020_400, Odd: 2_020_660, Even: 2_022_950, Released: 2_023_000, Call: "brk", CallFrom: 2_020_000, CallTo: 2_024_000},

@@ -27,24 +27,24 @@ type inference struct {
 	cost, recording int64
 	// chains says that the recorder took a callchain with every event, those of locks
 	// among them, not only with lock_start.
-	chains bool
-	reach  int64                // nearby, with those
-	places map[string]placement // of the kinds whose own places are known
+	chains  bool
+	reach   int64                    // nearby, with those
+	offsets map[string]sectionOffset // of the kinds whose own places are known
 	// whole is how long calls of each kind mostly have the lock that need not wait for
 	// another, ns.
-	whole   map[string]int64
-	soft    int64               // ns by which the edges of sections are unknown
-	late    [delayBins]float64  // share of fallbacks, by what they take beyond cost
-	threads map[int32]*gapTable // of gaps between hits
-	all     *gapTable
-	trimmed map[int64]span // sections that lookups on time cut short, by row
+	whole     map[string]int64
+	edgeError int64               // ns by which the edges of sections are unknown
+	late      [delayBins]float64  // share of fallbacks, by what they take beyond cost
+	threads   map[int32]*gapTable // of gaps between hits
+	all       *gapTable
+	trimmed   map[int64]span // sections that lookups on time cut short, by row
 }
 
 // Figures of the explanations.
 const (
-	// misplaced is how likely a lookup on time seems to be inside a modelled section:
+	// falselyInside is how likely a lookup on time seems to be inside a modelled section:
 	// the section was not quite there.
-	misplaced = 0.1
+	falselyInside = 0.1
 	// recentSections is how many sections are looked at: so many before a hit, and so many
 	// before it was due. Of a process sectionsKept are remembered.
 	recentSections = 32
@@ -88,8 +88,8 @@ func (in *inference) due(t *gapTable, prev, stamp int64) int64 {
 	return stamp
 }
 
-// odd is a modelled section: when, and whose.
-type odd struct {
+// sectionSpan is while a modelled section keeps the sequence odd, and whose it is.
+type sectionSpan struct {
 	from, to int64
 	tid      int32
 	seq      int64 // of the syscall's row
@@ -98,20 +98,20 @@ type odd struct {
 
 // near reports whether the section may have made a hit at the stamp late, by up to
 // reach, whose thread's hit before was at prev.
-func (o *odd) near(prev, stamp, reach int64) bool {
+func (o *sectionSpan) near(prev, stamp, reach int64) bool {
 	return o.to > max(prev, stamp-reach) && o.from < stamp
 }
 
 // inside moves a time into the section, clear of its edges: a lookup that it made
 // fall back began there, and the noise of stamps is not the section's.
-func (o *odd) inside(at int64) int64 {
+func (o *sectionSpan) inside(at int64) int64 {
 	edge := min(sectionEdge, (o.to-o.from)/2)
 	return min(max(at, o.from+edge), o.to-edge)
 }
 
 // trim takes out of a section what a lookup that was on time shows not to have
 // been odd: the side of the lookup that is shorter.
-func (o *odd) trim(begin, end int64) bool {
+func (o *sectionSpan) trim(begin, end int64) bool {
 	if end+sectionEdge < o.from || begin-sectionEdge > o.to {
 		return false
 	}
@@ -123,10 +123,10 @@ func (o *odd) trim(begin, end int64) bool {
 	return true
 }
 
-// recent are the latest sections of a process, in order of their calls' entries.
-type recent struct{ list []odd }
+// recentSpans are the latest sections of a process, in order of their calls' entries.
+type recentSpans struct{ list []sectionSpan }
 
-func (r *recent) add(o odd) {
+func (r *recentSpans) add(o sectionSpan) {
 	if len(r.list) == cap(r.list) && len(r.list) >= sectionsKept {
 		r.list = append(r.list[:0], r.list[len(r.list)-sectionsKept/2:]...)
 	}
@@ -135,7 +135,7 @@ func (r *recent) add(o odd) {
 
 // near appends the sections of threads other than tid that are near a hit of it, which was
 // due by a time.
-func (r *recent) near(to []*odd, tid int32, prev, stamp, due, reach int64) []*odd {
+func (r *recentSpans) near(to []*sectionSpan, tid int32, prev, stamp, due, reach int64) []*sectionSpan {
 	if r == nil {
 		return to
 	}
@@ -178,17 +178,17 @@ func (e explanation) share() float64 {
 }
 
 // covers is how likely the section is odd at a time.
-func (o *odd) covers(at, soft int64) float64 {
-	in, out := at-o.from+soft, o.to+soft-at
+func (o *sectionSpan) covers(at, edge int64) float64 {
+	in, out := at-o.from+edge, o.to+edge-at
 	if in <= 0 || out <= 0 {
 		return 0
 	}
 	c := 1.0
-	if in < 2*soft {
-		c = float64(in) / float64(2*soft)
+	if in < 2*edge {
+		c = float64(in) / float64(2*edge)
 	}
-	if out < 2*soft {
-		c = c * (float64(out) / float64(2*soft))
+	if out < 2*edge {
+		c = c * (float64(out) / float64(2*edge))
 	}
 	return c
 }
@@ -201,21 +201,21 @@ const (
 	explainDelay = 1 << delayBits
 )
 
-// way is one way to be late: by a delay beyond the cost, after a gap, in ns.
-type way struct {
+// lateness is one way to be late: by a delay beyond the cost, after a gap, in ns.
+type lateness struct {
 	delay, gap int64
 	density    float64
 }
 
 // explain weighs the explanations of a hit at the stamp whose thread's hit before
 // was at prev. each, where given, is told of every way to be late.
-func (in *inference) explain(table *gapTable, sections []*odd, prev, stamp int64, each func(way)) explanation {
+func (in *inference) explain(table *gapTable, sections []*sectionSpan, prev, stamp int64, each func(lateness)) explanation {
 	arrived := stamp - in.rec.HitLag // the lookup's end, if on time
 	e := explanation{onTime: table.density(stamp - prev)}
 	most := 0.0
 	for _, o := range sections {
-		e.onTime = e.onTime * (1 - float64((1-misplaced)*o.covers(arrived-in.rec.Window/2, in.soft)))
-		lo, hi := max(o.from-in.soft, prev-in.rec.HitLag), min(o.to+in.soft, arrived-in.cost-delayMin)
+		e.onTime = e.onTime * (1 - float64((1-falselyInside)*o.covers(arrived-in.rec.Window/2, in.edgeError)))
+		lo, hi := max(o.from-in.edgeError, prev-in.rec.HitLag), min(o.to+in.edgeError, arrived-in.cost-delayMin)
 		if hi <= lo || o.to > arrived {
 			continue // the lock was not to be had before the hit
 		}
@@ -225,13 +225,13 @@ func (in *inference) explain(table *gapTable, sections []*odd, prev, stamp int64
 			step = min(max(min(step, (arrived-in.cost-at)/explainDelay), explainStep), hi-at)
 			end := at + step/2
 			gap, delay := end+in.rec.HitLag-prev, arrived-in.cost-end
-			w := float64(float64(table.density(gap)*in.delayDensity(delay)) * float64(o.covers(end, in.soft)*float64(step)))
+			w := float64(float64(table.density(gap)*in.delayDensity(delay)) * float64(o.covers(end, in.edgeError)*float64(step)))
 			if w == 0 {
 				continue
 			}
 			e.late = e.late + w
 			if each != nil {
-				each(way{delay, gap, w})
+				each(lateness{delay, gap, w})
 			}
 			if w > most {
 				most, e.begin, e.delay = w, o.inside(end-in.rec.Window), delay
@@ -241,11 +241,11 @@ func (in *inference) explain(table *gapTable, sections []*odd, prev, stamp int64
 	return e
 }
 
-// place is where sections of the kind lie.
-func (in *inference) place(kind string) placement {
-	p, ok := in.places[kind]
+// offset is where sections of the kind lie in their calls.
+func (in *inference) offset(kind string) sectionOffset {
+	p, ok := in.offsets[kind]
 	if !ok {
-		p = placement{recording: in.recording, inside: in.inside(in.recording)}
+		p = sectionOffset{recording: in.recording, inside: in.inside(in.recording)}
 	}
 	p.whole = in.whole[kind]
 	return p
@@ -264,20 +264,20 @@ func (in *inference) chain(recording int64) int64 {
 // lock_acquired for write and, before the sequence is bumped, for read.
 func (in *inference) inside(recording int64) int64 { return 2 * in.chain(recording) }
 
-// odd is the section of a call, where it is taken to lie.
-func (in *inference) odd(c *sectionCall) odd {
-	s := c.at(in.place(c.kind))
-	return odd{s.start, s.end(), c.tid, c.seq, c.entry}
+// span is the section of a call, where it is taken to lie.
+func (in *inference) span(c *callSection) sectionSpan {
+	s := c.at(in.offset(c.kind))
+	return sectionSpan{s.start, s.end(), c.tid, c.seq, c.entry}
 }
 
 // section places the write section of a syscall, as far as hits agree.
-func (in *inference) section(m machines.SectionModel, ev *traces.Event, kind string, exitLag int64, order turns) (modelledSection, bool) {
+func (in *inference) section(m machines.SectionModel, ev *traces.Event, kind string, exitLag int64, order turns) (modelSection, bool) {
 	c, ok := callOf(m, ev, kind, exitLag)
 	if !ok {
-		return modelledSection{}, false
+		return modelSection{}, false
 	}
 	order.take(ev.PID, &c)
-	s := c.at(in.place(kind))
+	s := c.at(in.offset(kind))
 	if cut, trimmed := in.trimmed[ev.Seq]; trimmed {
 		s.start, s.hold = cut.from, max(cut.to-cut.from, 1)
 	}
@@ -298,10 +298,10 @@ func callKind(ev *traces.Event, breaks map[int32]uint64) string {
 	return ev.Kind.String()
 }
 
-func recentOf(m map[int32]*recent, pid int32) *recent {
+func spansOf(m map[int32]*recentSpans, pid int32) *recentSpans {
 	r := m[pid]
 	if r == nil {
-		r = &recent{}
+		r = &recentSpans{}
 		m[pid] = r
 	}
 	return r

@@ -45,13 +45,13 @@ const (
 	firstWeight = 50
 	// unrecordedCost is how late a fallback is without lock events: a wake-up.
 	unrecordedCost = 3000
-	firstSoft      = 150 // ns
+	firstEdgeError = 150 // ns
 )
 
 // What the search tries, in ns.
 var (
-	softTried = []int64{50, 150, 300, 600, 1000}
-	holdTried = []int64{1000, 1500, 2000, 2500, 3000, 3500, 4000, 4500, 5000, 6000, 7000}
+	edgeErrorsTried = []int64{50, 150, 300, 600, 1000}
+	holdTried       = []int64{1000, 1500, 2000, 2500, 3000, 3500, 4000, 4500, 5000, 6000, 7000}
 )
 
 // sighting is a hit near sections of other threads.
@@ -59,7 +59,7 @@ type sighting struct {
 	table       *gapTable
 	tid         int32
 	prev, stamp int64
-	calls       []sectionCall // of its process, the latest
+	calls       []callSection // of its process, the latest
 }
 
 // inferFit makes the stamps of a trace as likely as it can: it searches for what
@@ -75,16 +75,16 @@ type inferFit struct {
 	alone     map[string]*dist.Durations // ns in calls that need not wait for another
 	nth       int                        // one sighting of so many is weighed
 
-	odds []odd // scratch
-	near []*odd
+	spans []sectionSpan // scratch
+	near  []*sectionSpan
 }
 
 // newInference reads the trace for what it tells of the recorder. Lock events are
 // skipped; whether there are any is all that is known of them.
 func newInference(ctx context.Context, trace Trace, profile *machines.Profile, s *Survey) (*inference, error) {
 	in := &inference{
-		rec: profile.Recorder, cost: unrecordedCost, late: firstDelays(), soft: firstSoft,
-		places: map[string]placement{}, trimmed: map[int64]span{}, threads: s.rhythms, all: &s.rhythm, chains: s.LockRows && s.chains(),
+		rec: profile.Recorder, cost: unrecordedCost, late: firstDelays(), edgeError: firstEdgeError,
+		offsets: map[string]sectionOffset{}, trimmed: map[int64]span{}, threads: s.rhythms, all: &s.rhythm, chains: s.LockRows && s.chains(),
 	}
 	in.reach = nearby + 3*in.chain(s.recordingGuess())
 	f := &inferFit{in: in, toTheEnd: map[string]bool{}, alone: map[string]*dist.Durations{}}
@@ -100,8 +100,8 @@ func newInference(ctx context.Context, trace Trace, profile *machines.Profile, s
 
 // gather keeps the hits near sections.
 func (f *inferFit) gather(ctx context.Context, trace Trace, profile *machines.Profile) error {
-	calls := map[int32][]sectionCall{}
-	err := eachCallAndHit(ctx, trace, profile, func(ev *traces.Event, c *sectionCall) {
+	calls := map[int32][]callSection{}
+	err := eachCallAndHit(ctx, trace, profile, func(ev *traces.Event, c *callSection) {
 		of := append(calls[ev.PID], *c)
 		if len(of) >= sectionsKept {
 			of = slices.Clone(of[len(of)-sectionsKept/2:]) // sightings keep the others
@@ -122,7 +122,7 @@ func (f *inferFit) gather(ctx context.Context, trace Trace, profile *machines.Pr
 		if first.to > first.from {
 			near = slices.Concat(of[first.from:first.to], near)
 		}
-		if len(f.sightings) < sightingsMax && slices.ContainsFunc(near, func(c sectionCall) bool {
+		if len(f.sightings) < sightingsMax && slices.ContainsFunc(near, func(c callSection) bool {
 			return c.tid != ev.TID && c.limit > max(prev, ev.Time-f.in.reachOf(table)) && c.base < ev.Time
 		}) {
 			f.add(sighting{table, ev.TID, prev, ev.Time, near})
@@ -133,7 +133,7 @@ func (f *inferFit) gather(ctx context.Context, trace Trace, profile *machines.Pr
 }
 
 // add1 notes how long a call had the lock that need not wait for another.
-func (f *inferFit) add1(c *sectionCall) {
+func (f *inferFit) add1(c *callSection) {
 	d := f.alone[c.kind]
 	if d == nil {
 		d = &dist.Durations{}
@@ -146,7 +146,7 @@ func (f *inferFit) add1(c *sectionCall) {
 func (f *inferFit) wholes() map[string]int64 {
 	whole := map[string]int64{}
 	for kind, d := range f.alone {
-		if d.Settle(); d.Count >= wholeMin {
+		if d.Summarise(); d.Count >= wholeMin {
 			whole[kind] = d.Median
 		}
 	}
@@ -165,20 +165,20 @@ func (f *inferFit) add(s sighting) {
 }
 
 // sections are those near a sighting, where they are taken to lie.
-func (f *inferFit) sections(s *sighting) []*odd {
-	f.odds, f.near = f.odds[:0], f.near[:0]
+func (f *inferFit) sections(s *sighting) []*sectionSpan {
+	f.spans, f.near = f.spans[:0], f.near[:0]
 	reach := f.in.reachOf(s.table)
 	for i := range s.calls {
 		c := &s.calls[i]
 		if c.tid == s.tid || c.limit <= max(s.prev, s.stamp-reach) || c.base >= s.stamp {
 			continue
 		}
-		if o := f.in.odd(c); o.near(s.prev, s.stamp, reach) {
-			f.odds = append(f.odds, o)
+		if o := f.in.span(c); o.near(s.prev, s.stamp, reach) {
+			f.spans = append(f.spans, o)
 		}
 	}
-	for i := range f.odds {
-		f.near = append(f.near, &f.odds[i])
+	for i := range f.spans {
+		f.near = append(f.near, &f.spans[i])
 	}
 	return f.near
 }
@@ -196,10 +196,10 @@ func (f *inferFit) fit(locks, holds bool, guess int64) {
 	if !locks {
 		return
 	}
-	places := f.steady() >= steadyMin
+	known := f.steady() >= steadyMin
 	for range fitRounds {
-		if places {
-			f.findPlaces()
+		if known {
+			f.findOffsets()
 		}
 		f.findCost()
 		f.separate()
@@ -286,37 +286,37 @@ func (f *inferFit) findCost() {
 
 // findPlaces searches for the place of each kind of section, and for how well the
 // edges are known.
-func (f *inferFit) findPlaces() {
+func (f *inferFit) findOffsets() {
 	for _, kind := range f.kinds {
 		best := f.weigh()
 		best.e += evidence
-		chosen := f.in.place(kind)
-		try := func(p placement) {
-			f.in.places[kind] = p
+		chosen := f.in.offset(kind)
+		try := func(p sectionOffset) {
+			f.in.offsets[kind] = p
 			if f.better(&best) {
 				chosen = p
 			}
 		}
 		around := chosen.recording
 		for r := max(around-kindReach, 0); r <= around+kindReach; r += kindStep {
-			try(placement{recording: r, hold: chosen.hold, inside: f.in.inside(r)})
+			try(sectionOffset{recording: r, hold: chosen.hold, inside: f.in.inside(r)})
 		}
 		if f.toTheEnd[kind] {
 			recording := chosen.recording
 			for _, hold := range holdTried {
-				try(placement{recording: recording, hold: hold})
+				try(sectionOffset{recording: recording, hold: hold})
 			}
 		}
-		f.in.places[kind] = chosen
+		f.in.offsets[kind] = chosen
 	}
 	best := unlikely
-	chosen := f.in.soft
-	for _, f.in.soft = range softTried {
+	chosen := f.in.edgeError
+	for _, f.in.edgeError = range edgeErrorsTried {
 		if f.better(&best) {
-			chosen = f.in.soft
+			chosen = f.in.edgeError
 		}
 	}
-	f.in.soft = chosen
+	f.in.edgeError = chosen
 }
 
 // separate is a step of expectation and maximisation: each hit is taken out of the
@@ -328,18 +328,18 @@ func (f *inferFit) separate() {
 		late[i] *= firstWeight
 	}
 	tables := slices.Clone(f.raw)
-	var ways []way
+	var delays []lateness
 	for i := range f.sightings {
 		s := &f.sightings[i]
-		ways = ways[:0]
-		e := f.in.explain(s.table, f.sections(s), s.prev, s.stamp, func(w way) { ways = append(ways, w) })
+		delays = delays[:0]
+		e := f.in.explain(s.table, f.sections(s), s.prev, s.stamp, func(w lateness) { delays = append(delays, w) })
 		share := e.share()
 		if share == 0 {
 			continue
 		}
 		t := &tables[slices.Index(f.tables, s.table)]
 		t.counts[gapBin(s.stamp-s.prev)] -= share
-		for _, w := range ways {
+		for _, w := range delays {
 			of := float64(share * w.density / e.late)
 			late[delayBin(w.delay)] += of
 			t.counts[gapBin(w.gap)] += of
@@ -356,11 +356,11 @@ func (f *inferFit) separate() {
 
 // trimAll cuts the sections that lookups on time met.
 func (in *inference) trimAll(ctx context.Context, trace Trace, profile *machines.Profile) error {
-	sections := map[int32]*recent{}
-	var near []*odd
+	sections := map[int32]*recentSpans{}
+	var near []*sectionSpan
 	lead := in.rec.HitLag + in.rec.Window
-	return eachCallAndHit(ctx, trace, profile, func(ev *traces.Event, c *sectionCall) {
-		recentOf(sections, ev.PID).add(in.odd(c))
+	return eachCallAndHit(ctx, trace, profile, func(ev *traces.Event, c *callSection) {
+		spansOf(sections, ev.PID).add(in.span(c))
 	}, func(ev *traces.Event, prev int64) {
 		near = sections[ev.PID].near(near[:0], ev.TID, prev, ev.Time, in.due(in.table(ev.TID), prev, ev.Time), in.reachOf(in.table(ev.TID)))
 		if len(near) == 0 || in.explain(in.table(ev.TID), near, prev, ev.Time, nil).share() >= 0.5 {
@@ -376,7 +376,7 @@ func (in *inference) trimAll(ctx context.Context, trace Trace, profile *machines
 
 // eachCallAndHit reads the trace and calls one function for every syscall that
 // takes the lock for write, and one for every hit but a thread's first.
-func eachCallAndHit(ctx context.Context, trace Trace, profile *machines.Profile, call func(*traces.Event, *sectionCall), hit func(ev *traces.Event, prev int64)) error {
+func eachCallAndHit(ctx context.Context, trace Trace, profile *machines.Profile, call func(*traces.Event, *callSection), hit func(ev *traces.Event, prev int64)) error {
 	stream, err := trace.Stream(replayColumns &^ (traces.ColStack | traces.ColComm | traces.ColPath))
 	if err != nil {
 		return err

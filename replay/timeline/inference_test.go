@@ -14,14 +14,14 @@ func TestCallchainsOfLockEvents(t *testing.T) {
 	deep := traces.Event{Kind: traces.Munmap, Stack: []string{"munmap"}, Has: traces.ColStack}
 	s := NewSurveyor()
 	s.Add(&deep)
-	call := sectionCall{base: 600, limit: 60_000, hold: 1700, kind: "munmap"}
+	call := callSection{base: 600, limit: 60_000, hold: 1700, kind: "munmap"}
 	for _, chains := range []bool{false, s.chains()} {
 		in := &inference{recording: 10_000, chains: chains}
 		hold := int64(1700)
 		if chains {
 			hold += 10_000
 		}
-		if got, want := call.at(in.place("munmap")), (modelledSection{10_600, hold, 60_000 - 10_600 - hold}); got != want {
+		if got, want := call.at(in.offset("munmap")), (modelSection{10_600, hold, 60_000 - 10_600 - hold}); got != want {
 			t.Errorf("callchains %v: section %+v, want %+v", chains, got, want)
 		}
 	}
@@ -31,9 +31,9 @@ func TestCallchainsOfLockEvents(t *testing.T) {
 func TestTurns(t *testing.T) {
 	order := turns{}
 	take := func(pid, tid int32, base, limit int64) int64 {
-		c := sectionCall{base: base, limit: limit, tid: tid}
+		c := callSection{base: base, limit: limit, tid: tid}
 		order.take(pid, &c)
-		return c.at(placement{recording: 10_000}).start
+		return c.at(sectionOffset{recording: 10_000}).start
 	}
 	for _, c := range []struct {
 		pid, tid          int32
@@ -76,8 +76,8 @@ func TestQueuedCallsAreAnchoredAtTheirEnd(t *testing.T) {
 		{20_000, 500_000, 90_000},   // it lost its CPU with the lock
 		{490_000, 500_000, 496_000}, // and here without
 	} {
-		call := sectionCall{base: 500, limit: c.limit, after: c.after}
-		if got := call.at(placement{whole: 4000}).start; got != c.want {
+		call := callSection{base: 500, limit: c.limit, after: c.after}
+		if got := call.at(sectionOffset{whole: 4000}).start; got != c.want {
 			t.Errorf("a call until %d that waited until %d: its section begins at %d, want %d", c.limit, c.after, got, c.want)
 		}
 	}
@@ -86,10 +86,10 @@ func TestQueuedCallsAreAnchoredAtTheirEnd(t *testing.T) {
 // Near a hit that was due long before its stamp are the sections of both times, whatever
 // lies between.
 func TestSectionsNearWhereAHitWasDue(t *testing.T) {
-	r := &recent{}
+	r := &recentSpans{}
 	const sections = 10_000
 	for n := range int64(sections) {
-		r.add(odd{from: 1000 * n, to: 1000*n + 400, tid: 2 + int32(n%2), seq: n, entry: 1000*n - 100})
+		r.add(sectionSpan{from: 1000 * n, to: 1000*n + 400, tid: 2 + int32(n%2), seq: n, entry: 1000*n - 100})
 	}
 	stamp := int64(1000*sections + 100)
 	for _, c := range []struct{ due, first, last int64 }{

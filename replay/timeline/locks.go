@@ -67,7 +67,7 @@ func (r *Reconstruction) sinceLockStart(ev *traces.Event) int64 {
 }
 
 func (r *Reconstruction) openLock(t *thread, ev *traces.Event) {
-	t.lock = hold{open: true, start: ev.Time, write: ev.Write}
+	t.lock = openSection{open: true, start: ev.Time, write: ev.Write}
 	r.hold(t, ev.Time, false)
 }
 
@@ -75,7 +75,7 @@ func (r *Reconstruction) openLock(t *thread, ev *traces.Event) {
 // hit, which the simulator does itself.
 func (r *Reconstruction) endLock(t *thread, ev *traces.Event) {
 	l := t.lock
-	t.lock = hold{}
+	t.lock = openSection{}
 	if l.inUprobe || l.acquired == 0 {
 		return
 	}
@@ -88,7 +88,7 @@ func (r *Reconstruction) endLock(t *thread, ev *traces.Event) {
 	o.Undecided = r.survey.losses.touch(l.acquired, released)
 	op := r.operation(sim.OpRead, t.number, r.spaceOf(t), ev)
 	op.At, op.Origin, op.ReadHold = l.acquired, o, released-l.acquired
-	held := Held{
+	held := Section{
 		PID: t.pid, Write: l.write, Asked: l.start, Odd: l.acquired, Even: l.acquired, Released: released,
 		Call: t.call.model, CallFrom: t.call.from, CallTo: t.call.to,
 	}
@@ -111,7 +111,7 @@ func (r *Reconstruction) endLock(t *thread, ev *traces.Event) {
 		}
 	}
 	if r.observer != nil {
-		r.observer.Held(&held)
+		r.observer.Section(&held)
 	}
 	r.emit(op)
 }
@@ -120,7 +120,7 @@ func (r *Reconstruction) endLock(t *thread, ev *traces.Event) {
 // that had to wait takes longer to tell: the code that records it is out of the caches.
 // Where probes are optimised that matters more: their check lets go of the lock, a writer
 // that spins has it at once, and the lookup of the uprobe meets that.
-func (r *Reconstruction) acquireLead(p *Space, l *hold) int64 {
+func (r *Reconstruction) acquireLead(p *Space, l *openSection) int64 {
 	rec := &r.profile.Recorder
 	usual := r.survey.gaps.startLike(len(l.stack)).Tenth
 	switch waited := l.acquired - l.start - usual; {
@@ -151,7 +151,7 @@ const ReaderSpin = 10_500
 // end comes first, then the recorder takes its time, then the sequence is
 // bumped. When the thread left its syscall right after, its own time is known;
 // else it is what this recorder usually takes.
-func (r *Reconstruction) evenAt(t *thread, l *hold, released int64) int64 {
+func (r *Reconstruction) evenAt(t *thread, l *openSection, released int64) int64 {
 	usual := r.survey.gaps.release(l.stacked)
 	if l.downgrade != 0 {
 		return l.downgrade + max(usual-r.profile.Recorder.ExitLag, 0)

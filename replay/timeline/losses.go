@@ -36,7 +36,7 @@ const (
 // stretch, to the end that is there.
 type losses struct {
 	list   []Loss // as recorded, times ns on the recording's clock
-	spans  []span // what they may have changed; merged and sorted by settle
+	spans  []span // what they may have changed; merged and sorted by merge
 	events int64
 }
 
@@ -76,8 +76,8 @@ func (l *losses) latest() *span {
 	return &l.spans[len(l.spans)-1]
 }
 
-// settle merges the stretches, once all are known.
-func (l *losses) settle() {
+// merge joins the stretches, once all are known.
+func (l *losses) merge() {
 	slices.SortFunc(l.spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
 	merged := l.spans[:0]
 	for _, s := range l.spans {

@@ -168,7 +168,7 @@ func TestSteadyGaps(t *testing.T) {
 
 // The edges of a section are known to so many ns on either side.
 func TestCovers(t *testing.T) {
-	o := odd{from: 1000, to: 2000}
+	o := sectionSpan{from: 1000, to: 2000}
 	for at, want := range map[int64]float64{
 		899: 0, 900: 0, 950: 0.25, 1000: 0.5, 1050: 0.75, 1100: 1, 1500: 1, 1900: 1, 1950: 0.75, 2000: 0.5, 2050: 0.25, 2100: 0, 2101: 0,
 	} {
@@ -176,7 +176,7 @@ func TestCovers(t *testing.T) {
 			t.Errorf("at %d: %v, want %v", at, got, want)
 		}
 	}
-	short := odd{from: 1000, to: 1100}
+	short := sectionSpan{from: 1000, to: 1100}
 	if got := short.covers(1050, 100); got != 0.75*0.75 {
 		t.Errorf("in the middle of a short one: %v", got)
 	}
@@ -199,12 +199,12 @@ func TestTrimAndInside(t *testing.T) {
 		{2100, 2500, 1000, 2000, true},
 		{2101, 2500, 1000, 2000, false},
 	} {
-		o := odd{from: 1000, to: 2000}
+		o := sectionSpan{from: 1000, to: 2000}
 		if cut := o.trim(c.begin, c.end); cut != c.cut || o.from != c.from || o.to != c.to {
 			t.Errorf("by %d to %d: %+v, %v; want %+v", c.begin, c.end, o, cut, c)
 		}
 	}
-	o, short := odd{from: 1000, to: 2000}, odd{from: 1000, to: 1100}
+	o, short := sectionSpan{from: 1000, to: 2000}, sectionSpan{from: 1000, to: 1100}
 	for at, want := range map[int64]int64{0: 1100, 1100: 1100, 1101: 1101, 1899: 1899, 1900: 1900, 5000: 1900} {
 		if got := o.inside(at); got != want {
 			t.Errorf("%d is put to %d, want %d", at, got, want)
@@ -223,25 +223,25 @@ func TestExplainAgainstIntegral(t *testing.T) {
 	for i := range int64(300) {
 		table.add(4000 + 3*i)
 	}
-	in := &inference{rec: p.Recorder, cost: 3000, soft: 150, late: firstDelays()}
+	in := &inference{rec: p.Recorder, cost: 3000, edgeError: 150, late: firstDelays()}
 	lateOnes := 0
 	rapid.Check(t, func(t *rapid.T) {
 		const prev = 100_000
 		stamp := prev + rapid.Int64Range(3000, 40_000).Draw(t, "gap")
 		from := prev + rapid.Int64Range(-3000, 30_000).Draw(t, "from")
-		o := odd{from: from, to: from + rapid.Int64Range(500, 20_000).Draw(t, "hold")}
-		e := in.explain(&table, []*odd{&o}, prev, stamp, nil)
+		o := sectionSpan{from: from, to: from + rapid.Int64Range(500, 20_000).Draw(t, "hold")}
+		e := in.explain(&table, []*sectionSpan{&o}, prev, stamp, nil)
 		arrived := stamp - p.Recorder.HitLag
 		late, most := 0.0, 0.0
-		low, high := max(o.from-in.soft, prev-p.Recorder.HitLag), min(o.to+in.soft, arrived-in.cost-delayMin)
+		low, high := max(o.from-in.edgeError, prev-p.Recorder.HitLag), min(o.to+in.edgeError, arrived-in.cost-delayMin)
 		if o.to <= arrived {
 			for end := low; end < high; end++ {
-				w := table.density(end+p.Recorder.HitLag-prev) * in.delayDensity(arrived-in.cost-end) * o.covers(end, in.soft)
+				w := table.density(end+p.Recorder.HitLag-prev) * in.delayDensity(arrived-in.cost-end) * o.covers(end, in.edgeError)
 				late += w
 				most = max(most, w)
 			}
 		}
-		onTime := table.density(stamp-prev) * (1 - 0.9*o.covers(arrived-p.Recorder.Window/2, in.soft))
+		onTime := table.density(stamp-prev) * (1 - 0.9*o.covers(arrived-p.Recorder.Window/2, in.edgeError))
 		if math.Abs(e.onTime/onTime-1) > 1e-9 || math.Abs(e.late-late) > 0.6*late+600*most { // it goes by steps, of an eighth of the shorter time
 			t.Fatalf("on time %v, want %v; late %v, want %v", e.onTime, onTime, e.late, late)
 		}

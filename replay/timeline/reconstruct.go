@@ -21,8 +21,8 @@ type Reconstruction struct {
 	survey  *Survey
 	// For Syscalls: how to tell late hits, and what they may be late for.
 	inference *inference
-	sections  map[int32]*recent
-	near      []*odd // scratch
+	sections  map[int32]*recentSpans
+	near      []*sectionSpan // scratch
 	breaks    map[int32]uint64
 	turns     turns
 
@@ -93,7 +93,7 @@ func Reconstruct(ctx context.Context, trace Trace, s *Survey, c Config) (*Recons
 		locks = newLockBook(watching.within(c.From, c.To))
 	}
 	return &Reconstruction{
-		stream: stream, using: using, arrive: c.Using == Everything || c.Using == Stamps, profile: c.Profile, survey: s, inference: in, sections: map[int32]*recent{}, breaks: map[int32]uint64{}, turns: turns{},
+		stream: stream, using: using, arrive: c.Using == Everything || c.Using == Stamps, profile: c.Profile, survey: s, inference: in, sections: map[int32]*recentSpans{}, breaks: map[int32]uint64{}, turns: turns{},
 		spaces: map[int32]*Space{}, programs: programs{}, threads: map[int32]*thread{}, lastStart: map[int32]int64{},
 		numbers: map[threadKey]int32{}, classes: newClasses(), kinds: newLockKinds(),
 		progress: c.Progress, observer: c.Observer, locks: locks, buildIDs: map[string]string{},

@@ -94,8 +94,8 @@ func (g *recorderGaps) settleDeep() {
 		g.whole.Merge(&g.deep[frames])
 	}
 	g.cut.Merge(&g.deep[g.longest])
-	g.whole.Settle()
-	g.cut.Settle()
+	g.whole.Summarise()
+	g.cut.Summarise()
 	clear(g.deep[:])
 	clear(g.lookups[:])
 }
@@ -124,22 +124,22 @@ const (
 	coldFrom, coldSpan = 6_000, 30_000
 )
 
-func (g *recorderGaps) settle() {
+func (g *recorderGaps) summarise() {
 	var warm dist.Durations
 	for i := range warmBins {
 		warm.Merge(&g.cold[i])
 	}
-	warm.Settle()
-	g.failed.Settle()
-	g.arrived.Settle()
+	warm.Summarise()
+	g.failed.Summarise()
+	g.arrived.Summarise()
 	g.settleDeep()
 	for i := range 2 {
-		g.start[i].Settle()
-		g.released[i].Settle()
+		g.start[i].Summarise()
+		g.released[i].Summarise()
 	}
 	most := int64(0)
 	for i := range g.cold {
-		g.cold[i].Settle()
+		g.cold[i].Summarise()
 		if g.cold[i].Count >= coldSamplesMin && i >= warmBins {
 			most = max(most, g.cold[i].Median-warm.Median)
 		}

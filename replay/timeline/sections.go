@@ -6,15 +6,15 @@ import (
 	"github.com/replay/replay/traces"
 )
 
-// modelledSection is a write section in ns: held for write from start, and then
+// modelSection is a write section in ns: held for write from start, and then
 // for read.
-type modelledSection struct{ start, hold, readHold int64 }
+type modelSection struct{ start, hold, readHold int64 }
 
-func (s modelledSection) end() int64 { return s.start + s.hold }
+func (s modelSection) end() int64 { return s.start + s.hold }
 
-// sectionCall is a syscall that takes mmap_lock for write, before it is known what
+// callSection is the write section of a syscall, before it is known what
 // recording cost in it. Times are ns.
-type sectionCall struct {
+type callSection struct {
 	base  int64 // the section begins here if recording cost nothing
 	limit int64 // and ends here at the latest
 	after int64 // another thread of the process had the lock until then, or 0
@@ -26,18 +26,18 @@ type sectionCall struct {
 }
 
 // callOf finds the write section of a syscall, false if it takes no write lock.
-func callOf(m machines.SectionModel, ev *traces.Event, kind string, exitLag int64) (sectionCall, bool) {
+func callOf(m machines.SectionModel, ev *traces.Event, kind string, exitLag int64) (callSection, bool) {
 	k, ok := m[kind]
 	if !ok || !takesWriteLock(ev) {
-		return sectionCall{}, false
+		return callSection{}, false
 	}
-	c := sectionCall{base: ev.Time + k.Start, limit: ev.Time + ev.Dur - exitLag, hold: k.Hold, kind: kind, tid: ev.TID, seq: ev.Seq, entry: ev.Time}
+	c := callSection{base: ev.Time + k.Start, limit: ev.Time + ev.Dur - exitLag, hold: k.Hold, kind: kind, tid: ev.TID, seq: ev.Seq, entry: ev.Time}
 	return c, c.limit > c.base
 }
 
 // turns tells which calls had to wait for each other. It has the ends of the latest
 // calls of each process.
-type turns map[int32][]sectionCall
+type turns map[int32][]callSection
 
 // turnsKept is how many calls of a process are looked at.
 const turnsKept = 8
@@ -45,7 +45,7 @@ const turnsKept = 8
 // take notes the next call of a process, in order of their entries. It had to wait for
 // those of other threads that were in the kernel before it and left before it: each
 // has the lock, at last for read, until shortly before it returns.
-func (t turns) take(pid int32, c *sectionCall) {
+func (t turns) take(pid int32, c *callSection) {
 	of := t[pid]
 	for i := range of {
 		if o := &of[i]; o.tid != c.tid && o.limit > c.base && o.limit < c.limit {
@@ -58,12 +58,12 @@ func (t turns) take(pid int32, c *sectionCall) {
 	t[pid] = append(of, *c)
 }
 
-// placement is where the sections of one kind lie, as a trace shows it, in ns:
+// sectionOffset is where the sections of one kind lie, as a trace shows it, in ns:
 // recording is what the recorder spent in the call before the lock was tried, hold
 // is how long the lock was held for write, 0 for what the model says, to which inside
 // is added for what the recorder spent meanwhile.
 // whole is how long a call has the lock in all, 0 where that is not known.
-type placement struct{ recording, hold, inside, whole int64 }
+type sectionOffset struct{ recording, hold, inside, whole int64 }
 
 // holdMin is the least time of a section, in ns: a call too short for what recording
 // usually costs had less of that.
@@ -73,7 +73,7 @@ const holdMin = 1000
 const wokenMost = 70_000
 
 // at is the section at a place.
-func (c *sectionCall) at(p placement) modelledSection {
+func (c *callSection) at(p sectionOffset) modelSection {
 	start := max(c.base+p.recording, c.after)
 	if c.after > 0 && p.whole > 0 {
 		// It queued, was woken, and had the lock to its end; but nobody has a lock for long
@@ -81,7 +81,7 @@ func (c *sectionCall) at(p placement) modelledSection {
 		start = max(start, min(c.limit-p.whole, c.after+wokenMost))
 	}
 	start = max(min(start, c.limit-holdMin), c.base)
-	s := modelledSection{start: start, hold: c.limit - start}
+	s := modelSection{start: start, hold: c.limit - start}
 	switch {
 	case c.hold > 0 && c.hold+p.inside < s.hold:
 		s.readHold = s.hold - c.hold - p.inside
@@ -94,9 +94,9 @@ func (c *sectionCall) at(p placement) modelledSection {
 
 // forkSection is the write section of a fork. Its row is at the end of the copy, whose
 // length it does not tell.
-func forkSection(m machines.SectionModel, ev *traces.Event) (modelledSection, bool) {
+func forkSection(m machines.SectionModel, ev *traces.Event) (modelSection, bool) {
 	k, ok := m["fork"]
-	return modelledSection{start: ev.Time - k.Start - k.Hold, hold: max(k.Hold, 1)}, ok
+	return modelSection{start: ev.Time - k.Start - k.Hold, hold: max(k.Hold, 1)}, ok
 }
 
 // takesWriteLock reports whether a syscall gets as far as the write lock. madvise

@@ -127,20 +127,20 @@ func newSurvey() *Survey {
 func (s *Surveyor) Finish(m traces.Meta) *Survey {
 	s.Start = max(s.Start, 0)
 	s.Unknown, s.undecided, s.partly = s.coverage.Unknown(m), s.coverage.Undecided(), s.coverage.Partly(m)
-	s.at.settle()
+	s.at.flush()
 	s.hitEvents, s.probes, s.returned, s.unseen = s.at.hits, s.at.probes, len(s.at.returns) > 0, s.at.unseen()
 	s.Lost = max(s.losses.events, m.Lost)
 	if s.Lost > s.losses.events {
 		s.losses.anywhere(s.Start, s.End)
 	}
-	s.losses.settle()
+	s.losses.merge()
 	s.CPUs = max(s.CPUs, m.CPUs, 1)
-	s.gaps.settle()
+	s.gaps.summarise()
 	for i := range s.durations {
-		s.durations[i].Settle()
+		s.durations[i].Summarise()
 	}
 	for _, t := range s.Threads {
-		t.user.Settle()
+		t.user.Summarise()
 	}
 	maps.DeleteFunc(s.rhythms, func(_ int32, g *gapTable) bool { return g.n < gapsMin })
 	s.sites.programs, s.sites.threads = nil, recentmap.Map[int32, siteThread]{}

@@ -16,7 +16,7 @@ func (r *Reconstruction) takeSyscall(t *thread, ev *traces.Event) {
 	t.call = syscallRow{kind: ev.Kind.String(), model: kind, from: ev.Time, to: ev.Time + ev.Dur, change: c}
 	if r.using == Syscalls {
 		if section, ok := r.inference.section(r.profile.Sections, ev, kind, r.profile.Recorder.ExitLag, r.turns); ok {
-			recentOf(r.sections, t.pid).add(odd{section.start, section.end(), t.tid, ev.Seq, ev.Time})
+			spansOf(r.sections, t.pid).add(sectionSpan{section.start, section.end(), t.tid, ev.Seq, ev.Time})
 			r.emitModelled(t, ev, section, c)
 			return
 		}
@@ -28,7 +28,7 @@ func (r *Reconstruction) takeSyscall(t *thread, ev *traces.Event) {
 }
 
 // emitModelled queues a write section that the model places in a syscall.
-func (r *Reconstruction) emitModelled(t *thread, ev *traces.Event, s modelledSection, c *Change) {
+func (r *Reconstruction) emitModelled(t *thread, ev *traces.Event, s modelSection, c *Change) {
 	o := r.origin(t, ev, ev.Kind.String(), ev.Stack)
 	r.found.section(o)
 	t.section = o

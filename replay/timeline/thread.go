@@ -5,15 +5,15 @@ import "github.com/replay/replay/traces"
 // thread is what is known of a recorded thread at a point of the trace.
 type thread struct {
 	tid, pid int32
-	number   int32      // of its operations, see Operation.Thread
-	call     syscallRow // the latest syscall
-	seen     lookups    // of the next hit
-	truth    lookups    // the same, for Origin.Truth alone
-	looked   bool       // there is something in either
-	lock     hold       // of mmap_lock, from its lock_start on
-	lastRow  int64      // ns, of its row before
-	lastHit  int64      // ns, 0 before its first
-	section  *Origin    // its latest section
+	number   int32       // of its operations, see Operation.Thread
+	call     syscallRow  // the latest syscall
+	seen     lookups     // of the next hit
+	truth    lookups     // the same, for Origin.Truth alone
+	looked   bool        // there is something in either
+	lock     openSection // of mmap_lock, from its lock_start on
+	lastRow  int64       // ns, of its row before
+	lastHit  int64       // ns, 0 before its first
+	section  *Origin     // its latest section
 	// Of its next hit, where arrivals are inferred; see Origin.
 	likely, delay int64
 	light         bool // truth is a lock_start that does not say what for
@@ -108,8 +108,8 @@ type siteCache struct {
 	looked bool
 }
 
-// hold is mmap_lock held by a thread.
-type hold struct {
+// openSection is a section of mmap_lock, from its lock_start on.
+type openSection struct {
 	open, write                bool
 	inUprobe                   bool
 	start, acquired, downgrade int64 // ns
