@@ -491,3 +491,15 @@ func TestSitesByHand(t *testing.T) {
 		}
 	}
 }
+
+// What a lookup waits is not what recording its lock_start takes, however many there are.
+func TestStartCostWithoutLookups(t *testing.T) {
+	rows := "1000 lock_start cpu=0 tid=11 write=true in_uprobe=false stack=[\"a\"]\n1700 lock_acquired cpu=0 tid=11 write=true stack=[\"a\"]\n3000 lock_released cpu=0 tid=11 write=true stack=[\"a\"]\n"
+	for i := range 9 {
+		at := 100_000 * (i + 1)
+		rows += fmt.Sprintf("%d lock_start cpu=0 tid=11 write=false in_uprobe=true stack=[\"a\"]\n%d lock_acquired cpu=0 tid=11 write=false stack=[\"a\"]\n%[2]d lock_released cpu=0 tid=11 write=false\n", at, at+60_000)
+	}
+	if got := surveyOf(t, replaytest.Made(parse(t, rows))).StartCost(); got != 700 {
+		t.Errorf("recording a lock_start takes %d ns, want 700", got)
+	}
+}
