@@ -76,11 +76,10 @@ func verdictName(v explore.Verdict) string {
 	return string(v)
 }
 
-// Surprises counts the verdicts that are not the expected ones, Counterexamples those
-// that are one, Unknown the explorations that reached their bound.
-func (p *Proof) Surprises() int {
-	return p.count(func(c *ProofCase) bool { return c.Verdict != c.Expected && c.Verdict != "unknown" })
-}
+// Surprises counts the verdicts that are not the expected ones.
+func (p *Proof) Surprises() int { return p.count((*ProofCase).surprise) }
+
+func (c *ProofCase) surprise() bool { return c.Verdict != c.Expected && c.Verdict != "unknown" }
 
 // Counterexamples counts the explorations that found one.
 func (p *Proof) Counterexamples() int {
@@ -191,7 +190,7 @@ func (p *Proof) lines(i, j int) []verdictLine {
 				l := verdictLine{verdict: verdict, surprise: surprise}
 				for k := i; k < j; k++ {
 					c := &p.Cases[k]
-					if p.explorations[k].Options.Resolver == r && c.Verdict == verdict && (c.Verdict != c.Expected) == surprise {
+					if p.explorations[k].Options.Resolver == r && c.Verdict == verdict && c.surprise() == surprise {
 						l.models = strings.TrimSpace(l.models + " " + c.MemoryModel)
 						l.states += c.States
 						if c.Resolver != nil {

@@ -179,6 +179,39 @@ func (t *textReport) mms(r *replay.Run) {
 	}
 	t.table(cols, rows)
 	t.more(len(r.Mms) - len(shown))
+	t.wrap(r)
+}
+
+// wrap says how long a lookup without the lock would have to be stopped for a 32-bit
+// sequence, as merged for 6.14, to come back to where it was: after 2^31 sections of the
+// process that has most of them.
+func (t *textReport) wrap(r *replay.Run) {
+	most := &r.Mms[0]
+	for i := range r.Mms {
+		if r.Mms[i].Writers > most.Writers {
+			most = &r.Mms[i]
+		}
+	}
+	if most.Writers == 0 || r.Makespan <= 0 {
+		return
+	}
+	seconds := float64(r.Makespan) / float64(sim.Second) / float64(most.Writers) * (1 << 31)
+	t.para(plain, "  ", fmt.Sprintf("At the pace of %s (pid %d) a 32-bit sequence comes round in %s: a lookup without the lock would have to be stopped for exactly that long to be wrong",
+		printable(most.Comm), most.PID, long(seconds)))
+}
+
+// long is a time that no clock has to be read for.
+func long(seconds float64) string {
+	switch hours := seconds / 3600; {
+	case hours < 1:
+		return plural(int64(seconds/60), "minute")
+	case hours < 72:
+		return plural(int64(hours), "hour")
+	case hours < 24*365:
+		return plural(int64(hours/24), "day")
+	default:
+		return plural(int64(hours/24/365), "year")
+	}
 }
 
 // lines shows the hottest cache lines of each run.
