@@ -199,7 +199,8 @@ func spinTake(s *System, t *Task) {
 		return
 	}
 	r.writer = t
-	s.endSpin(t)
+	r.dropSpinner(t)
+	s.spinNext(r)
 	s.writeGot(t)
 }
 
@@ -241,17 +242,25 @@ func (t *Task) spins() bool {
 	return t.wait.mm != nil && (t.wait.mm.sem.first == t || slices.Contains(t.wait.mm.sem.spinners, t))
 }
 
+// stopSpinning has t leave the osq and queue. It is on its way to the wait list before
+// the next spinner has even seen that it is the first (osq_unlock): where that gives up at
+// once, since the lock was marked nonspinnable, it queues behind.
 func (s *System) stopSpinning(t *Task) {
-	s.endSpin(t)
+	r := &t.wait.mm.sem
+	r.dropSpinner(t)
 	s.fold(uint64(s.now), uint64(t.ID), 'S')
 	s.sleepOn(t, true)
+	s.spinNext(r)
 }
 
-// endSpin takes t out of the osq; the next spinner becomes first.
-func (s *System) endSpin(t *Task) {
-	r := &t.wait.mm.sem
+// dropSpinner takes t out of the osq.
+func (r *rwsem) dropSpinner(t *Task) {
 	t.wait.gen++
 	r.spinners = removeTask(r.spinners, t)
+}
+
+// spinNext lets the first spinner look at the lock.
+func (s *System) spinNext(r *rwsem) {
 	if len(r.spinners) > 0 {
 		s.spin(r.spinners[0])
 	}
@@ -357,9 +366,7 @@ func (s *System) ownerLeft(m *MM) {
 		r.first = nil
 		s.sleepAgain(t)
 	}
-	if len(r.spinners) > 0 {
-		s.spin(r.spinners[0])
-	}
+	s.spinNext(r)
 }
 
 // grant gives the lock to a queued reader.
@@ -405,9 +412,7 @@ func (s *System) wake(t *Task) {
 func (s *System) released(t *Task, m *MM) {
 	r := &m.sem
 	t.section.Released = s.now
-	if len(r.spinners) > 0 {
-		s.spin(r.spinners[0])
-	}
+	s.spinNext(r)
 	if !r.free() || len(r.waiters) == 0 {
 		s.delay(t, 0, t.wait.then)
 		return
@@ -463,9 +468,7 @@ func downgraded(s *System, t *Task) {
 	r.readers++
 	r.readerOwned = true
 	s.ownerGone(r)
-	if len(r.spinners) > 0 {
-		s.spin(r.spinners[0])
-	}
+	s.spinNext(r)
 	n := 0
 	if len(r.waiters) > 0 && !r.waiters[0].wait.write {
 		n = s.wakeReaders(m)

@@ -2,6 +2,8 @@ package sim
 
 import (
 	"testing"
+
+	"github.com/replay/replay/sim/mm"
 )
 
 // The instants below are added up by hand. A cycle is 1 ns, an atomic takes 20, a store
@@ -310,4 +312,32 @@ func TestSpinnerSeesADowngrade(t *testing.T) {
 	at := r.freeAt(t, 1, 4*Microsecond, func() { r.run(t) })
 	// Downgraded at 101.074 µs, since the spinner's core had the count.
 	r.expect(t, "asleep", at, 101_074+10_500+1_000)
+}
+
+// TestSpinnersGiveUpInOrder has readers outlast three spinners, the first of which marks
+// the lock nonspinnable: they queue in the order in which they stood, and get the lock in it.
+func TestSpinnersGiveUpInOrder(t *testing.T) {
+	r := newRig(t, bigMachine(), "locked")
+	r.add(r.NewTask(5, 0), OpRead, Microsecond, 0, 200*Microsecond)
+	for i := range int32(3) {
+		r.add(r.NewTask(6+i, 1+i), OpWrite, 50*Microsecond+Time(i)*Microsecond, Microsecond, 0)
+	}
+	r.add(r.NewTask(9, 5), OpRead, 55*Microsecond, 0, 0) // an event to stop at
+	r.last().MM = r.NewMM(9, &mm.AddressSpace{})
+	if err := r.RunFor(t.Context(), &r.ops, false, 54*Microsecond); err != nil {
+		t.Fatal(err)
+	}
+	spun := len(r.mm.sem.spinners)
+	r.run(t)
+	if spun != 3 {
+		t.Fatalf("%d spin", spun)
+	}
+	first := r.section(t, 1)
+	for i := range 3 {
+		s := r.section(t, 1+i)
+		if s.Acquired < 200*Microsecond || i > 0 && s.Acquired < first.Released {
+			t.Errorf("writer %d, that stood there in this order, has the lock at %v; the one before gave it back at %v", i, s.Acquired, first.Released)
+		}
+		first = s
+	}
 }
