@@ -67,16 +67,8 @@ func anySchedule(t *rapid.T, m *Machine) schedule {
 
 // play runs the schedule and returns all that can be seen of it.
 func (c *schedule) play(t *rapid.T, m *Machine, stepwise bool) (*recorder, uint64, [NumRoles]LineStats, int) {
-	topo, err := NewTopology(m, c.cpus)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resolver, err := FindResolver(c.resolver)
-	if err != nil {
-		t.Fatal(err)
-	}
 	rec := &recorder{}
-	s := NewSystem(Config{Topology: topo, Resolver: resolver, Seed: 7, Probes: &mm.Uprobes{}, Observer: rec, AsRecorded: c.recorded && !c.closed, Stepwise: stepwise})
+	s := newSystem(t, m, c.cpus, c.resolver, Config{Seed: 7, Observer: rec, AsRecorded: c.recorded && !c.closed, Stepwise: stepwise})
 	spaces := []*MM{s.NewMM(1, &mm.AddressSpace{}), s.NewMM(2, &mm.AddressSpace{})}
 	for i := range uint64(c.others) { // so that a mapping that comes or goes moves others to another leaf
 		for _, m := range spaces {

@@ -90,11 +90,7 @@ func (l *mesi) access(m *Machine, kHz int64, cpu int, kind access) (Time, bool) 
 func TestLineAgainstMESI(t *testing.T) {
 	m := oddMachine()
 	rapid.Check(t, func(t *rapid.T) {
-		topo, err := NewTopology(m, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := NewSystem(Config{Topology: topo, Resolver: &resolvers[0], Observer: &recorder{}})
+		s := newSystem(t, m, 0, "refcount", Config{Observer: &recorder{}})
 		s.source, s.due = &list{}, Never
 		l, model := newLine(TreeRoot), mesi{modified: -1, from: -1, writer: -1}
 		transfers, accesses := int64(0), int64(0)
@@ -149,11 +145,7 @@ func stepOnce(s *System) {
 // and returns them in the order in which they got it, with the times.
 func atomics(t *testing.T, m *Machine, cpus []int) (order []int, at []Time) {
 	t.Helper()
-	topo, err := NewTopology(m, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := NewSystem(Config{Topology: topo, Resolver: &resolvers[0], Observer: &recorder{}, Seed: 1})
+	s := newSystem(t, m, 0, "refcount", Config{Observer: &recorder{}, Seed: 1})
 	s.source, s.due = &list{}, Never
 	l := newLine(CountLine)
 	for i, cpu := range append([]int{0}, cpus...) {
@@ -229,11 +221,7 @@ func TestQueueOfALine(t *testing.T) {
 // queue.
 func TestSharedLineIsReadAtOnce(t *testing.T) {
 	m := oddMachine()
-	topo, err := NewTopology(m, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := NewSystem(Config{Topology: topo, Resolver: &resolvers[0], Observer: &recorder{}})
+	s := newSystem(t, m, 0, "refcount", Config{Observer: &recorder{}})
 	s.source, s.due = &list{}, Never
 	l := newLine(TreeRoot)
 	s.own(&l, 0, store)
@@ -258,12 +246,8 @@ func TestSharedLineIsReadAtOnce(t *testing.T) {
 // whichever: the second waits for the first.
 func TestOwnedLineIsReadOneAtATime(t *testing.T) {
 	m := oddMachine()
-	topo, err := NewTopology(m, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for owner := range int32(2) {
-		s := NewSystem(Config{Topology: topo, Resolver: &resolvers[0], Observer: &recorder{}})
+		s := newSystem(t, m, 0, "refcount", Config{Observer: &recorder{}})
 		s.source, s.due = &list{}, Never
 		l := newLine(TreeRoot)
 		s.own(&l, 5, load) // and was shared before
@@ -291,11 +275,7 @@ func TestFarthestOfManySharers(t *testing.T) {
 	m := oddMachine()
 	m.CoresPerSocket, m.CoresPerL3, m.SMT = 80, 40, 1
 	m.Turbo = []TurboStep{{80, 1_000_000}}
-	topo, err := NewTopology(m, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := NewSystem(Config{Topology: topo, Resolver: &resolvers[0], Observer: &recorder{}})
+	s := newSystem(t, m, 0, "refcount", Config{Observer: &recorder{}})
 	for _, c := range []struct {
 		writer  int32
 		readers []int32
@@ -319,12 +299,8 @@ func TestFarthestOfManySharers(t *testing.T) {
 // thread, and a barrier too.
 func TestStoresDrainBeforeAnAtomic(t *testing.T) {
 	m := oddMachine()
-	topo, err := NewTopology(m, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, barrier := range []bool{false, true} {
-		s := NewSystem(Config{Topology: topo, Resolver: &resolvers[0], Observer: &recorder{}})
+		s := newSystem(t, m, 0, "refcount", Config{Observer: &recorder{}})
 		s.source, s.due = &list{}, Never
 		far, own := newLine(OwnerLine), newLine(CountLine)
 		s.own(&far, 4, store)

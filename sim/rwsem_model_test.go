@@ -155,22 +155,14 @@ func TestLockKeepsTheRules(t *testing.T) {
 	seen := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		m := bigMachine()
-		topo, err := NewTopology(m, rapid.SampledFrom([]int{3, 8, 40}).Draw(t, "CPUs"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		resolver, err := FindResolver(rapid.SampledFrom([]string{"locked", "speculative"}).Draw(t, "resolver"))
-		if err != nil {
-			t.Fatal(err)
-		}
 		rec := &recorder{}
-		s := NewSystem(Config{Topology: topo, Resolver: resolver, Seed: 1, Probes: &mm.Uprobes{}, Observer: rec})
+		s := newSystem(t, m, rapid.SampledFrom([]int{3, 8, 40}).Draw(t, "CPUs"), rapid.SampledFrom([]string{"locked", "speculative"}).Draw(t, "resolver"), Config{Seed: 1, Observer: rec})
 		r := &rig{System: s, rec: rec, mm: s.NewMM(1, &mm.AddressSpace{})}
 		long := rapid.Bool().Draw(t, "long")
 		n := rapid.IntRange(2, 40).Draw(t, "threads")
 		issued := 0
 		for i := range n {
-			task := s.NewTask(int32(i), int32(i%topo.CPUs()))
+			task := s.NewTask(int32(i), int32(i%s.topo.CPUs()))
 			at := Time(rapid.Int64Range(0, 30).Draw(t, "at")) * Microsecond
 			for range rapid.IntRange(1, 5).Draw(t, "operations") {
 				kind := rapid.SampledFrom([]OpKind{OpHit, OpWrite, OpWrite, OpRead}).Draw(t, "kind")

@@ -190,17 +190,9 @@ func TestWokenTakesTheNearestIdleCPU(t *testing.T) {
 // run side by side, else one after the other.
 func TestAsRecordedSharesNothing(t *testing.T) {
 	for _, asRecorded := range []bool{false, true} {
-		topo, err := NewTopology(flatMachine(1), 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resolver, err := FindResolver("ideal")
-		if err != nil {
-			t.Fatal(err)
-		}
 		rec := &recorder{}
-		s := NewSystem(Config{Topology: topo, Resolver: resolver, Probes: &mm.Uprobes{}, Observer: rec, AsRecorded: asRecorded})
-		r := &rig{System: s, rec: rec, mm: s.NewMM(1, &mm.AddressSpace{})}
+		s := newSystem(t, flatMachine(1), 0, "ideal", Config{Observer: rec, AsRecorded: asRecorded})
+		r := rigOf(s)
 		r.busy(r.NewTask(1, 0), 0, Millisecond, 1)
 		r.busy(r.NewTask(2, 0), 0, Millisecond, 1)
 		r.run(t)
@@ -250,16 +242,8 @@ func TestTimingAgainstArithmetic(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		closed := rapid.Bool().Draw(t, "closed")
 		threads := rapid.IntRange(1, 6).Draw(t, "threads")
-		topo, err := NewTopology(flatMachine(2*threads), 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resolver, err := FindResolver("ideal")
-		if err != nil {
-			t.Fatal(err)
-		}
 		rec := &recorder{}
-		s := NewSystem(Config{Topology: topo, Resolver: resolver, Seed: 1, Probes: &mm.Uprobes{}, Observer: rec})
+		s := newSystem(t, flatMachine(2*threads), 0, "ideal", Config{Seed: 1, Observer: rec})
 		// Every core reads the lines of the file and the uprobe once before, so that
 		// they are shared.
 		var ops, warm []planned
@@ -347,16 +331,8 @@ func TestReadingAhead(t *testing.T) {
 	} {
 		src := &counting{}
 		most := 0
-		topo, err := NewTopology(flatMachine(3), 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resolver, err := FindResolver("ideal")
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := NewSystem(Config{Topology: topo, Resolver: resolver, Probes: &mm.Uprobes{}, Observer: watch{func() { most = max(most, src.taken) }}})
-		r := &rig{System: s, mm: s.NewMM(1, &mm.AddressSpace{})}
+		s := newSystem(t, flatMachine(3), 0, "ideal", Config{Observer: watch{func() { most = max(most, src.taken) }}})
+		r := rigOf(s)
 		r.add(r.NewTask(1, 0), OpHit, 0, 0, 0)
 		r.last().Until = c.until
 		r.add(r.NewTask(2, 1), OpHit, 0, 0, 0)
@@ -378,17 +354,9 @@ func TestReadingAhead(t *testing.T) {
 // TestOpenLoopReadsWhatIsDue counts at the end of each operation what was taken.
 func TestOpenLoopReadsWhatIsDue(t *testing.T) {
 	src := &counting{}
-	topo, err := NewTopology(flatMachine(4), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resolver, err := FindResolver("speculative")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var dues []Time
 	var s *System
-	s = NewSystem(Config{Topology: topo, Resolver: resolver, Probes: &mm.Uprobes{}, Observer: watch{func() {
+	s = newSystem(t, flatMachine(4), 0, "speculative", Config{Observer: watch{func() {
 		due := 0
 		for _, d := range dues {
 			if d <= s.now {
@@ -399,7 +367,7 @@ func TestOpenLoopReadsWhatIsDue(t *testing.T) {
 			t.Errorf("at %v %d operations are due, and %d were taken", s.now, due, src.taken)
 		}
 	}}})
-	r := &rig{System: s, mm: s.NewMM(1, &mm.AddressSpace{})}
+	r := rigOf(s)
 	for i := range 200 {
 		at := Time(i) * 150 * Nanosecond
 		r.add(r.NewTask(int32(i), int32(i%4)), OpHit, at, 0, 0)

@@ -86,16 +86,8 @@ func TestSMTAgainstFluid(t *testing.T) {
 		m.SMT = 2
 		m.SMTPermille = rapid.SampledFrom([]int64{1000, 1360, 2000}).Draw(t, "permille")
 		m.Numbering = rapid.SampledFrom([]Numbering{SocketMajor, SiblingsAdjacent}).Draw(t, "numbering")
-		topo, err := NewTopology(m, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resolver, err := FindResolver("ideal")
-		if err != nil {
-			t.Fatal(err)
-		}
 		rec := &recorder{}
-		s := NewSystem(Config{Topology: topo, Resolver: resolver, Probes: &mm.Uprobes{}, Observer: rec})
+		s := newSystem(t, m, 0, "ideal", Config{Observer: rec})
 		siblings, others := []int32{0, 2}, []int32{1, 3}
 		if m.Numbering == SiblingsAdjacent {
 			siblings, others = []int32{2, 3}, []int32{0, 1}
@@ -150,17 +142,9 @@ func TestSMTAgainstFluid(t *testing.T) {
 // TestSiblingsThatAreNotInUse: with the first threads alone in use nobody is slowed.
 func TestSiblingsThatAreNotInUse(t *testing.T) {
 	m := testMachine()
-	topo, err := NewTopology(m, 4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resolver, err := FindResolver("ideal")
-	if err != nil {
-		t.Fatal(err)
-	}
 	rec := &recorder{}
-	s := NewSystem(Config{Topology: topo, Resolver: resolver, Probes: &mm.Uprobes{}, Observer: rec})
-	r := &rig{System: s, rec: rec, mm: s.NewMM(1, &mm.AddressSpace{})}
+	s := newSystem(t, m, 4, "ideal", Config{Observer: rec})
+	r := rigOf(s)
 	for i := range int32(4) {
 		r.add(r.NewTask(i, i), OpHit, Microsecond, 0, 0)
 		r = r.withMM(2 + i)
