@@ -34,7 +34,7 @@ func whatifCommand(e *env) *cli.Command {
 			"   munmap: repeat 2                       each happens twice\n" +
 			"   hit by probe=libc:malloc: sample 100   every 100th is a hit\n" +
 			"   hit by probe=app:f: also app:g         there is another probe right behind\n\n" +
-			"The operation is hit, write, read, or one of " + strings.Join(whatif.Kinds()[:6], ", ") + "\nand so on; " +
+			"The operation is hit, write, read, or one of " + strings.Join(whatif.Kinds()[:6], ", ") + "\nand so on;\n" +
 			"conditions are of comm, probe (a * at the end stands for any rest), pid, tid and stack\n" +
 			"(text in a frame). All else stays where it was recorded.\n\n" +
 			"Examples:\n\n   replay whatif app.parquet\n   replay whatif --what-if 'munmap: batch 10; mprotect: drop' app.parquet",
