@@ -8,7 +8,8 @@ import (
 	"github.com/replay/replay/sim"
 )
 
-// The fit of machine profiles goes down, and the shape of the benchmark is right.
+// The simulated benchmark has the shape of the published one: where locked lookups peak
+// and fall, and how the others compare.
 func TestBenchShape(t *testing.T) {
 	m := replaytest.Machine(t).Machine
 	m.Sockets, m.CoresPerSocket, m.CoresPerL3 = 2, 20, 20

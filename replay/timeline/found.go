@@ -8,7 +8,6 @@ type Found struct {
 	Unended                            int64 // locks still held at the end
 	Untold                             int64 // hits that may have been of optimised probes
 	Late                               int64 // operations that came too late to be in order
-	Expected, Variance                 int64 // of the number of fallbacks, where arrivals are inferred: millionths
 }
 
 // section counts a write section.
@@ -21,10 +20,4 @@ func (n *Found) section(o *Origin) {
 	} else {
 		n.ModelledSections++
 	}
-}
-
-// expect adds a fallback of the likelihood in millionths.
-func (n *Found) expect(ppm int64) {
-	n.Expected += ppm
-	n.Variance += ppm * (1_000_000 - ppm) / 1_000_000
 }

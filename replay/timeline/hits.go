@@ -162,6 +162,5 @@ func (r *Reconstruction) inferred(t *thread, ev *traces.Event) (begin int64, lat
 	}
 	e := r.inference.explain(table, r.near, t.lastHit, ev.Time, nil)
 	t.likely, t.delay = int64(1e6*e.share()), max(e.delay, 0)
-	r.found.expect(t.likely)
 	return e.begin, t.likely >= Decided
 }
