@@ -32,7 +32,7 @@ var table = []struct {
 	{"churn-1x1", fitted, timeline.Locks},
 	{"javac", fitted, timeline.Locks},
 	{"nop5", fitted, timeline.Locks},
-	{"stress-malloc-z", unseen, timeline.Locks},
+	{"stress-malloc-z", program, timeline.Locks},
 	{"stamped-1x1", program, timeline.Locks},
 	{"stamped-2x1", program, timeline.Locks},
 	{"stamped-1x3", program, timeline.Locks},
@@ -47,7 +47,7 @@ var table = []struct {
 	{"light-jem", unseen, timeline.Syscalls},
 	{"churn-1x1", fitted, timeline.Syscalls},
 	{"javac", fitted, timeline.Syscalls},
-	{"stress-malloc-z", unseen, timeline.Syscalls},
+	{"stress-malloc-z", program, timeline.Syscalls},
 }
 
 // tableRow is one line of it.
