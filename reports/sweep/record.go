@@ -107,6 +107,9 @@ func histogram(bins []dist.Bin) [][3]int64 {
 	return out
 }
 
+// Of says which trace it is of, where one of the same content had another name.
+func (r *Record) Of(tracePath string) { r.Trace = path.Base(tracePath) }
+
 // Stored is a trace of the store, as a sweep reads it.
 type Stored struct {
 	*traces.File

@@ -120,7 +120,7 @@ func (r *Runner) look(ctx context.Context, w *traceWork, cells []Cell) error {
 			return err
 		}
 		if rec != nil && rec.Error == "" {
-			rec.Trace = newRecord(w.name, w.sha, &cells[i]).Trace // the same content, by another name
+			rec.Of(w.name)
 			w.records[i] = rec
 			continue
 		}

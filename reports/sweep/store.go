@@ -42,6 +42,25 @@ func DecodeRecord(data []byte) (*Record, error) {
 	return s.Record, nil
 }
 
+// storedMerged is a sum and its profile.
+type storedMerged struct {
+	*Merged
+	Profile []byte `json:"profile_pb_gz"`
+}
+
+// Encode is the sum with its profile, as a pipeline has it.
+func (m *Merged) Encode() ([]byte, error) { return json.Marshal(storedMerged{m, m.Profile}) }
+
+// DecodeMerged reads what Encode wrote.
+func DecodeMerged(data []byte) (*Merged, error) {
+	s := storedMerged{Merged: &Merged{}}
+	if err := json.Unmarshal(data, &s); err != nil {
+		return nil, err
+	}
+	s.Merged.Profile = s.Profile
+	return s.Merged, nil
+}
+
 func (s *Store) path(key string) string { return filepath.Join(s.dir, key[:2], key+".json") }
 
 // Get is the record of a key, nil where there is none. A file that is no record of that

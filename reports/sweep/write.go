@@ -45,9 +45,7 @@ func NewDocument(g *Grid, records []*Record) (*Document, error) {
 	at := map[string]int{}
 	var parts [][]*Merged
 	for _, r := range records {
-		if r.Error != "" {
-			d.Failed = append(d.Failed, Failure{r.Key, r.Trace, r.Config, r.Error, r.Repeat})
-		}
+		d.fail(r)
 		m := NewMerged(r)
 		i, there := at[m.Key]
 		if !there {
@@ -67,6 +65,34 @@ func NewDocument(g *Grid, records []*Record) (*Document, error) {
 		}
 		return nil
 	})
+}
+
+// Assemble puts records and sums together that were made elsewhere; merged are by the keys
+// of configurations.
+func Assemble(g *Grid, records []*Record, merged map[string]*Merged) (*Document, error) {
+	d := &Document{Schema: Schema, ModelVersion: replay.ModelVersion, Grid: g, Cells: records, Merged: []*Merged{}, Failed: []Failure{}}
+	seen := map[string]bool{}
+	for _, r := range records {
+		d.fail(r)
+		key := r.Config.key("")
+		if seen[key] {
+			continue
+		}
+		seen[key] = true
+		m := merged[key]
+		if m == nil {
+			return nil, fmt.Errorf("configuration %s has no sum", key)
+		}
+		d.Merged = append(d.Merged, m)
+	}
+	return d, nil
+}
+
+// fail notes a record of a cell that was not replayed.
+func (d *Document) fail(r *Record) {
+	if r.Error != "" {
+		d.Failed = append(d.Failed, Failure{r.Key, r.Trace, r.Config, r.Error, r.Repeat})
+	}
 }
 
 // Outputs are the files of a sweep, by name. A folder in a name is made.
