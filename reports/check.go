@@ -321,7 +321,7 @@ func (c *checker) figure(f Finding, m *metric, l *Limit, base, now *EntryRun) {
 			f.Cause = LimitBroken
 		}
 		f.Level, f.Message = Fail, moved(name, m, was, is)+", beyond the limit "+l.String()
-		if f.Most = mostOf(m, base, now); len(f.Most) > 0 {
+		if f.Most = mostOf(m, base, now); len(f.Most) > 0 && !improved(m, was, is) {
 			f.Message += "; " + sharesText(f.Most)
 		}
 	case l.relative() && improved(m, was, is):

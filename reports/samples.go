@@ -309,7 +309,7 @@ func (s *comparedSet) judge(base, now int) Finding {
 	case s.worse && s.comp.P < *f.Samples.Need:
 		f.Level, f.Message = Fail, fmt.Sprintf("%s, medians of %d and %d captures, beyond the limit %s by more than chance (%s)",
 			moved(name, m, *f.Base, *f.New), base, now, f.Limit, pText(s.comp.P))
-		if f.Most = s.most(); len(f.Most) > 0 {
+		if f.Most = s.most(); len(f.Most) > 0 && !improved(m, *f.Base, *f.New) {
 			f.Message += "; " + sharesText(f.Most)
 		}
 	case s.tooFewOf >= *f.Samples.Need:

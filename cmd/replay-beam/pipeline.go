@@ -22,6 +22,7 @@ func init() {
 	register.DoFn4x1[context.Context, Work, func(int64, []byte), func(Work), error](&PlayFn{})
 	register.DoFn4x1[context.Context, []byte, func(*int64, *[]byte) bool, func(*string, *[]byte) bool, error](&WriteFn{})
 	register.DoFn3x1[int64, []byte, func(string, []byte), error](&MergedFn{})
+	register.DoFn3x1[int64, []byte, func(int64, []byte), error](&FiguresFn{})
 	register.Combiner1[[]byte](&MergeFn{})
 	register.Emitter2[int64, []byte]()
 	register.Emitter2[string, []byte]()
@@ -100,7 +101,10 @@ func (j *Job) load() (*sweep.Grid, []sweep.Cell, error) {
 // pipeline is
 //
 //	work -> play -> (failed cells -> play)... -> records -> by configuration -> merge
-//	                                                  \------> write <------------/
+//	                                               \-> figures -> write <---------/
+//
+// What is written at last goes through one worker, which holds all figures, but no
+// profile: those are added up by configuration, on all of them.
 func (j *job) pipeline() *beam.Pipeline {
 	p, s := beam.NewPipelineWithRoot()
 	var work []Work
@@ -119,7 +123,8 @@ func (j *job) pipeline() *beam.Pipeline {
 	}
 	records := beam.Flatten(s, done...)
 	merged := beam.CombinePerKey(s, &MergeFn{}, beam.ParDo(s, &MergedFn{}, records))
-	beam.ParDo0(s, &WriteFn{Job: j.Job}, beam.Impulse(s), beam.SideInput{Input: records}, beam.SideInput{Input: merged})
+	figures := beam.ParDo(s, &FiguresFn{}, records)
+	beam.ParDo0(s, &WriteFn{Job: j.Job}, beam.Impulse(s), beam.SideInput{Input: figures}, beam.SideInput{Input: merged})
 	return p
 }
 
@@ -171,7 +176,7 @@ func (f *PlayFn) play(ctx context.Context, name string, cells []sweep.Cell) ([]*
 	}
 	defer trace.Close()
 	if err != nil {
-		return sweep.Failed(name, trace.SHA, cells, fmt.Errorf("%s: %w", name, err)), nil
+		return sweep.Failed(name, trace.SHA, cells, err), nil // which names the file
 	}
 	records := make([]*sweep.Record, len(cells))
 	var missing []int
@@ -247,6 +252,23 @@ func (MergedFn) ProcessElement(_ int64, data []byte, emit func(string, []byte)) 
 		return err
 	}
 	emit(m.Key, text)
+	return nil
+}
+
+// FiguresFn takes the profile off each record.
+type FiguresFn struct{}
+
+// ProcessElement is called by Beam.
+func (FiguresFn) ProcessElement(number int64, data []byte, emit func(int64, []byte)) error {
+	r, err := sweep.DecodeRecord(data)
+	if err != nil {
+		return err
+	}
+	r.Profile = nil
+	if data, err = r.Encode(); err != nil {
+		return err
+	}
+	emit(number, data)
 	return nil
 }
 
