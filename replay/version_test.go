@@ -33,7 +33,7 @@ func TestModelVersion(t *testing.T) {
 	version := fmt.Sprintf("version %d\n", replay.ModelVersion)
 	stored, err := os.ReadFile(filepath.Join("testdata", "model.golden"))
 	if err == nil && strings.HasPrefix(string(stored), version) && string(stored) != version+b.String() {
-		t.Fatal("the corpora come out otherwise than before: count replay.ModelVersion up, then run this test with -update")
+		t.Fatal("the corpora come out otherwise than before: count replay.ModelVersion up, then run this test with -update, and .ci/gate --update")
 	}
 	tracetest.Golden(t, "model.golden", version+b.String())
 }

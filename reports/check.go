@@ -300,6 +300,9 @@ func newFinding(cause Cause, name, resolver string, m *metric, l *Limit) Finding
 func (c *checker) figure(f Finding, m *metric, l *Limit, base, now *EntryRun) {
 	was, there := base.figure(l.Part, m.name)
 	is, isThere := now.figure(l.Part, m.name)
+	if l.Part != (Part{}) && !there && !isThere {
+		return // the part is of another trace
+	}
 	f.Base, f.New = &was, &is
 	held := l.holds(was, is)
 	name := f.name()

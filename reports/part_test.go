@@ -88,6 +88,34 @@ func TestLimitsOfParts(t *testing.T) {
 	}
 }
 
+// A limit of a part is of the traces that have it.
+func TestLimitOfAnotherTrace(t *testing.T) {
+	other := func() *replay.Result {
+		res := fixture()
+		res.Trace.Path, res.Trace.SHA256 = "other.parquet", strings.Repeat("0d", 32)
+		for i := range res.Runs {
+			res.Runs[i].Probes[0].Probe = "other:f"
+		}
+		return res
+	}
+	limits := mustLimits(t, "fallbacks of probe libc:malloc=+0", "fallbacks of probe other:f=+0")
+	base := baselineOf(t, fixture(), other())
+	if err := base.Replace("", []*Document{NewDocument(fixture()), NewDocument(other())}, limits); err != nil {
+		t.Fatal(err)
+	}
+	v, err := Check(base, []*Document{NewDocument(fixture()), NewDocument(other())}, CheckOptions{Limits: limits})
+	if err != nil || !v.Passed || v.Compared != 2*2*(8+1) {
+		t.Errorf("%+v, %v", v, err)
+	}
+	gone := other()
+	for i := range gone.Runs {
+		gone.Runs[i].Probes = gone.Runs[i].Probes[1:]
+	}
+	if v, err := Check(base, []*Document{NewDocument(fixture()), NewDocument(gone)}, CheckOptions{Limits: limits}); err != nil || v.Passed {
+		t.Errorf("a probe that is hit no more passes: %+v, %v", v, err)
+	}
+}
+
 // A worsening is put down to the probe and the writer that it lies in.
 func TestWhereItLies(t *testing.T) {
 	res := fixture()

@@ -92,6 +92,10 @@ func (c *checker) set(o CheckOptions, base, now []*Entry) error {
 	c.runs(o.Set, base[0], now[0], func(b, n *EntryRun) {
 		was, is := c.runsOf(base, b.Resolver), c.runsOf(now, b.Resolver)
 		c.limited(b.Resolver, func(m *metric, l *Limit) {
+			has := func(r *EntryRun) bool { _, there := r.figure(l.Part, m.name); return there }
+			if l.Part != (Part{}) && !slices.ContainsFunc(was, has) && !slices.ContainsFunc(is, has) {
+				return // the part is of something else
+			}
 			all = append(all, compareSet(newFinding(cause, o.Set, b.Resolver, m, l), m, l, was, is))
 		})
 	})

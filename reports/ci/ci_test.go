@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/yuin/goldmark/extension"
 	extast "github.com/yuin/goldmark/extension/ast"
 	"github.com/yuin/goldmark/text"
+	"go.yaml.in/yaml/v3"
 	"golang.org/x/perf/benchfmt"
 
 	"github.com/replay/replay/replay"
@@ -284,6 +286,44 @@ func TestRuleIDs(t *testing.T) {
 	for _, id := range []string{"replay/limit-exceeded", "replay/missing", "replay/undecided", "replay/trace-changed", "replay/model-changed", "replay/improved"} {
 		if !seen[id] {
 			t.Errorf("vacuous: nothing is of rule %s", id)
+		}
+	}
+}
+
+// The workflows that are documented are YAML, and the rules and formats are all there.
+func TestReadme(t *testing.T) {
+	b, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := string(b)
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(doc, -1)
+	if len(blocks) != 2 {
+		t.Fatalf("%d workflows", len(blocks))
+	}
+	for _, block := range blocks {
+		var v map[string]any
+		if err := yaml.Unmarshal([]byte(block[1]), &v); err != nil || len(v) == 0 {
+			t.Errorf("%v\n%s", err, block[1])
+		}
+	}
+	for _, r := range rules {
+		if !strings.Contains(doc, r.id) {
+			t.Errorf("rule %s is not documented", r.id)
+		}
+	}
+	for _, f := range Formats() {
+		if !strings.Contains(doc, "`"+f+"=FILE`") {
+			t.Errorf("format %s is not documented", f)
+		}
+	}
+	limits := regexp.MustCompile(`(?m)^    (.* of .*|fallbacks = .*|.*p99 = .*|spec.*)$`).FindAllStringSubmatch(doc, -1)
+	if len(limits) < 6 {
+		t.Errorf("vacuous: %d limits", len(limits))
+	}
+	for _, l := range limits {
+		if _, err := reports.ParseLimit(l[1]); err != nil {
+			t.Error(err)
 		}
 	}
 }
