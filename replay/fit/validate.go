@@ -311,7 +311,7 @@ const intervalFactor = 1.5
 // interval is where a number is in eight cases of ten.
 func interval(expected, deviation float64) (low, high float64) {
 	const eightOfTen = 1.28 // deviations of a normal distribution
-	d := eightOfTen * deviation
+	d := float64(eightOfTen * deviation)
 	return max(expected-d, 0) / intervalFactor, (expected + d) * intervalFactor
 }
 
