@@ -56,3 +56,6 @@ func parseMilli(s string) (int64, error) {
 	}
 	return n, nil
 }
+
+// Span formats n for people, to three digits, such as "1.25 µs".
+func (n Nanos) Span() string { return span(sim.Time(n)) }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"unicode"
+
+	"github.com/dustin/go-humanize"
 )
 
 // shown is how many effects the text has, unless all are asked for.
@@ -13,7 +15,8 @@ const shown = 12
 // Text writes the ranking for people: the rules stand below, as --what-if takes them.
 func (r *Ranking) Text(w io.Writer, all bool) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "With %s on %d CPUs of %s, %d of %d hits fall back and wait %s ns in all.\n", r.Resolver, r.CPUs, r.Machine, r.Base.Fallbacks, r.Base.Hits, r.Base.LockWait)
+	fmt.Fprintf(&b, "With %s on %d CPUs of %s, %s of %s hits fall back and wait %s in all.\n",
+		r.Resolver, r.CPUs, r.Machine, humanize.Comma(r.Base.Fallbacks), humanize.Comma(r.Base.Hits), r.Base.LockWait.Span())
 	b.WriteString("All else staying where it was recorded:\n\n")
 	effects := r.Effects
 	if !all && len(effects) > shown {
