@@ -134,7 +134,7 @@ func enclose(first Step, steps []Step, last Step) []Step {
 	return append(append([]Step{first}, steps...), last)
 }
 
-// Resolvers are all that there are, oldest kernel first, the upper bound last.
+// resolvers are all that there are, oldest kernel first, the upper bound last.
 var resolvers = []Resolver{
 	{
 		Name: "refcount", Doc: "up to 6.11: tree lock, uprobe refcount, register_rwsem and mmap_lock",
