@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -48,7 +49,7 @@ func cellsOf(t testing.TB, g *Grid) []Cell {
 
 // files is a Source of the corpus. opened counts what was read.
 type files struct {
-	opened int
+	opened atomic.Int64
 	limit  func(name string) error // may refuse
 }
 
@@ -60,7 +61,7 @@ func (f *files) SHA256(_ context.Context, name string) (string, error) {
 }
 
 func (f *files) Open(_ context.Context, name string) (timeline.Trace, int64, func(), error) {
-	f.opened++
+	f.opened.Add(1)
 	if f.limit != nil {
 		if err := f.limit(name); err != nil {
 			return nil, 0, nil, err
@@ -186,13 +187,13 @@ func TestSameBytes(t *testing.T) {
 	if diff := cmp.Diff(want, outputs(t, g, run(t, dir, rest, g))); diff != "" {
 		t.Errorf("at once (-) and in two parts (+):\n%.2000s", diff)
 	}
-	if rest.opened == 0 || rest.opened >= 3 {
-		t.Errorf("the second part read %d traces of 3", rest.opened)
+	if n := rest.opened.Load(); n == 0 || n >= 3 {
+		t.Errorf("the second part read %d traces of 3", n)
 	}
 	none := &files{}
 	run(t, dir, none, g)
-	if none.opened != 0 {
-		t.Errorf("a sweep that is done reads %d traces", none.opened)
+	if n := none.opened.Load(); n != 0 {
+		t.Errorf("a sweep that is done reads %d traces", n)
 	}
 
 	small := grid(g.Traces[:2]...)
@@ -230,10 +231,10 @@ func TestFailures(t *testing.T) {
 	if slices.Index(d.Failed[2].Repeat, "--what-if") < 0 {
 		t.Errorf("the command lacks what was otherwise: %v", d.Failed[2].Repeat)
 	}
-	opened := f.opened
+	opened := f.opened.Load()
 	run(t, dir, f, g)
-	if f.opened != opened+1 {
-		t.Errorf("%d more traces were read, want the bad one", f.opened-opened)
+	if f.opened.Load() != opened+1 {
+		t.Errorf("%d more traces were read, want the bad one", f.opened.Load()-opened)
 	}
 	for name, text := range outputs(t, g, records) {
 		if name == "sweep.html" && !strings.Contains(text, "was not replayed") {
