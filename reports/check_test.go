@@ -67,7 +67,7 @@ func TestBaselineRefuses(t *testing.T) {
 		`{"schema":"replay.baseline/1","limits":[]}`:                   "b.json: entries is missing or null",
 		`{"schema":"replay.baseline/1","limits":[],"entries":[{}]}`:    "b.json: entries[0].trace is missing or null",
 		`{"schema":"replay.report/1"}`:                                 "b.json: not a replay.baseline/1 document",
-		"":                                                             "b.json:1: unexpected end of JSON input",
+		"":                                                             "b.json:1: not a replay.baseline/1 document, which replay writes as JSON: unexpected end of JSON input",
 	} {
 		b, err := ReadBaseline(strings.NewReader(in), "b.json")
 		if err == nil || b != nil || !strings.HasPrefix(err.Error(), want) {

@@ -50,15 +50,12 @@ type CurvesTable struct {
 // HTML writes the page.
 func (p *CurvesPage) HTML(w io.Writer) error {
 	page := struct {
-		*CurvesPage
-		UplotCSS, CSS    template.CSS
-		UplotJS, TableJS template.JS
-		JS               template.JS
-		Tables           []pageTable
-	}{
-		CurvesPage: p, UplotCSS: template.CSS(uplotCSS), CSS: template.CSS(pageCSS),
-		UplotJS: template.JS(uplotJS), TableJS: template.JS(tableJS), JS: template.JS(curvesJS),
-	}
+		dress
+		Subtitle string
+		Notes    []string
+		Charts   []CurvesChart
+		Tables   []pageTable
+	}{dress: chartDress(p.Title, curvesJS), Subtitle: p.Subtitle, Notes: p.Notes, Charts: p.Charts}
 	for _, t := range p.Tables {
 		table := pageTable{Title: t.Title}
 		for i, c := range t.Columns {

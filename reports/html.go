@@ -18,6 +18,8 @@ import (
 // The page's template, style and script, and the charting library that draws its
 // curves (uPlot, MIT; see page/uplot.LICENSE). All go into the file itself.
 var (
+	//go:embed page/head.html
+	headHTML string
 	//go:embed page/page.html
 	pageHTML string
 	//go:embed page/index.html
@@ -26,6 +28,8 @@ var (
 	tableHTML string
 	//go:embed page/page.css
 	pageCSS string
+	//go:embed page/charts.js
+	chartsJS string
 	//go:embed page/page.js
 	pageJS string
 	//go:embed page/table.js
@@ -38,9 +42,32 @@ var (
 
 var pageTemplate = sync.OnceValue(func() *template.Template { return parsePage(pageHTML) })
 
-// parsePage parses a page that has tables.
+// parsePage parses a page, which may use the head, the scripts and the tables of all.
 func parsePage(html string) *template.Template {
-	return template.Must(template.Must(template.New("page").Parse(tableHTML)).Parse(html))
+	t := template.New("page")
+	for _, part := range []string{headHTML, tableHTML, html} {
+		template.Must(t.Parse(part))
+	}
+	return t
+}
+
+// dress is what goes into the head and to the end of a page.
+type dress struct {
+	Title                          string
+	UplotCSS, CSS                  template.CSS
+	UplotJS, ChartsJS, JS, TableJS template.JS
+}
+
+// plainDress is that of a page without charts.
+func plainDress(title string) dress {
+	return dress{Title: title, CSS: template.CSS(pageCSS), TableJS: template.JS(tableJS)}
+}
+
+// chartDress is that of a page whose charts are drawn by js.
+func chartDress(title, js string) dress {
+	d := plainDress(title)
+	d.UplotCSS, d.UplotJS, d.ChartsJS, d.JS = template.CSS(uplotCSS), template.JS(uplotJS), template.JS(chartsJS), template.JS(js)
+	return d
 }
 
 // HTML writes the report as one page that needs nothing else, no network either.
@@ -50,9 +77,8 @@ func HTML(w io.Writer, res *replay.Result) error {
 
 // page is what the template shows.
 type page struct {
-	Title, Subtitle, Setup string
-	UplotCSS, CSS          template.CSS
-	UplotJS, JS, TableJS   template.JS
+	dress
+	Subtitle, Setup string
 
 	Warnings   []string
 	Answer     []string
@@ -77,8 +103,7 @@ type card struct {
 
 func newPage(res *replay.Result) *page {
 	p := &page{
-		Title: path.Base(res.Trace.Path), Subtitle: traceSentence(res), Setup: setupSentence(res),
-		UplotCSS: template.CSS(uplotCSS), CSS: template.CSS(pageCSS), UplotJS: template.JS(uplotJS), JS: template.JS(pageJS), TableJS: template.JS(tableJS),
+		dress: chartDress(path.Base(res.Trace.Path), pageJS), Subtitle: traceSentence(res), Setup: setupSentence(res),
 		Charts: []chart{},
 	}
 	if answered(res) {

@@ -31,8 +31,7 @@ func Index(w io.Writer, runs []IndexRun) error {
 }
 
 type indexPage struct {
-	CSS    template.CSS
-	JS     template.JS
+	dress
 	Runs   []indexEntry
 	Tables []pageTable
 }
@@ -48,7 +47,7 @@ type indexEntry struct {
 type pageLink struct{ Text, Href string }
 
 func newIndex(runs []IndexRun) *indexPage {
-	p := &indexPage{CSS: template.CSS(pageCSS), JS: template.JS(tableJS)}
+	p := &indexPage{dress: plainDress("Runs")}
 	for i := range runs {
 		p.Runs = append(p.Runs, newIndexEntry(runs, i))
 	}

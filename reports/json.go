@@ -63,7 +63,7 @@ func decode(data []byte, name, schema string, v any) error {
 		Schema *string `json:"schema"`
 	}
 	if err := json.Unmarshal(data, &head); err != nil {
-		return fmt.Errorf("%s: %w", position(name, data, err), err)
+		return fmt.Errorf("%s: not a %s document, which replay writes as JSON: %w", position(name, data, err), schema, err)
 	}
 	if head.Schema == nil || *head.Schema != schema {
 		return fmt.Errorf("%s: not a %s document; want \"schema\": %q at its top", name, schema, schema)

@@ -65,7 +65,7 @@ func TestReadJSONRefuses(t *testing.T) {
 	}
 	for _, c := range []struct{ name, old, new, want string }{
 		{"other schema", "replay.report/1", "replay.info/1", `r.json: not a replay.report/1 document; want "schema": "replay.report/1" at its top`},
-		{"not JSON", "{", "[", "r.json:2: invalid character ':' after array element"},
+		{"not JSON", "{", "[", "r.json:2: not a replay.report/1 document, which replay writes as JSON: invalid character ':' after array element"},
 		{"wrong type", `"hits": 2000`, `"hits": "2000"`, "r.json:7: json: cannot unmarshal string into Go struct field"},
 		{"missing figure", `"line_transfers"`, `"line_transfer"`, "r.json: runs[0].line_transfers is missing or null; write the file anew with this version of replay"},
 		{"null figure", `"wasted_ns": 0,`, `"wasted_ns": null,`, "r.json: runs[0].wasted_ns is missing or null"},

@@ -1,35 +1,22 @@
 package sim
 
-import "fmt"
+import "github.com/replay/replay/sim/protocol"
 
 // Outcome is how one lookup ended: the row of the ledger that it is counted in.
 // Every hit ends in exactly one.
-type Outcome uint8
+type Outcome = protocol.Outcome
 
-// Lockless and the reasons to fall back to mmap_lock, in the order of the
-// speculative walk (find_active_uprobe_speculative).
+// Lockless and the reasons to fall back to mmap_lock.
 const (
-	Lockless     Outcome = iota // resolved without mmap_lock
-	WriterActive                // the sequence was odd at the begin
-	SeqChanged                  // the sequence changed before the end
-	NoVMA                       // no mapping at the address
-	NoFile                      // the mapping has no file
-	NoUprobe                    // no uprobe at (inode, offset)
-	Unconfigured                // the resolver never speculates
-	NumOutcomes
+	Lockless     = protocol.Lockless
+	WriterActive = protocol.WriterActive
+	SeqChanged   = protocol.SeqChanged
+	NoVMA        = protocol.NoVMA
+	NoFile       = protocol.NoFile
+	NoUprobe     = protocol.NoUprobe
+	Unconfigured = protocol.Unconfigured
+	NumOutcomes  = protocol.NumOutcomes
 )
-
-var outcomeNames = [NumOutcomes]string{
-	"lockless", "writer_active", "seq_changed", "no_vma", "no_file", "no_uprobe", "unconfigured",
-}
-
-// String returns the outcome's name in reports, such as "writer_active".
-func (o Outcome) String() string {
-	if o >= NumOutcomes {
-		return fmt.Sprintf("outcome(%d)", uint8(o))
-	}
-	return outcomeNames[o]
-}
 
 // Parts is where the time of one lookup, or of many, went.
 type Parts struct {

@@ -1,23 +1,9 @@
 "use strict";
-// Draws the charts from the page's data, again when the width or the colour
-// scheme changes. Times in the data are nanoseconds.
+// The charts of a report.
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
-  const css = name => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
-  const units = [["s", 1e9], ["ms", 1e6], ["µs", 1e3], ["ns", 1]];
-  const time = ns => {
-    if (ns == null) return "–";
-    if (ns === 0) return "0";
-    const [name, size] = units.find(u => ns >= u[1]) || units[3];
-    return Number((ns / size).toPrecision(3)) + " " + name;
-  };
+  const { css, time, palette, axis } = charts;
   const percent = p => p == null ? "–" : Number(p.toPrecision(4)) + " %";
   const number = n => n == null ? "–" : n.toLocaleString("en-US");
-
-  const axis = extra => Object.assign({
-    stroke: css("muted"), grid: { stroke: css("grid"), width: 1 }, ticks: { stroke: css("grid"), width: 1 },
-    font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif", labelSize: 18,
-  }, extra);
 
   // overTime stacks what happened in each slice of time, with shares of that time as
   // lines.
@@ -79,7 +65,6 @@
 
   // latency draws, for each run, the share of hits resolved within a time.
   function latency(chart, width) {
-    const palette = ["unconfigured", "lockless", "writer_active", "seq_changed", "no_vma", "no_uprobe", "no_file", "handler"];
     const series = [{ label: "resolved within", value: (u, v) => time(v) }];
     chart.runs.forEach((run, i) => series.push({
       label: run.name, stroke: css(palette[i % palette.length]), width: 2, dash: i % 2 ? [] : [6, 4], points: { show: false },
@@ -97,24 +82,7 @@
   }
 
   const kinds = { over_time: overTime, latency };
-  let drawn = [];
-  function draw() {
-    drawn.forEach(p => p.destroy());
-    drawn = (data || []).map(chart => {
-      const place = document.getElementById(chart.id);
-      const [options, columns] = kinds[chart.kind](chart, place.clientWidth);
-      return new uPlot(options, columns, place);
-    });
-  }
-  let width = document.body.clientWidth, timer;
-  new ResizeObserver(() => {
-    if (document.body.clientWidth === width) return;
-    width = document.body.clientWidth;
-    clearTimeout(timer);
-    timer = setTimeout(draw, 60);
-  }).observe(document.body);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-  draw();
+  charts.drawAll(chart => chart.id, (chart, width) => kinds[chart.kind](chart, width));
 
   // Where the page is served, pprof's own view of a profile is a slash behind its file.
   if (location.protocol.startsWith("http")) {

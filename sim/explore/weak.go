@@ -491,29 +491,35 @@ func (weakModel) encode(x *explorer, b []byte, s *state) []byte {
 			put(&msg.view)
 		}
 	}
+	m.eachView(x, s, put)
+	return b
+}
+
+// eachView calls do with the views of s that are not of messages, always in one order, but
+// for those that nothing will look at any more.
+func (m *weakMemory) eachView(x *explorer, s *state, do func(*view)) {
 	for t := range x.w.threads {
 		v := &m.threads[t]
-		put(&v.cur)
-		put(&v.acq)
-		put(&v.rel)
-		put(&v.own)
+		do(&v.cur)
+		do(&v.acq)
+		do(&v.rel)
+		do(&v.own)
 		live := x.w.threads[t].ahead[s.threads[t].pc].live
 		for r := range protocol.NumRegs {
 			if a := addressReg[r]; a >= 0 && live&(1<<r) != 0 {
-				put(&m.regs[t][a])
+				do(&m.regs[t][a])
 			}
 		}
 	}
-	put(&m.all)
+	do(&m.all)
 	for i := range m.passed {
-		put(&m.passed[i])
+		do(&m.passed[i])
 	}
 	for h := firstHandle; h < len(x.w.objects); h++ {
 		if s.lives[h] == waiting {
-			put(&m.waiting[h])
+			do(&m.waiting[h])
 		}
 	}
-	return b
 }
 
 func (weakModel) decode(x *explorer, b []byte, s *state) {
@@ -549,27 +555,6 @@ func (weakModel) decode(x *explorer, b []byte, s *state) {
 			get(&msg.view)
 		}
 	}
-	for t := range x.w.threads {
-		v := &m.threads[t]
-		get(&v.cur)
-		get(&v.acq)
-		get(&v.rel)
-		get(&v.own)
-		live := x.w.threads[t].ahead[s.threads[t].pc].live
-		for r := range protocol.NumRegs {
-			if a := addressReg[r]; a >= 0 && live&(1<<r) != 0 {
-				get(&m.regs[t][a])
-			}
-		}
-	}
-	get(&m.all)
-	for i := range m.passed {
-		get(&m.passed[i])
-	}
-	for h := firstHandle; h < len(x.w.objects); h++ {
-		if s.lives[h] == waiting {
-			get(&m.waiting[h])
-		}
-	}
+	m.eachView(x, s, get)
 	s.mem.answers = m.words[x.w.ghost][m.count[x.w.ghost]-1].value
 }

@@ -54,13 +54,20 @@ var (
 var regKinds = [NumRegs]Kind{RegGlobals: Globals, RegUprobes: Uprobes, RegMM: MM, RegMM2: MM, RegNode: Node, RegNode2: Node,
 	RegVMA: VMA, RegVMA2: VMA, RegFile: File, RegUprobe: Uprobe, RegKey: Uprobe}
 
+// String returns the outcome's name in programs and reports, such as "writer_active".
+func (o Outcome) String() string {
+	if o >= NumOutcomes {
+		return fmt.Sprintf("outcome(%d)", uint8(o))
+	}
+	return outcomeNames.of(o)
+}
+
 func (r Reg) String() string     { return regNames.of(r) }
 func (f Field) String() string   { return fieldNames.of(f) }
 func (k Kind) String() string    { return kindNames.of(k) }
 func (s Section) String() string { return sectionNames.of(s) }
 func (l Life) String() string    { return lifeNames.of(l) }
 func (l Line) String() string    { return lineNames.of(l) }
-func (o Outcome) String() string { return outcomeNames.of(o) }
 
 func (l Loc) String() string {
 	if l.Field == Slot {
