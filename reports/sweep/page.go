@@ -115,14 +115,17 @@ func firstLine(s string) string {
 	return line
 }
 
+// valuesShown is how many values of a dimension the page's head names.
+const valuesShown = 8
+
 func (d *Document) subtitle(dims []dimension) string {
 	text := fmt.Sprintf("%d cells", len(d.Cells))
 	for i := range dims {
-		if n := len(dims[i].values); n > 1 {
-			text += fmt.Sprintf(", %s: %d", dims[i].name, n)
-		} else if n == 1 {
-			text += fmt.Sprintf(", %s %s", dims[i].name, dims[i].values[0])
+		values, more := dims[i].values, ""
+		if n := len(values) - valuesShown; n > 0 {
+			values, more = values[:valuesShown], fmt.Sprintf(" and %d more", n)
 		}
+		text += fmt.Sprintf("; %s %s%s", dims[i].name, strings.Join(values, ", "), more)
 	}
 	return text + fmt.Sprintf("; version %d of the model", d.ModelVersion)
 }
