@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/replay/replay/reports"
 )
 
@@ -183,6 +185,22 @@ func charts(records []*Record, dims []dimension, x *dimension) []reports.CurvesC
 	return all
 }
 
+// mainFigures are those of the table, as people read them; sweep.parquet and sweep.json have
+// all of them, in one unit each.
+var mainFigures = []struct {
+	title, metric string
+	show          func(thousandths int64) string
+}{
+	{"fell back", "fallbacks", func(n int64) string { return humanize.Comma(n / 1000) }},
+	{"of hits", "fallback_ppm", func(n int64) string { return fmt.Sprintf("%.4g %%", float64(n)/1e7) }},
+	{"mean", "resolve_ns.mean", span},
+	{"99 %", "resolve_ns.p99", span},
+	{"lock wait", "lock_wait_ns.total", span},
+	{"writers wait", "writer_wait_ns.total", span},
+}
+
+func span(ps int64) string { return reports.Nanos(ps).Span() }
+
 // table has a row for each cell.
 func (d *Document) table(dims []dimension) reports.CurvesTable {
 	t := reports.CurvesTable{Title: "All cells", Columns: []string{"trace"}}
@@ -194,15 +212,20 @@ func (d *Document) table(dims []dimension) reports.CurvesTable {
 		}
 	}
 	t.Figures = len(t.Columns)
-	metrics := []string{"hits", "fallbacks", "fallback_ppm", "resolve_ns.mean", "resolve_ns.p99", "lock_wait_ns.total", "writer_wait_ns.total", "hits_per_s"}
-	t.Columns = append(t.Columns, metrics...)
+	for _, m := range mainFigures {
+		t.Columns = append(t.Columns, m.title)
+	}
 	for _, r := range d.Cells {
 		row := []string{r.Trace}
 		for _, s := range shown {
 			row = append(row, s.of(r))
 		}
-		for _, m := range metrics {
-			row = append(row, r.Metrics[m].String())
+		for _, m := range mainFigures {
+			text := "unknown"
+			if f := r.Metrics[m.metric]; f.Known {
+				text = m.show(f.Milli)
+			}
+			row = append(row, text)
 		}
 		t.Rows = append(t.Rows, row)
 	}
