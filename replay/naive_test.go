@@ -65,8 +65,10 @@ type naive struct {
 	lag      int64
 	order    []int // of the placement
 
-	spaces map[int32]*naiveSpace // by process
-	seats  map[[3]int32]int      // CPUs, by thread id, process and clone
+	spaces   map[int32]*naiveSpace    // by process
+	known    map[int32]map[int32]bool // its threads that have had a row and live
+	headless map[int32]bool           // processes whose leaders have ended
+	seats    map[[3]int32]int         // CPUs, by thread id, process and clone
 }
 
 // spread and pack are the orders of a machine of two sockets with two cores of two threads,
@@ -201,12 +203,43 @@ func (n *naive) phases() map[int32]int64 {
 	return phases
 }
 
+// live notes who lives after a row. A process ends with its last thread.
+func (n *naive) live(ev *traces.Event) {
+	know := func(tid int32) {
+		if n.known[ev.PID] == nil {
+			n.known[ev.PID] = map[int32]bool{}
+		}
+		n.known[ev.PID][tid] = true
+	}
+	switch ev.Kind {
+	case traces.Map: // is nobody's doing
+	case traces.Exec:
+		delete(n.spaces, ev.PID) // another one when it comes up again
+		delete(n.known, ev.PID)
+		delete(n.headless, ev.PID)
+		know(ev.TID)
+	case traces.Exit:
+		delete(n.known[ev.PID], ev.TID)
+		if ev.TID == ev.PID {
+			n.headless[ev.PID] = true
+		}
+		if n.headless[ev.PID] && len(n.known[ev.PID]) == 0 {
+			delete(n.spaces, ev.PID)
+		}
+	case traces.Fork:
+		know(ev.TID)
+		if ev.Got(traces.ColFlags) && ev.Flags&0x10000 != 0 {
+			know(int32(ev.Ret))
+		}
+	default:
+		know(ev.TID)
+	}
+}
+
 // take is what a row that is no hit changes, nil for nothing; at is its virtual time in ns.
 func (n *naive) take(ev *traces.Event, at int64) *naiveChange {
 	switch {
-	case ev.Kind == traces.Exec, ev.Kind == traces.Exit && ev.TID == ev.PID:
-		delete(n.spaces, ev.PID) // another one when it comes up again
-	case ev.Kind == traces.Exit:
+	case ev.Kind == traces.Exec, ev.Kind == traces.Exit:
 	case ev.Kind == traces.Fork && ev.Got(traces.ColFlags) && ev.Flags&0x10000 != 0: // a thread
 	case ev.Kind == traces.Fork:
 		n.seats4(ev, ev.TID)
@@ -249,6 +282,7 @@ func (n *naive) interpret() ([]*naiveHit, bool) {
 	var changes []*naiveChange
 	for i := range n.rows {
 		ev := &n.rows[i]
+		n.live(ev)
 		if ev.Kind != traces.Hit {
 			if c := n.take(ev, n.scaled(max(ev.Time-start, 0))); c != nil {
 				changes = append(changes, c)
@@ -433,15 +467,18 @@ func (p *program) draw() {
 	case what == 17:
 		p.row(traces.Exec, pid, pid)
 		p.tids[pid] = []int32{pid}
-	case tid != pid:
+	case tid != pid && len(p.tids[pid]) > 1 || len(p.pids) > 1:
 		p.row(traces.Exit, pid, tid)
-		p.tids[pid] = slices.DeleteFunc(p.tids[pid], func(x int32) bool { return x == tid })
-	case len(p.pids) > 1:
-		p.row(traces.Exit, pid, pid)
-		p.pids = slices.DeleteFunc(p.pids, func(x int32) bool { return x == pid })
+		// Threads that had no row when their leader ended have none later.
+		known := p.naive.known[pid]
+		p.tids[pid] = slices.DeleteFunc(p.tids[pid], func(x int32) bool { return x == tid || tid == pid && !known[x] })
+		if len(p.tids[pid]) == 0 {
+			p.pids = slices.DeleteFunc(p.pids, func(x int32) bool { return x == pid })
+		}
 	}
 	// So that hits know what is there.
 	for i := from; i < len(p.rows); i++ {
+		p.naive.live(&p.rows[i])
 		if p.rows[i].Kind != traces.Hit {
 			if c := p.naive.take(&p.rows[i], 0); c != nil {
 				c.apply()
@@ -481,7 +518,7 @@ func (p *program) hit(pid, tid int32) {
 func drawProgram(t *rapid.T, step int64) []traces.Event {
 	p := &program{
 		t: t, now: 5_000_000, step: step, pids: []int32{100}, tids: map[int32][]int32{100: {100, 101}}, next: 200,
-		naive: &naive{options: replay.DefaultOptions(), spaces: map[int32]*naiveSpace{}, seats: map[[3]int32]int{}, cpus: 1},
+		naive: &naive{options: replay.DefaultOptions(), spaces: map[int32]*naiveSpace{}, known: map[int32]map[int32]bool{}, headless: map[int32]bool{}, seats: map[[3]int32]int{}, cpus: 1},
 	}
 	for range 3 { // some are there beforehand
 		p.mapping(p.row(traces.Map, 100, 100))
@@ -541,7 +578,7 @@ func TestNaiveReplay(t *testing.T) {
 		rows := drawProgram(t, 1_000_000)
 		n := &naive{
 			options: o, rows: rows, cpus: cmp.Or(o.CPUs, programCPUs), recorded: programCPUs, lag: profile.Recorder.HitLag + profile.Recorder.Window,
-			order: smallPack, spaces: map[int32]*naiveSpace{}, seats: map[[3]int32]int{},
+			order: smallPack, spaces: map[int32]*naiveSpace{}, known: map[int32]map[int32]bool{}, headless: map[int32]bool{}, seats: map[[3]int32]int{},
 		}
 		if o.Placement == replay.Spread {
 			n.order = smallSpread

@@ -410,6 +410,8 @@ func TestWhoOperates(t *testing.T) {
 		{"a thread id that is used again", "1000 " + hit + " tid=11\n2000 " + hit + " tid=11 pid=12\n3000 " + hit + " tid=11", []int{0, 1, 0}, []int{0, 1, 0}},
 		{"another program", "1000 " + hit + " tid=10\n2000 exec tid=10 path=/bin/b\n3000 " + hit + " tid=10\n4000 " + hit + " tid=11", []int{0, 0, 1}, []int{0, 1, 1}},
 		{"a process id that is used again", "1000 " + hit + " tid=10\n2000 exit tid=10\n3000 " + hit + " tid=10", []int{0, 0}, []int{0, 1}},
+		{"a leader that ends before its thread", "1000 " + hit + " tid=11\n2000 exit tid=10\n3000 " + hit + " tid=11\n4000 exit tid=11\n5000 " + hit + " tid=10", []int{0, 0, 1}, []int{0, 0, 1}},
+		{"one that ends before its thread has a row", "1000 fork tid=10 ret=11 flags=0x10f00\n2000 " + hit + " tid=10\n3000 exit tid=10\n4000 " + hit + " tid=11", []int{0, 1}, []int{0, 0}},
 		{"a thread that ends", "1000 " + hit + " tid=10\n2000 exit tid=11\n3000 " + hit + " tid=10", []int{0, 0}, []int{0, 0}},
 		{"what was mapped before anybody", "1000 map tid=10 addr=0x401000 len=4096 path=/bin/a\n1000 map tid=12 pid=12 addr=0x401000 len=4096 path=/bin/a\n" +
 			"1001 map tid=10 addr=0x402000 len=4096 path=/bin/a\n2000 " + hit + " tid=10", []int{0, 1, 0, 2}, []int{0, 1, 0, 0}},

@@ -26,10 +26,11 @@ type Reconstruction struct {
 	breaks    map[int32]uint64
 	turns     turns
 
-	files  mm.Files
-	probed namedFile        // of the latest hit
-	mapped namedFile        // and mapping
-	spaces map[int32]*Space // by process
+	files     mm.Files
+	probed    namedFile          // of the latest hit
+	mapped    namedFile          // and mapping
+	spaces    map[int32]*Space   // by process
+	processes map[int32]*process // with a space or a thread
 	// spacesAt is another number whenever spaces has another one for one of its processes.
 	spacesAt int
 	begun    int32 // address spaces so far
@@ -94,7 +95,7 @@ func Reconstruct(ctx context.Context, trace Trace, s *Survey, c Config) (*Recons
 	}
 	return &Reconstruction{
 		stream: stream, using: using, arrive: c.Using == Everything || c.Using == Stamps, profile: c.Profile, survey: s, inference: in, sections: map[int32]*recentSpans{}, breaks: map[int32]uint64{}, turns: turns{},
-		spaces: map[int32]*Space{}, programs: programs{}, threads: map[int32]*thread{}, lastStart: map[int32]int64{},
+		spaces: map[int32]*Space{}, processes: map[int32]*process{}, programs: programs{}, threads: map[int32]*thread{}, lastStart: map[int32]int64{},
 		numbers: map[threadKey]int32{}, classes: newClasses(), kinds: newLockKinds(),
 		progress: c.Progress, observer: c.Observer, locks: locks, buildIDs: map[string]string{},
 	}, nil

@@ -136,14 +136,12 @@ func (r *Reconstruction) takeTask(t *thread, ev *traces.Event) {
 		// The old address space stays with those that still share it.
 		r.forget(t.pid)
 		r.space(t.pid)
+		r.living(t.pid, t.tid)
 		t.call = syscallRow{}
 	case traces.Exit:
-		t.gone = true
+		r.exited(t)
 		delete(r.threads, t.tid)
 		r.latest = nil
-		if t.tid == t.pid {
-			r.forget(t.pid)
-		}
 	}
 }
 
@@ -151,6 +149,7 @@ func (r *Reconstruction) takeTask(t *thread, ev *traces.Event) {
 // the section before was for.
 func (r *Reconstruction) takeFork(t *thread, ev *traces.Event) {
 	if forksThread(ev) {
+		r.living(t.pid, int32(ev.Ret))
 		return
 	}
 	parent := r.space(t.pid)

@@ -152,7 +152,7 @@ func (r *Reconstruction) thread(ev *traces.Event) *thread {
 		return t
 	}
 	if t != nil {
-		t.gone = true
+		r.exited(t)
 	}
 	t = &thread{tid: ev.TID, pid: ev.TID}
 	switch {
@@ -163,7 +163,41 @@ func (r *Reconstruction) thread(ev *traces.Event) *thread {
 	}
 	t.number = r.number(t.tid, t.pid)
 	r.threads[ev.TID], r.latest = t, t
+	r.living(t.pid, t.tid)
 	return t
+}
+
+// process is who is in an address space. It lasts until the last thread has ended, which
+// need not be the leader: do_exit drops a thread's own share of it, in exit_mm.
+type process struct {
+	threads map[int32]bool // that are known to live
+	headed  bool           // its leader lives, of which there need be no row
+}
+
+// living notes that a thread of a process lives.
+func (r *Reconstruction) living(pid, tid int32) {
+	p := r.processes[pid]
+	if p == nil {
+		p = &process{threads: map[int32]bool{}, headed: true}
+		r.processes[pid] = p
+	}
+	p.threads[tid] = true
+}
+
+// exited ends a thread, and the address space with its last one.
+func (r *Reconstruction) exited(t *thread) {
+	t.gone = true
+	p := r.processes[t.pid]
+	if p == nil {
+		return
+	}
+	delete(p.threads, t.tid)
+	if t.tid == t.pid {
+		p.headed = false
+	}
+	if !p.headed && len(p.threads) == 0 {
+		r.forget(t.pid)
+	}
 }
 
 // threadKey names a thread. Thread ids are used again, so that the process is part of it.
@@ -205,5 +239,6 @@ func (r *Reconstruction) spaceOf(t *thread) *Space {
 // again.
 func (r *Reconstruction) forget(pid int32) {
 	delete(r.spaces, pid)
+	delete(r.processes, pid)
 	r.spacesAt++
 }
