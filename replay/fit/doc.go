@@ -24,6 +24,10 @@
 // of its thread, for the time that it took to wake up; without ([timeline.Syscalls]) no lock event is. A test takes
 // out or scrambles what is hidden and gets the same predictions.
 //
+// Each lookup is where the rows show it: one that is wrongly predicted to wait does not hold
+// up its thread's next. Otherwise a false fallback at the begin of a section would make a
+// missed one of the next lookup, which the same section made fall back.
+//
 // That position leaks all the same: the stamps of lookups that fell back and of those that
 // did not are displaced differently, and moving only the former into the sections would make
 // nearly all of them right. So by how much they differ is not fitted to outcomes, but taken

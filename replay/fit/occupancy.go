@@ -63,18 +63,26 @@ func (o *occupancy) Section(h *timeline.Section) {
 }
 
 // reached are operations whose rows an occupancy forgets once the simulation asks for those
-// after them.
+// after them. Each is where the rows show it, whatever is predicted of the one before: a
+// lookup that is wrongly predicted to wait must not hold up the thread's next, which the
+// rows show to have come. So a thread's operations go in turn to several simulated ones.
 type reached struct {
 	timeline.Operations
 	occupancy *occupancy
 	passed    int64 // ns
+	turn      int32
 }
+
+// turns is how many lookups of a thread may overlap in the simulation.
+const turns = 16
 
 func (r *reached) Next() (*timeline.Operation, bool) {
 	a, ok := r.Operations.Next()
 	if ok {
 		r.occupancy.forget(r.passed)
 		r.passed = a.At
+		r.turn = (r.turn + 1) % turns
+		a.Thread = a.Thread*turns + r.turn
 	}
 	return a, ok
 }

@@ -337,7 +337,7 @@ func TestToTracesRecovers(t *testing.T) {
 	calm := replaytest.Made(quiet.rows(1_300_000))
 	p := replaytest.Machine(t).Clone()
 	p.Recorder = truth.Recorder
-	p.Recorder.HitLag, p.Recorder.FailLag, p.Recorder.WakeLatency = 100, 600, 77
+	p.Recorder.HitLag, p.Recorder.FailLag, p.Recorder.WakeLatency = 900, 1400, 77
 	p.Sections = machines.SectionModel{"brk": {Start: 5}}
 	f1 := func(p *machines.Profile) float64 {
 		v, err := fit.Validate(context.Background(), trace, p, fit.Comparison{Using: timeline.Locks})
