@@ -2,7 +2,6 @@ package reports
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/replay/replay/sim"
 )
@@ -46,84 +45,43 @@ type hitFrames struct{ trap, check, syscall *lookupFrames }
 // framesOf returns the stacks of a resolver, in the words of the kernel that it
 // stands for. The check of the trampoline is the same for all.
 func framesOf(resolver string) *hitFrames {
-	n := namesOf(resolver)
-	return &hitFrames{
-		trap: lookupStacks(trap, n),
-		check: lookupStacks(syscall, lookupNames{
-			find: "in_uprobe_trampoline", begin: "mmap_lock_speculate_try_begin", end: "mmap_lock_speculate_retry",
-		}),
-		syscall: lookupStacks(append(syscall[:len(syscall):len(syscall)], "handle_syscall_uprobe"), n),
-	}
-}
-
-// lookupStacks are the stacks of a lookup below those that lead to it.
-func lookupStacks(way []string, n lookupNames) *lookupFrames {
-	under := func(functions ...string) []frame {
-		return kernelStack(append(append(append([]string{}, way...), n.find), functions...)...)
-	}
-	f := &lookupFrames{
-		speculate: under(n.speculate...),
-		lock:      under("down_read"),
-		blocked:   under("down_read", "rwsem_down_read_slowpath", "schedule_preempt_disabled"),
-		held:      under(),
-	}
-	for o := range f.refused {
-		f.refused[o] = f.speculate
-	}
-	refuse := func(o sim.Outcome, function string) {
-		if function == "" {
-			return // it does not refuse for that
-		}
-		f.refused[o] = under(append(append([]string{}, n.speculate...), function)...)
-	}
-	refuse(sim.WriterActive, n.begin)
-	refuse(sim.SeqChanged, n.end)
-	refuse(sim.NoVMA, "mtree_load")
-	refuse(sim.NoUprobe, "find_uprobe_rcu")
-	return f
-}
-
-// lookupNames are the functions in which kernels differ.
-type lookupNames struct {
-	find       string   // the lookup as a whole
-	speculate  []string // the lockless part below it
-	begin, end string   // the check of the sequence
-}
-
-// namesOf takes the names from the steps that are timed.
-func namesOf(resolver string) lookupNames {
 	r, err := sim.FindResolver(resolver)
 	if err != nil {
 		r, _ = sim.FindResolver(kernelToday)
 	}
-	if resolver == "pervma" { // vma_start_read is inlined, and what a writer makes it refuse
-		return lookupNames{find: walker(r.Locked), speculate: []string{"lock_vma_under_rcu"}, begin: "vma_start_read"}
+	return &hitFrames{
+		trap: lookupStacks(trap, r), check: lookupStacks(syscall, r.Check()),
+		syscall: lookupStacks(append(syscall[:len(syscall):len(syscall)], "handle_syscall_uprobe"), r),
 	}
-	n := lookupNames{find: walker(r.Locked)}
-	if n.find == "" {
-		n.find = walker(r.Speculate)
+}
+
+// lookupStacks are the stacks of a resolver below those that lead to it, named as in the
+// programs that are timed.
+func lookupStacks(way []string, r *sim.Resolver) *lookupFrames {
+	under := func(functions ...string) []frame {
+		return kernelStack(append(append(append([]string{}, way...), r.Finder()), functions...)...)
 	}
-	if len(r.Speculate) > 0 {
-		n.begin, n.end = r.Speculate[0].Frame, r.Speculate[len(r.Speculate)-1].Frame
-		if w := walker(r.Speculate); w != n.find {
-			n.speculate = []string{w}
+	var speculate []string
+	if f := r.Speculator(); f != "" && f != r.Finder() {
+		speculate = append(speculate, f)
+	}
+	f := &lookupFrames{
+		speculate: under(speculate...),
+		lock:      under("down_read"),
+		blocked:   under("down_read", "rwsem_down_read_slowpath", "schedule_preempt_disabled"),
+		held:      under(),
+	}
+	for o := range sim.NumOutcomes {
+		f.refused[o] = f.speculate
+		if by := r.Refuser(o); by != "" && by != r.Speculator() {
+			f.refused[o] = under(append(speculate[:len(speculate):len(speculate)], by)...)
 		}
 	}
-	return n
+	return f
 }
 
 // kernelToday is the resolver whose kernel others are like.
 const kernelToday = "speculative-merged"
-
-// walker is the function that goes from the mapping to the uprobe.
-func walker(steps []sim.Step) string {
-	for _, s := range steps {
-		if strings.HasPrefix(s.Frame, "find_active_uprobe") {
-			return s.Frame
-		}
-	}
-	return ""
-}
 
 // writerCalls is how an operation comes to change the address space under
 // mmap_lock, root first; the last function runs while it is held for write.

@@ -74,7 +74,7 @@ func TestUncontendedHitsByHand(t *testing.T) {
 			t.Errorf("%s: trap %v, start %v, answered %v, end %v", name, h.Trap, h.Lookup.Start, h.Lookup.Answered, h.End)
 		}
 		// mmap_lock is held from the store of the owner to the atomic of up_read.
-		if hold := h.Parts.LockHold; r.resolver.Speculate == nil && hold != want.lookup*Nanosecond-h.Lookup.Acquired+h.Lookup.Start-20*Nanosecond {
+		if hold := h.Parts.LockHold; len(r.resolver.speculate) == 0 && hold != want.lookup*Nanosecond-h.Lookup.Acquired+h.Lookup.Start-20*Nanosecond {
 			t.Errorf("%s: the lock is held for %v of %v", name, hold, h.Parts.Lookup)
 		}
 	}
@@ -560,11 +560,11 @@ func TestNoTwoResolversAreOne(t *testing.T) {
 		}
 		digests[r.Digest()] = r.resolver
 	}
-	for i := range resolvers {
-		if like := resolvers[i].Alike; like != "" {
+	for _, r := range resolvers {
+		if like := r.Alike; like != "" {
 			other, err := FindResolver(like)
-			if err != nil || other.Loads() != resolvers[i].Loads() || other.SeqBits != resolvers[i].SeqBits {
-				t.Errorf("%s reads not as many lines as %s: %v", resolvers[i].Name, like, err)
+			if err != nil || other.Loads() != r.Loads() || other.SeqBits != r.SeqBits {
+				t.Errorf("%s reads not as many lines as %s: %v", r.Name, like, err)
 			}
 		}
 	}

@@ -7,8 +7,10 @@
 //     some CPUs in use.
 //  2. A [Source] yields operations ([Op]): hits, sections of mmap_lock, changes of
 //     an address space. Each belongs to a [Task], a thread; tasks share CPUs.
-//  3. A [Resolver] is a sequence of steps from the trap address to the uprobe.
-//     What a step touches and decides is defined once, in lookup.go.
+//  3. A [Resolver] is the way from the trap address to the uprobe, and what sections of
+//     mmap_lock do to the sequence: the programs of package protocol, which package explore
+//     explores, compiled (plan.go). A step takes what its line costs; words.go says what
+//     the words are here.
 //     A walk that nothing disturbs is one event (flight.go), also beside a sibling that
 //     computes (motion.go): a test holds that it comes to the same as step by step.
 //  4. Shared data lives on cache lines (line.go), which are the currency: a line is
@@ -61,7 +63,8 @@
 //     an upper bound.
 //   - Cold misses: a line that no core has used costs nothing the first time.
 //     Capacity misses do not exist.
-//   - When within its section a change is made: at its last instant. The VMAs that it
+//   - When within its section a change is made: as a whole, at its last instant; the steps
+//     of the operations in package protocol are explored alone. The VMAs that it
 //     will write to are write-locked from the first one on (vma_start_write), after the
 //     wait for their readers. A section whose operation is not known, or that was refused,
 //     locks none, and neither do those of clones.
@@ -74,7 +77,7 @@
 //   - Reads of owner words (__rwsem_set_reader_owned keeps the bit below): with a
 //     transfer for each, the locked lookup of two threads is fitted 10 % too slow
 //     instead of 5 %, so other instructions seem to hide them.
-//   - What older kernels wait for beyond the lines named in resolver.go. On
+//   - What older kernels wait for beyond the lines named in programs.txt. On
 //     xeon-6138x2 their peaks are too high: refcount 4.05 M hits/s instead of less
 //     than 4 M, srcu 11.4 M instead of 8 to 10 M. A published profile of the latter
 //     has 14 % of all time in srcu_read_lock with 8 threads and 19 % with 16, so

@@ -1,5 +1,10 @@
 package sim
 
+import (
+	"github.com/replay/replay/sim/mm"
+	"github.com/replay/replay/sim/protocol"
+)
+
 // A walk that nothing disturbs is one event: from an instant at which the core has every
 // line that is still to be read, in an address space that nobody changes, its end is known.
 // Whatever would take a line, bump the sequence or change the mappings first puts the
@@ -19,21 +24,28 @@ type flight struct {
 // course is the way of an undisturbed walk to an address, or from mmap_lock to the uprobe:
 // the lines in the order in which it reads them, and what it finds.
 type course struct {
-	steps   *Step // the first of those that it is of
+	plan    *action // the first of that which it is of
 	addr    uint64
 	version uint64     // of the address space
-	pc, end int        // of the first step, and behind the last one
-	at      []waypoint // of each step from pc on
+	seq     uint64     // of it, when the course was surveyed
+	pc, end int        // of the first action, and behind the last one
+	at      []waypoint // of each action from pc on
 	lines   []*line
-	walk    walk     // at the end; but seq
-	legs    []int    // so many loads, or 0 for a private walk
-	sampled moment   // the sequence is read
-	checked moment   // and compared
-	had     []uint64 // by core: 1 more than the epoch at which it had all lines
+	vma     mm.VMA             // that is found
+	regs    protocol.Registers // at the end; but what holds the sequence
+	legs    []int              // so many loads, or 0 for a private walk
+	sampled moment             // the sequence is read
+	checked moment             // and compared
+	had     []uint64           // by core: 1 more than the epoch at which it had all lines
 }
 
 // moment is an instant of a course: so many loads after so many legs.
 type moment struct{ legs, loads int }
+
+// before reports whether m is over by another moment; never is not.
+func (m moment) before(o moment) bool {
+	return m != never && (m.legs < o.legs || m.legs == o.legs && m.loads < o.loads)
+}
 
 // waypoint is a moment, and how many lines were read by then.
 type waypoint struct {
@@ -44,32 +56,19 @@ type waypoint struct {
 // never is the moment of what does not happen.
 var never = moment{legs: -1}
 
-// reads reports whether an action only reads: no atomic, no lock.
-func (def *actionDef) reads() bool {
-	if def.block != nil {
-		return false
-	}
-	for _, touch := range def.touches {
-		if touch.kind != load {
-			return false
-		}
-	}
-	return true
-}
-
 // course returns the way of t's walk to its address as things are now, nil where there is
 // none: that would be refused, or nobody was there.
 func (s *System) course(t *Task) *course {
 	m, w := t.op.MM, &t.walk
 	for _, c := range m.courses {
-		if c.addr == w.addr && c.steps == &w.steps[0] && c.version == m.Space.Version() {
+		if c.addr == w.addr && c.plan == &w.plan[0] && c.version == m.Space.Version() && c.like(m, w) {
 			if w.pc < c.pc || w.pc >= c.end {
 				return nil
 			}
 			return c
 		}
 	}
-	if w.touch != 0 || w.pc > 0 && actions[w.steps[w.pc-1].do].block == nil {
+	if w.stage != ahead || w.pc > 0 && w.plan[w.pc-1].blocks == nothing {
 		return nil // in the midst of things
 	}
 	c := s.survey(t)
@@ -84,59 +83,64 @@ func (s *System) course(t *Task) *course {
 	return c
 }
 
+// like reports whether the sequence decides what it did when the course was surveyed. To a
+// resolver that compares it, any even one is like another.
+func (c *course) like(m *MM, w *walk) bool {
+	return c.sampled == never || c.seq == m.seq || w.resolver.SeqBits > 0 && (c.seq^m.seq)&1 == 0
+}
+
 // coursesMax is how many courses an address space remembers: as many as there are
 // probes that are hit in turn, for most.
 const coursesMax = 8
 
-// survey takes the steps of a walk without their time, up to one that does more than read.
+// survey takes the actions of a walk without their time, up to one that does more than
+// read.
 func (s *System) survey(t *Task) *course {
-	w := &t.walk
+	m, w := t.op.MM, &t.walk
 	c := &course{
-		steps: &w.steps[0], addr: w.addr, version: t.op.MM.Space.Version(), pc: w.pc, end: w.pc,
+		plan: &w.plan[0], addr: w.addr, version: m.Space.Version(), seq: m.seq, pc: w.pc,
 		sampled: never, checked: never, had: make([]uint64, len(s.coreCPU)),
 	}
-	lookup, before := *t.lookup, t.walk
-	defer func() { *t.lookup, t.walk = lookup, before }()
+	lookup, before, regs := *t.lookup, t.walk, t.regs
+	defer func() { *t.lookup, t.walk, t.regs = lookup, before, regs }()
 	loads := 0 // since the last private walk
-	walked := func() {
+	worked := func() {
 		if loads > 0 {
 			c.legs = append(c.legs, loads)
 		}
 		loads = 0
 	}
-	for def := w.next(); def != nil && def.reads(); def = w.next() {
-		for c.end <= w.pc { // steps that are left out are nowhere else
+	for w.pc < len(w.plan) && w.plan[w.pc].reads() {
+		a := &w.plan[w.pc]
+		for len(c.at) <= w.pc-c.pc { // actions that are left out are nowhere else
 			c.at = append(c.at, waypoint{moment{len(c.legs), loads}, len(c.lines)})
-			c.end++
 		}
-		for _, touch := range def.touches {
-			if !s.touched(t, touch.role) {
+		if a.needs {
+			if !s.touched(t, a.role) {
 				return nil // no core can have it
 			}
-			c.lines = append(c.lines, s.lineOf(t, touch.role))
+			c.lines = append(c.lines, s.lineOf(t, a.role))
 			loads++
 		}
-		if def.walks {
-			walked()
+		if a.half {
+			worked()
 			c.legs = append(c.legs, 0)
 		}
-		if def.check(s, t) != Lockless {
-			return nil
-		}
-		switch w.steps[w.pc].do {
-		case seqBegin:
+		switch a.effect {
+		case samples:
 			c.sampled = moment{len(c.legs), loads}
-		case seqEnd:
+		case compares:
 			c.checked = moment{len(c.legs), loads}
 		}
-		w.end()
+		if s.exec(t, a); t.lookup.Outcome != lookup.Outcome {
+			return nil // refused
+		}
 	}
-	walked()
+	worked()
 	if len(c.legs) > legsMax-1 || len(c.lines) == 0 {
 		return nil
 	}
-	c.end = w.pc
-	c.walk = *w
+	c.end, c.vma, c.regs = w.pc, w.vma, t.regs
 	return c
 }
 
@@ -175,7 +179,7 @@ const noEntry = -1
 // walk stays as it is at the begin.
 func (s *System) fly(t *Task, cycles int64) bool {
 	m, w := t.op.MM, &t.walk
-	if s.stepwise || len(w.steps) == 0 || w.resolver.SeqBits > 0 && m.seq&1 != 0 {
+	if s.stepwise || len(w.plan) == 0 {
 		return false
 	}
 	c := s.course(t)
@@ -199,15 +203,17 @@ func (s *System) flyOn(t *Task) bool {
 		return false
 	}
 	c := s.course(t)
-	if c == nil || w.got >= mapping && w.vma != c.walk.vma {
-		return false
-	}
-	if c.sampled != never && (w.pc == 0 && m.seq&1 != 0 || w.pc > 0 && w.seq != m.seq) {
+	if c == nil || w.vma.ID != 0 && w.vma != c.vma {
 		return false
 	}
 	from := c.at[w.pc-c.pc]
-	from.loads += w.touch
-	from.lines += w.touch
+	if w.stage == there {
+		from.loads++
+		from.lines++
+	}
+	if c.sampled.before(from.moment) && t.regs[protocol.RegSeq] != m.seq {
+		return false
+	}
 	if from.legs < len(c.legs) && c.legs[from.legs] > 0 && from.loads == c.legs[from.legs] {
 		from.moment = moment{from.legs + 1, 0}
 	}
@@ -251,23 +257,29 @@ func landed(s *System, t *Task) {
 // arrived is the end of a walk that nothing disturbed.
 func arrived(s *System, t *Task) {
 	f, l, w := &t.flight, t.lookup, &t.walk
-	c := f.way
+	c, m := f.way, t.op.MM
 	s.ground(t)
-	if from := f.from; c.sampled != never && (c.sampled.legs > from.legs || c.sampled.legs == from.legs && c.sampled.loads >= from.loads) {
-		w.seq, l.Sampled = t.op.MM.seq, s.when(t, c.sampled)
+	if c.sampled != never && w.resolver.SeqBits > 0 && !c.sampled.before(f.from.moment) {
+		l.Sampled = s.when(t, c.sampled)
 	}
-	if c.checked != never {
+	if c.checked != never && w.resolver.SeqBits > 0 {
 		l.Checked = s.when(t, c.checked)
 	}
 	for _, line := range c.lines[f.from.lines:] {
 		s.stats[line.role].Accesses++
 	}
-	w.got, w.vma, w.offset, w.probe = c.walk.got, c.walk.vma, c.walk.offset, c.walk.probe
-	if w.pc, w.touch = c.end, 0; w.pc == len(w.steps) {
+	w.vma, w.version = c.vma, c.version
+	if w.pc, w.stage = c.end, ahead; w.pc == len(w.plan) {
+		t.regs[protocol.RegVMA], t.regs[protocol.RegUprobe] = c.regs[protocol.RegVMA], c.regs[protocol.RegUprobe]
 		w.after(s, t)
 		return
 	}
-	nextTouch(s, t)
+	seq := t.regs[protocol.RegSeq]
+	if t.regs = c.regs; c.sampled != never {
+		seq = m.seq
+	}
+	t.regs[protocol.RegSeq], t.regs[protocol.RegNow] = seq, m.seq
+	advance(s, t)
 }
 
 // ground takes t out of the flights.
@@ -306,10 +318,21 @@ func (s *System) recall(m *MM) {
 	}
 }
 
-// taken is called before a line is taken from those that have it, or begins to travel.
+// taken is called before a line is taken from those that have it, or begins to travel. Each
+// reader with the lock takes that of the owner, where the sequence mostly is; flights that
+// do not read the sequence go on.
 func (s *System) taken(l *line) {
-	if l.path {
-		s.disturb(l.mm)
+	switch m := l.mm; {
+	case !l.path:
+	case m == nil || l != m.seqLine():
+		s.disturb(m)
+	default:
+		m.epoch++
+		for i := len(m.flights) - 1; i >= 0; i-- {
+			if t := m.flights[i]; t.flight.way.sampled != never {
+				s.interrupt(t)
+			}
+		}
 	}
 }
 
@@ -337,25 +360,24 @@ func (s *System) interrupt(t *Task) {
 		t.lookup.Start = t.motion.start(f.entry)
 		t.account = true
 	}
-	t.next = nextTouch
+	t.next = advance
 	now, at := s.now, f.from.moment
+	w := &t.walk
 	for {
-		// The event at this time has happened: it decides the step that ended, and
+		// The event at this time has happened: it decides the action that ended, and
 		// begins the next touch or walk.
-		w := &t.walk
-		def := w.next()
+		a := &w.plan[w.pc]
 		switch {
-		case w.touch < len(def.touches):
-			l := s.lineOf(t, def.touches[w.touch].role)
-			s.stats[l.role].Accesses++
-			w.touch++
+		case a.needs && w.stage == ahead:
+			w.stage = there
+			s.stats[s.lineOf(t, a.role).role].Accesses++
 			at.loads++
 			if end := s.when(t, at); f.entry+at.legs-f.from.legs == leg && !s.passed(t, end) {
 				s.runAt(t, end)
 				return
 			}
-		case def.walks && w.touch == len(def.touches):
-			w.touch++
+		case a.half && w.stage != walked:
+			w.stage = walked
 			if at.loads > 0 {
 				at = moment{legs: at.legs + 1}
 			}
@@ -365,9 +387,8 @@ func (s *System) interrupt(t *Task) {
 			at = moment{legs: at.legs + 1}
 		default:
 			s.now = s.when(t, at)
-			def.check(s, t) // it refuses nothing: what it reads was not disturbed
+			s.exec(t, a) // it refuses nothing: what it reads was not disturbed
 			s.now = now
-			w.end()
 		}
 	}
 }

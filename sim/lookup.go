@@ -1,106 +1,34 @@
 package sim
 
-import "github.com/replay/replay/sim/mm"
+import (
+	"github.com/replay/replay/sim/mm"
+	"github.com/replay/replay/sim/protocol"
+)
 
-// walk is the state of one lookup: the registers of find_active_uprobe_rcu, or of
-// in_uprobe_trampoline.
+// walk is how far a thread is in a plan, and what a lookup has found by now.
 type walk struct {
 	resolver *Resolver
 	addr     uint64 // that is looked up
 	half     int64  // cycles of a private walk
 
-	steps []Step
+	plan  plan
 	pc    int
-	touch int  // touches of the current action that are done
-	spec  bool // in the speculative part
-	held  bool // the VMA's read lock
-	gone  bool // refused: of the steps, only those are left that give back what is held
+	stage stage  // of the action at hand
+	spec  bool   // in the speculative part
+	after resume // when the plan is done
 
-	seq    uint64
-	got    reach
-	vma    mm.VMA
-	offset uint64
-	probe  mm.ProbeID
-	after  resume // when steps are done
+	vma     mm.VMA // as it was found,
+	version uint64 // when that was the version of the address space
 }
 
-// reach is how far a walk from the address to the uprobe came.
-type reach uint8
+// stage is how much of an action is done.
+type stage uint8
 
 const (
-	nowhere reach = iota
-	mapping       // vma
-	file          // its vm_file: offset has a meaning
-	uprobe        // probe
+	ahead  stage = iota // nothing
+	there               // its line is there
+	walked              // and the private work is done
 )
-
-// next goes past steps that have nothing to act on: find_active_uprobe_rcu leaves out
-// what needs a mapping, a file or a uprobe that was not found, and a refusal what does not
-// give back what is held. It returns what to do, nil at the end of the steps.
-func (w *walk) next() *actionDef {
-	for ; w.pc < len(w.steps); w.pc++ {
-		def := &actions[w.steps[w.pc].do]
-		if def.needs <= w.got && (!w.gone || def.gives && w.held) {
-			return def
-		}
-	}
-	return nil
-}
-
-// end ends the action at hand.
-func (w *walk) end() { w.pc, w.touch = w.pc+1, 0 }
-
-// touchSpec is one access of an action.
-type touchSpec struct {
-	role Role
-	kind access
-}
-
-// actionDef says what an action does: the lines it touches in order, its share
-// of the walk's private cycles, and what it decides once all lines are here.
-type actionDef struct {
-	needs   reach // what it acts on
-	touches []touchSpec
-	walks   bool // a tree, for walk.half cycles
-	gives   bool // back what a step before has taken
-	check   func(*System, *Task) Outcome
-	block   func(s *System, t *Task) // takes or drops a lock, then calls nextAction
-}
-
-var actions [numActions]actionDef
-
-func init() {
-	// Filled here since the functions refer to the table.
-	actions = [numActions]actionDef{
-		seqBegin:        {touches: []touchSpec{{SeqLine, load}}, check: checkSeqBegin},
-		findVMA:         {touches: []touchSpec{{TreeRoot, load}, {TreeLeaf, load}}, walks: true, check: checkVMA},
-		readFile:        {needs: mapping, touches: []touchSpec{{VMAFile, load}}, check: checkFile},
-		readFlags:       {needs: file, touches: []touchSpec{{VMAHead, load}}, check: pass},
-		readPgoff:       {needs: file, touches: []touchSpec{{VMAPgoff, load}}, check: pass},
-		readStart:       {needs: file, touches: []touchSpec{{VMAHead, load}}, check: pass},
-		readInode:       {needs: file, touches: []touchSpec{{FileLine, load}}, check: pass},
-		findUprobe:      {needs: file, touches: []touchSpec{{UprobeTree, load}, {UprobeNode, load}}, walks: true, check: checkUprobe},
-		findTrampoline:  {touches: []touchSpec{{TreeRoot, load}, {TreeLeaf, load}}, walks: true, check: checkTrampoline},
-		readMapping:     {needs: mapping, touches: []touchSpec{{VMAFile, load}}, check: pass},
-		seqEnd:          {touches: []touchSpec{{SeqLine, load}}, check: checkSeqEnd},
-		mmapReadLock:    {block: takeMmapLock},
-		mmapReadUnlock:  {block: dropMmapLock},
-		vmaLooksFree:    {touches: []touchSpec{{VMAHead, load}, {SeqLine, load}}, check: checkVMAFree},
-		vmaReadLock:     {touches: []touchSpec{{VMALock, rmw}}, check: takeVMALock},
-		vmaStillFree:    {touches: []touchSpec{{SeqLine, load}}, check: checkVMAFree},
-		vmaStillThere:   {touches: []touchSpec{{VMAHead, load}}, check: checkVMAThere},
-		vmaReadUnlock:   {gives: true, block: dropVMALock},
-		srcuEnter:       {block: srcuBarrier},
-		srcuLeave:       {block: srcuBarrier},
-		treeLock:        {needs: file, touches: []touchSpec{{UprobeTree, rmw}}, check: pass},
-		treeUnlock:      {needs: file, touches: []touchSpec{{UprobeTree, rmw}}, check: pass},
-		getUprobe:       {needs: uprobe, touches: []touchSpec{{UprobeNode, rmw}}, check: pass},
-		putUprobe:       {needs: uprobe, touches: []touchSpec{{UprobeNode, rmw}}, check: pass},
-		lockConsumers:   {needs: uprobe, touches: []touchSpec{{UprobeNode, rmw}, {UprobeNode, store}}, check: pass}, // count, then owner
-		unlockConsumers: {needs: uprobe, touches: []touchSpec{{UprobeNode, rmw}}, check: pass},
-		countHit:        {needs: uprobe, touches: []touchSpec{{HitCounter, load}, {HitCounter, store}}, check: pass},
-	}
-}
 
 // beginHit is a trap: its entry path, then the lookup.
 func beginHit(s *System, t *Task) {
@@ -143,7 +71,7 @@ func (s *System) firstLookup(t *Task) {
 	if t.op.CheckCycles > 0 {
 		half = t.op.CheckCycles
 	}
-	t.walk = walk{resolver: &trampolineCheck, steps: trampolineCheck.Speculate, spec: true, addr: t.op.Trampoline, half: half, after: checked}
+	s.prepare(t, s.resolver.check, t.op.Trampoline, half, checked)
 }
 
 // uprobeLookup prepares the lookup of the uprobe.
@@ -153,15 +81,26 @@ func (s *System) uprobeLookup(t *Task) {
 	if t.op.LookupCycles > 0 {
 		cycles = t.op.LookupCycles
 	}
-	t.walk = walk{resolver: s.resolver, steps: s.resolver.Speculate, spec: true, addr: t.op.Addr, half: cycles / 2, after: answered}
+	s.prepare(t, s.resolver, t.op.Addr, cycles/2, answered)
 }
+
+// prepare sets the registers that a lookup starts with.
+func (s *System) prepare(t *Task, r *Resolver, addr uint64, half int64, after resume) {
+	t.walk = walk{resolver: r, plan: r.speculate, spec: true, addr: addr, half: half, after: after}
+	g := &t.regs
+	g[protocol.RegGlobals], g[protocol.RegUprobes], g[protocol.RegMM], g[protocol.RegAddr] = here, here, here, addr
+	g[protocol.RegOutcome], g[protocol.RegUprobe] = 0, 0
+}
+
+// here is the handle of what there is one of: the thread's own mm, the uprobes.
+const here = 1
 
 // checked is the end of the first lookup; that of the uprobe follows.
 func checked(s *System, t *Task) {
 	s.endLookup(t)
 	if t.hit.Check.Outcome == Lockless && s.comparable(t, &t.hit.Check) {
 		s.oracle++
-		if v, ok := t.op.MM.Space.Find(t.op.Trampoline); ok != (t.walk.got == mapping) || ok && v.ID != t.walk.vma.ID {
+		if v, ok := t.op.MM.Space.Find(t.op.Trampoline); uint64(v.ID) != t.regs[protocol.RegVMA] || ok != (v.ID != 0) {
 			panic("sim: a lockless check of the trampoline found what a locked one would not")
 		}
 	}
@@ -179,12 +118,12 @@ func beginLookup(s *System, t *Task) {
 func lookUp(s *System, t *Task) {
 	t.lookup.Start = s.now
 	t.account = true
-	if len(t.walk.steps) == 0 {
+	if len(t.walk.plan) == 0 {
 		t.lookup.Outcome = Unconfigured
 		s.beginLocked(t)
 		return
 	}
-	nextTouch(s, t)
+	advance(s, t)
 }
 
 // endLookup counts what t.lookup took.
@@ -209,49 +148,102 @@ func (s *System) beginLocked(t *Task) {
 	performLocked(s, t)
 }
 
-func performLocked(s *System, t *Task) { s.perform(t, t.walk.resolver.Locked, t.walk.after) }
-
-// perform executes steps and continues with after.
-func (s *System) perform(t *Task, steps []Step, after resume) {
-	w := &t.walk
-	w.steps, w.pc, w.touch, w.after = steps, 0, 0, after
-	nextTouch(s, t)
+func performLocked(s *System, t *Task) {
+	t.walk.vma = mm.VMA{}
+	t.regs[protocol.RegUprobe] = 0
+	s.perform(t, t.walk.resolver.locked, t.walk.after)
 }
 
-// nextTouch makes the next access of the current action, or decides it.
-func nextTouch(s *System, t *Task) {
+// perform executes a plan and continues with after.
+func (s *System) perform(t *Task, p plan, after resume) {
 	w := &t.walk
-	for def := w.next(); def != nil; def = w.next() {
-		if def.block != nil {
-			def.block(s, t)
+	w.plan, w.pc, w.stage, w.after = p, 0, ahead, after
+	advance(s, t)
+}
+
+// advance takes the actions of t's plan, up to one that takes time. A load, or an atomic,
+// is what it is when the line is there; a store is in the program's order and leaves
+// through the store buffer.
+func advance(s *System, t *Task) {
+	w := &t.walk
+	for w.pc < len(w.plan) {
+		a := &w.plan[w.pc]
+		if a.blocks != nothing {
+			s.block(t, a.blocks)
 			return
 		}
-		if w.touch < len(def.touches) {
-			spec := def.touches[w.touch]
-			w.touch++
-			if l := s.lineOf(t, spec.role); l != nil {
-				next := nextTouch
-				if spec.kind == load && !s.stepwise && !s.cached(l, t.cpu, load) {
-					next = fetched
+		if w.stage == ahead {
+			w.stage = there
+			if a.needs {
+				if l := s.lineOf(t, a.role); l != nil {
+					next := advance
+					switch {
+					case a.access == store:
+						s.exec(t, a)
+					case a.access == load && !s.stepwise && !s.cached(l, t.cpu, load):
+						next = fetched
+					}
+					s.touch(t, l, a.access, next)
+					return
 				}
-				s.touch(t, l, spec.kind, next)
-				return
 			}
-			continue
 		}
-		if def.walks && w.touch == len(def.touches) {
-			w.touch++
-			s.work(t, w.half, nextTouch)
+		if a.half && w.stage == there {
+			w.stage = walked
+			s.work(t, w.half, advance)
 			return
 		}
-		if outcome := def.check(s, t); outcome != Lockless && w.spec {
-			s.refuse(t, outcome)
+		if s.exec(t, a) {
 			return
 		}
-		w.end()
 	}
-	if w.gone {
-		s.giveUp(t)
+	s.planDone(t)
+}
+
+// exec takes an action whose line is there. What it means is what the program's step means.
+// True means that it goes on by itself.
+func (s *System) exec(t *Task, a *action) bool {
+	w := &t.walk
+	var loaded protocol.Value
+	if a.step.Loads() {
+		loaded = s.word(t, &a.step.At)
+	}
+	stored, jump := a.step.Exec(&t.regs, loaded)
+	w.pc, w.stage = w.pc+1, ahead
+	if jump {
+		w.pc = a.step.To
+		if a.step.Refuse != Lockless {
+			s.refuse(t, a.step.Refuse)
+		}
+	}
+	switch a.effect {
+	case samples:
+		if w.resolver.SeqBits > 0 {
+			t.lookup.Sampled = s.now
+		}
+	case compares:
+		if w.resolver.SeqBits > 0 {
+			t.lookup.Checked = s.now
+		}
+	case bumps:
+		s.bump(t, t.op.MM, stored)
+	case takesVMA:
+		t.op.MM.vma(w.vma.ID).readers = int(stored / vmaReader)
+	case dropsVMA:
+		return s.dropVMA(t)
+	case commits:
+		s.commit(t)
+	}
+	return false
+}
+
+// planDone ends a plan. A speculation that was refused is followed by the locked path,
+// once.
+func (s *System) planDone(t *Task) {
+	w := &t.walk
+	if w.spec && t.lookup.Outcome != Lockless {
+		t.lookup.Parts.Wasted = s.now - t.lookup.Start
+		s.beginLocked(t)
 		return
 	}
 	w.after(s, t)
@@ -260,32 +252,17 @@ func nextTouch(s *System, t *Task) {
 // fetched goes on after a line had to come from elsewhere: those that remain may be here.
 func fetched(s *System, t *Task) {
 	if !s.flyOn(t) {
-		nextTouch(s, t)
+		advance(s, t)
 	}
 }
 
-// nextAction goes on after an action that blocked.
-func nextAction(s *System, t *Task) {
-	t.walk.end()
-	nextTouch(s, t)
-}
-
-// refuse ends a speculation, which gives back what it holds.
+// refuse notes why a speculation gives up. Its plan gives back what it holds.
 func (s *System) refuse(t *Task, outcome Outcome) {
 	l := t.lookup
 	l.Outcome = outcome
 	if outcome == WriterActive || outcome == SeqChanged {
 		l.Blame = t.op.MM.writer
 	}
-	t.walk.gone = true
-	nextAction(s, t)
-}
-
-// giveUp is the end of a refused speculation: the locked path runs, once.
-func (s *System) giveUp(t *Task) {
-	t.walk.gone = false
-	t.lookup.Parts.Wasted = s.now - t.lookup.Start
-	s.beginLocked(t)
 }
 
 // lineOf returns the line of a role that t's lookup touches next, nil for none.
@@ -308,24 +285,28 @@ func (s *System) lineOf(t *Task, role Role) *line {
 	case VMALock:
 		return &m.vma(w.vma.ID).lock
 	case FileLine:
-		return s.global.file(w.vma.File)
+		return s.global.file(t.file())
 	case UprobeTree:
 		return &s.global.tree
 	case HitCounter:
 		return &s.global.hits
 	}
-	if id := s.node(w); id != mm.NoProbe {
+	if id := s.node(t); id != mm.NoProbe {
 		return s.global.probe(id)
 	}
 	return nil
 }
 
-// node is the uprobe that w reads: before one is found, the last of its way down the tree.
-func (s *System) node(w *walk) mm.ProbeID {
-	if w.got < uprobe {
-		return s.probes.Last(w.vma.File, w.offset)
+// file is the file whose handle t's lookup has.
+func (t *Task) file() mm.FileID { return mm.FileID(t.regs[protocol.RegFile] - 1) }
+
+// node is the uprobe that t's lookup reads: where it found none, the last of its way down
+// the tree.
+func (s *System) node(t *Task) mm.ProbeID {
+	if h := t.regs[protocol.RegUprobe]; h != 0 {
+		return probeOf(h)
 	}
-	return w.probe
+	return s.probes.Last(mm.FileID(t.regs[protocol.RegInode]), t.regs[protocol.RegOffset])
 }
 
 // touched reports whether the line of a role that t's lookup touches next was ever
@@ -339,158 +320,86 @@ func (s *System) touched(t *Task, role Role) bool {
 	case VMAHead, VMAPgoff, VMAFile:
 		return int(w.vma.ID) < len(m.vmas) && m.vmas[w.vma.ID] != nil
 	case FileLine:
-		return int(w.vma.File) < len(s.global.files) && s.global.files[w.vma.File] != nil
+		id := t.file()
+		return int(id) < len(s.global.files) && s.global.files[id] != nil
 	case UprobeNode:
-		i := int(s.node(w))
+		i := int(s.node(t))
 		return i >= 0 && i < len(s.global.nodes) && s.global.nodes[i] != nil
 	}
 	return true
 }
 
-func pass(*System, *Task) Outcome { return Lockless }
-
-func checkSeqBegin(s *System, t *Task) Outcome {
-	t.walk.seq = t.op.MM.seq
-	t.lookup.Sampled = s.now
-	if t.walk.seq&1 != 0 {
-		return WriterActive
+// block begins to take or drop a lock, or waits for a barrier.
+func (s *System) block(t *Task, b blocking) {
+	m := t.op.MM
+	switch b {
+	case mmapRead:
+		s.downRead(t, m, gotMmapLock)
+	case mmapWrite:
+		s.downWrite(t, m, gotMmapLock)
+	case mmapReadDone:
+		if t.op.Kind == OpHit {
+			t.lookup.Parts.LockHold = s.now - t.lookup.Acquired
+		}
+		s.upRead(t, m, pass)
+	case mmapWriteDone:
+		s.upWrite(t, m, pass)
+	case mmapDowngrade:
+		s.downgrade(t, m, pass)
+	case barrier:
+		s.drainStores(t, passBarrier)
 	}
-	return Lockless
 }
 
-func checkVMA(s *System, t *Task) Outcome {
-	w := &t.walk
-	w.got = nowhere
-	v, ok := t.op.MM.Space.Find(w.addr)
-	if !ok {
-		return NoVMA
+// pass goes on after an action that blocked.
+func pass(s *System, t *Task) {
+	t.walk.pc++
+	advance(s, t)
+}
+
+func gotMmapLock(s *System, t *Task) {
+	t.walk.pc++
+	if t.op.Kind != OpHit {
+		s.sectionBegins(t)
+		return
 	}
-	w.vma, w.got = v, mapping
-	return Lockless
-}
-
-// checkTrampoline refuses nothing: that there is no mapping is an answer.
-func checkTrampoline(s *System, t *Task) Outcome {
-	checkVMA(s, t)
-	return Lockless
-}
-
-// checkFile knows the key as well: the mapping was copied when it was found. The steps
-// that follow are for the lines that it is on.
-func checkFile(s *System, t *Task) Outcome {
-	w := &t.walk
-	if !w.vma.FileBacked() {
-		return NoFile
+	t.lookup.Acquired = s.now
+	if !s.flyOn(t) {
+		advance(s, t)
 	}
-	w.offset, w.got = w.vma.Offset(w.addr), file
-	return Lockless
 }
 
-func checkUprobe(s *System, t *Task) Outcome {
-	w := &t.walk
-	id, ok := s.probes.Find(w.vma.File, w.offset)
-	if !ok {
-		return NoUprobe
-	}
-	w.probe, w.got = id, uprobe
-	return Lockless
+// passBarrier is the per-CPU counter beside the barrier of srcu_read_lock and unlock.
+func passBarrier(s *System, t *Task) {
+	s.work(t, s.machine.Hit.SRCUCycles/2, pass)
 }
 
-func checkSeqEnd(s *System, t *Task) Outcome {
-	t.lookup.Checked = s.now
-	mask := uint64(1)<<t.walk.resolver.SeqBits - 1 // a shift by 64 gives 0, so all bits
-	if (t.walk.seq^t.op.MM.seq)&mask != 0 {
-		return SeqChanged
-	}
-	return Lockless
-}
-
-// checkVMAFree is how vma_start_read knows a write-locked VMA: its lock sequence equals
-// the mm's.
-func checkVMAFree(s *System, t *Task) Outcome {
-	if m := t.op.MM; m.vma(t.walk.vma.ID).lockSeq == m.seq {
-		return WriterActive
-	}
-	return Lockless
-}
-
-// takeVMALock counts a reader, which a writer that waits for the others lets no more
-// (__vma_enter_locked).
-func takeVMALock(s *System, t *Task) Outcome {
-	v := t.op.MM.vma(t.walk.vma.ID)
-	if v.writer != nil {
-		return WriterActive
-	}
-	v.readers++
-	t.walk.held = true
-	return Lockless
-}
-
-// checkVMAThere is what lock_vma_under_rcu sees to once it has the lock: before, the VMA
-// may have been detached, or got other bounds. From here on it stays what it is.
-func checkVMAThere(s *System, t *Task) Outcome {
-	w := &t.walk
-	v, ok := t.op.MM.Space.Find(w.addr)
-	if !ok || v.ID != w.vma.ID {
-		return SeqChanged
-	}
-	w.vma = v
-	return Lockless
-}
-
-func dropVMALock(s *System, t *Task) {
-	s.touch(t, &t.op.MM.vma(t.walk.vma.ID).lock, rmw, vmaLockDropped)
-}
-
-// vmaLockDropped is vma_end_read: the last reader wakes a writer that waits.
-func vmaLockDropped(s *System, t *Task) {
+// dropVMA is vma_end_read: the last reader wakes a writer that waits.
+func (s *System) dropVMA(t *Task) bool {
 	w := &t.walk
 	v := t.op.MM.vma(w.vma.ID)
-	if !w.gone {
+	if t.lookup.Outcome == Lockless {
 		s.compare(t) // while the lock still holds it to be true
 	}
 	if v.readers--; v.readers > 0 || v.writer == nil {
-		nextAction(s, t)
-		return
+		return false
 	}
 	s.wake(v.writer)
-	t.next = nextAction
+	t.next = advance
 	s.delayCycles(t, s.machine.Lock.WakeCycles)
-}
-
-func takeMmapLock(s *System, t *Task) { s.downRead(t, t.op.MM, gotMmapLock) }
-
-func gotMmapLock(s *System, t *Task) {
-	t.lookup.Acquired = s.now
-	t.walk.end()
-	if !s.flyOn(t) {
-		nextTouch(s, t)
-	}
-}
-
-func dropMmapLock(s *System, t *Task) {
-	t.lookup.Parts.LockHold = s.now - t.lookup.Acquired
-	s.upRead(t, t.op.MM, nextAction)
-}
-
-// srcuBarrier is the full barrier of srcu_read_lock and unlock: it waits for the
-// stores before it.
-func srcuBarrier(s *System, t *Task) { s.drainStores(t, passBarrier) }
-
-func passBarrier(s *System, t *Task) {
-	s.work(t, s.machine.Hit.SRCUCycles/2, nextAction)
+	return true
 }
 
 // answered is the end of the lookup; the handlers follow.
 func answered(s *System, t *Task) {
 	h := &t.hit
-	h.Found = t.walk.got == uprobe
+	h.Found = t.regs[protocol.RegUprobe] != 0
 	if s.resolver.SeqBits > 0 {
 		s.compare(t)
 	}
 	s.endLookup(t)
 	h.Outcome = h.Deciding().Outcome
-	s.perform(t, s.resolver.Before, handle)
+	s.perform(t, s.resolver.before, handle)
 }
 
 func handle(s *System, t *Task) {
@@ -507,7 +416,7 @@ func (s *System) jitter(t *Task, cycles int64) int64 {
 	return cycles - spread + int64(s.rand.Uint64()>>33)%(2*spread+1)
 }
 
-func handled(s *System, t *Task) { s.perform(t, s.resolver.After, endHit) }
+func handled(s *System, t *Task) { s.perform(t, s.resolver.after, endHit) }
 
 func endHit(s *System, t *Task) {
 	h := &t.hit
@@ -523,7 +432,6 @@ func endHit(s *System, t *Task) {
 // section overlapped, the VMA's lock that none changed it, so this instant will do. An
 // upper bound is no answer: it holds to nothing.
 func (s *System) compare(t *Task) {
-	w := &t.walk
 	if t.lookup.Outcome != Lockless || !s.comparable(t, t.lookup) {
 		return
 	}
@@ -533,7 +441,7 @@ func (s *System) compare(t *Task) {
 	if ok && v.FileBacked() {
 		probe, ok = s.probes.Find(v.File, v.Offset(t.op.Addr))
 	}
-	if !ok || probe != w.probe {
+	if !ok || probe != probeOf(t.regs[protocol.RegUprobe]) {
 		panic("sim: a lockless lookup returned what a locked one would not")
 	}
 }

@@ -1,6 +1,9 @@
 package sim
 
-import "github.com/replay/replay/sim/mm"
+import (
+	"github.com/replay/replay/sim/mm"
+	"github.com/replay/replay/sim/protocol"
+)
 
 // OpKind says what an operation is.
 type OpKind uint8
@@ -125,7 +128,9 @@ func (s *System) begin(t *Task) {
 		beginHit(s, t)
 	case OpWrite:
 		t.section = Section{Op: t.op, CPU: t.cpu, Requested: s.now}
-		s.downWrite(t, t.op.MM, beginWrite)
+		t.walk = walk{resolver: &noResolver}
+		t.regs[protocol.RegMM] = here
+		s.perform(t, s.resolver.begin, sectionBegun)
 	case OpRead:
 		t.section = Section{Op: t.op, CPU: t.cpu, Requested: s.now}
 		s.downRead(t, t.op.MM, beginRead)
@@ -139,21 +144,24 @@ func (s *System) begin(t *Task) {
 	}
 }
 
-// beginWrite is mm_lock_seqcount_begin, right after down_write. The store's own
-// time is part of the section's recorded length.
-func beginWrite(s *System, t *Task) {
-	m := t.op.MM
-	s.bump(t, m)
-	if m.seq&1 == 0 {
-		panic("sim: a write section began inside a write section")
-	}
-	m.writer = t.op.Tag
+// noResolver is that of a plan that is no lookup.
+var noResolver Resolver
+
+// sectionBegins is a section that has mmap_lock.
+func (s *System) sectionBegins(t *Task) {
+	t.op.MM.writer = t.op.Tag
 	t.section.Acquired = s.now
-	next := holdWrite
+	advance(s, t)
+}
+
+// sectionBegun is a section whose lookups are told of it. The store's own time is part of
+// the section's recorded length.
+func sectionBegun(s *System, t *Task) {
 	if t.locked = 0; s.vmaLocks && t.op.Change != nil {
-		next = lockVMAs
+		lockVMAs(s, t)
+		return
 	}
-	s.touch(t, m.seqLine(), store, next)
+	holdWrite(s, t)
 }
 
 func holdWrite(s *System, t *Task) {
@@ -212,26 +220,36 @@ func backFromReaders(s *System, t *Task) {
 	s.delayCycles(t, s.machine.Lock.SleepCycles/2)
 }
 
-func (s *System) bump(t *Task, m *MM) {
+// bump stores the sequence.
+func (s *System) bump(t *Task, m *MM, to uint64) {
 	s.disturb(m)
-	m.seq++
+	m.seq = to
+	t.section.Even = s.now
 	s.fold(uint64(s.now), uint64(m.ID), m.seq)
 }
 
-// endWrite applies the change and makes the sequence even, which is before the
-// lock is released or downgraded (vma_end_write_all).
+// endWrite is the end of what a section does: its operation, and the sequence, which is even
+// before the lock is released or downgraded (vma_end_write_all).
 func endWrite(s *System, t *Task) {
-	m := t.op.MM
-	if t.op.Change != nil {
-		s.disturb(m)
-		if s.vmaLocks && m.Space.Version() != t.version {
-			m.applied = s.now // a mapping became known meanwhile, that was not locked
-		}
-		s.dirty(t, m, t.op.Change(m.Space))
-	}
-	s.bump(t, m)
 	t.section.Even = s.now
-	s.touch(t, m.seqLine(), store, releaseWrite)
+	if t.op.ReadHold > 0 {
+		s.perform(t, s.resolver.downgrade, holdRead)
+		return
+	}
+	s.perform(t, s.resolver.end, endSection)
+}
+
+// commit applies the change of t's section.
+func (s *System) commit(t *Task) {
+	m := t.op.MM
+	if t.op.Change == nil {
+		return
+	}
+	s.disturb(m)
+	if s.vmaLocks && m.Space.Version() != t.version {
+		m.applied = s.now // a mapping became known meanwhile, that was not locked
+	}
+	s.dirty(t, m, t.op.Change(m.Space))
 }
 
 // dirty takes the lines that a change wrote from whoever reads them: the root
@@ -260,15 +278,6 @@ func (s *System) invalidate(t *Task, l *line) {
 	if !l.busy {
 		s.own(l, t.cpu, store)
 	}
-}
-
-func releaseWrite(s *System, t *Task) {
-	m := t.op.MM
-	if t.op.ReadHold > 0 {
-		s.downgrade(t, m, holdRead)
-		return
-	}
-	s.upWrite(t, m, endSection)
 }
 
 func beginRead(s *System, t *Task) {

@@ -1,6 +1,10 @@
 package sim
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/replay/replay/sim/protocol"
+)
 
 // resume is a step of a task: it does what happens at this instant and ends with
 // exactly one call that says when the task goes on (touch, work, delay, block or
@@ -45,6 +49,7 @@ type Task struct {
 	wait      waiter // at most one lock is waited for
 	hit       HitRecord
 	walk      walk
+	regs      protocol.Registers // of walk
 	section   Section
 	vmas      []uint32 // of section, still to be write-locked
 	version   uint64   // of the address space by which they were found

@@ -130,6 +130,7 @@ func (s *AddressSpace) splice(i, j int, parts []VMA) {
 		switch {
 		case now == nil:
 			s.freeIDs = append(s.freeIDs, old.ID)
+			s.remove(old.ID)
 			s.effect.Removed++
 		case *now != old:
 			s.effect.Changed++
@@ -141,6 +142,17 @@ func (s *AddressSpace) splice(i, j int, parts []VMA) {
 	s.vmas = slices.Replace(s.vmas, i, j, parts...)
 	s.gaps += s.gapsAround(i, i+len(parts))
 	s.check(i, i+len(parts))
+}
+
+// remove notes that a structure goes, unless that is only tried.
+func (s *AddressSpace) remove(id uint32) {
+	if s.trial != nil {
+		return
+	}
+	if n := int(id) + 1; n > len(s.removed) {
+		s.removed = append(s.removed, make([]uint64, n-len(s.removed))...)
+	}
+	s.removed[id] = s.version
 }
 
 func find(vmas []VMA, id uint32) *VMA {

@@ -34,6 +34,7 @@ type AddressSpace struct {
 
 	lastID  uint32
 	freeIDs []uint32
+	removed []uint64 // by ID: the version at which the structure was last removed
 	version uint64
 
 	effect  Effect // of the operation that runs
@@ -67,6 +68,27 @@ func (s *AddressSpace) Find(addr uint64) (VMA, bool) {
 		return VMA{}, false
 	}
 	return s.vmas[i], true
+}
+
+// Now returns what the structure v, as it was found at a version, holds by now. False means
+// that it was removed since: what it held then is what whoever found it still sees, until
+// its memory is used again after a grace period.
+func (s *AddressSpace) Now(v VMA, since uint64) (VMA, bool) {
+	if s.version == since {
+		return v, true
+	}
+	if int(v.ID) < len(s.removed) && s.removed[v.ID] > since {
+		return v, false
+	}
+	if i := s.search(v.Start); i < len(s.vmas) && s.vmas[i].ID == v.ID {
+		return s.vmas[i], true
+	}
+	for i := range s.vmas {
+		if s.vmas[i].ID == v.ID {
+			return s.vmas[i], true
+		}
+	}
+	return v, false
 }
 
 // search returns the index of the first mapping that ends above addr.

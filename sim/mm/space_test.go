@@ -386,6 +386,44 @@ func TestGrowsToWhereItEnds(t *testing.T) {
 	}
 }
 
+// TestNow follows structures that were found: through changes in place, to where they are
+// moved, and until they are removed, also if another one of the same ID takes their place.
+// What is only tried removes nothing.
+func TestNow(t *testing.T) {
+	var s AddressSpace
+	must := func(_ Effect, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(s.Map(VMA{Start: 0x1000, End: 0x5000, Prot: Read, File: 1}))
+	must(s.Map(VMA{Start: 0x9000, End: 0xa000, Prot: Read, File: 2}))
+	found, _ := s.Find(0x1000)
+	since := s.Version()
+	look := func(what string, want VMA, live bool) {
+		t.Helper()
+		want.ID = found.ID
+		if got, ok := s.Now(found, since); got != want || ok != live {
+			t.Errorf("%s: %+v, %v; want %+v, %v", what, got, ok, want, live)
+		}
+	}
+	look("as found", found, true)
+	must(s.Unmap(0x9000, 0x1000))
+	look("another one goes", found, true)
+	s.Try(func(s *AddressSpace) { s.Unmap(0x1000, 0x4000) })
+	look("to go is tried", found, true)
+	must(s.Protect(0x1000, 0x1000, Read|Exec)) // the middle one keeps the structure: here the head
+	look("split", VMA{Start: 0x1000, End: 0x2000, Prot: Read | Exec, File: 1}, true)
+	must(s.Unmap(0x1000, 0x1000))
+	look("removed", found, false)
+	must(s.Map(VMA{Start: 0x1000, End: 0x2000, Prot: Read, File: 3}))
+	if now, _ := s.Find(0x1000); now.ID != found.ID {
+		t.Fatalf("vacuous: the ID %d is not used again, but %d", found.ID, now.ID)
+	}
+	look("used again", found, false)
+}
+
 func TestCloneAndReset(t *testing.T) {
 	s := space(t, rx(0x1000, 0x3000, 0), anon(0x3000, 0x5000), rx(0x8000, 0x9000, 0))
 	if _, err := s.Advise(0x3000, 0x1000, adviseDontFork); err != nil {

@@ -26,6 +26,8 @@ type Uprobes struct {
 	tree   []node // registered, in order
 	probes []probe
 	ids    map[place]ProbeID
+
+	version uint64
 }
 
 type node struct {
@@ -57,6 +59,7 @@ func (u *Uprobes) Register(file FileID, offset uint64) ProbeID {
 		u.tree = append(u.tree, node{})
 		copy(u.tree[i+1:], u.tree[i:])
 		u.tree[i] = node{at, id}
+		u.version++
 	}
 	return id
 }
@@ -73,6 +76,7 @@ func (u *Uprobes) Unregister(file FileID, offset uint64) bool {
 	if p.consumers--; p.consumers == 0 {
 		i := u.search(at)
 		u.tree = append(u.tree[:i], u.tree[i+1:]...)
+		u.version++
 	}
 	return true
 }
@@ -86,6 +90,40 @@ func (u *Uprobes) Find(file FileID, offset uint64) (ProbeID, bool) {
 	}
 	return NoProbe, false
 }
+
+// Root is the uprobe at the root of the tree, which is perfectly balanced; NoProbe when it
+// is empty.
+func (u *Uprobes) Root() ProbeID { return u.middle(0, len(u.tree)) }
+
+// Child is the uprobe to the left or right of one in the tree; NoProbe for none.
+func (u *Uprobes) Child(id ProbeID, right bool) ProbeID {
+	at := u.get(id).place
+	for lo, hi := 0, len(u.tree); lo < hi; {
+		mid := int(uint(lo+hi) / 2)
+		switch {
+		case u.tree[mid].id == id && right:
+			return u.middle(mid+1, hi)
+		case u.tree[mid].id == id:
+			return u.middle(lo, mid)
+		case at.less(u.tree[mid].place):
+			hi = mid
+		default:
+			lo = mid + 1
+		}
+	}
+	return NoProbe
+}
+
+// middle is the root of the part of the tree from index lo up to hi.
+func (u *Uprobes) middle(lo, hi int) ProbeID {
+	if lo >= hi {
+		return NoProbe
+	}
+	return u.tree[int(uint(lo+hi)/2)].id
+}
+
+// Version is another number after each change of the tree.
+func (u *Uprobes) Version() uint64 { return u.version }
 
 // Last is the uprobe of the last node that a lookup of the place reads, with the tree
 // perfectly balanced: the one at the place, or where there is none, the one below which

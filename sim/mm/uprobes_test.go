@@ -47,12 +47,31 @@ func TestUprobes(t *testing.T) {
 	}
 }
 
+// checkDescent goes down the tree as a lookup does: the way ends at the uprobe, or at Last.
+func checkDescent(t *rapid.T, u *Uprobes, at place) {
+	last := NoProbe
+	for id := u.Root(); id != NoProbe; {
+		last = id
+		file, offset := u.Place(id)
+		here := place{file, offset}
+		if here == at {
+			break
+		}
+		id = u.Child(id, here.less(at))
+	}
+	found, ok := u.Find(at.file, at.offset)
+	if want := u.Last(at.file, at.offset); last != want || ok && last != found {
+		t.Fatalf("down to %+v the tree ends at %d, want %d (found %d, %v)", at, last, want, found, ok)
+	}
+}
+
 func checkUprobes(t *rapid.T, u *Uprobes, consumers map[place]int, ids map[place]ProbeID) {
 	live := 0
 	for f := FileID(1); f <= 3; f++ {
 		within := 0
 		for offset := uint64(0); offset < 160; offset += 16 {
 			at := place{f, offset}
+			checkDescent(t, u, at)
 			id, ok := u.Find(f, offset)
 			if ok != (consumers[at] > 0) || ok && id != ids[at] || !ok && id != NoProbe {
 				t.Fatalf("found %d, %v at %+v with %d consumers", id, ok, at, consumers[at])

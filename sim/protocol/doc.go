@@ -33,7 +33,8 @@
 //	begin   answer REG   sigtrap   touch
 //
 // where LOC is REG.FIELD, or NODE[REG] for a slot, and COND one of ==, !=, < and odd. At
-// the end of a line, {LINE} or {LINE half} is its price, "@rule" says that the line is
+// the end of a line, {LINE} or {LINE half} is its price (a line that an earlier step has
+// brought costs nothing more, and is not named again), "@rule" says that the line is
 // there while the rule holds, and "@!rule" that it takes the place of others when not.
 // commits marks the store with which an operation has happened, as far as lookups with
 // the lock can tell.

@@ -131,18 +131,20 @@ func lines(p Program) string {
 // of older kernels.
 func TestLines(t *testing.T) {
 	const (
-		walk184 = "TreeRoot TreeLeaf VMATail VMAHead FileLine UprobeTree UprobeNode"
-		walk176 = "TreeRoot TreeLeaf VMATail VMAHead VMAMiddle FileLine UprobeTree UprobeNode"
+		v3     = "TreeRoot TreeLeaf VMATail VMAHead FileLine UprobeTree UprobeNode"
+		merged = "TreeRoot TreeLeaf VMATail VMAMiddle VMAHead FileLine UprobeTree UprobeNode"
+		key613 = "VMATail VMAHead FileLine VMAMiddle "
+		to613  = "TreeRoot TreeLeaf " + key613 + "UprobeTree UprobeNode"
 	)
 	for _, c := range []struct{ resolver, speculate, locked string }{
-		{"speculative", "SeqLine " + walk184 + " SeqLine", "CountLine " + walk184 + " CountLine"},
-		{"speculative-merged", "SeqLine " + walk176 + " SeqLine", "CountLine " + walk176 + " CountLine"},
-		{"speculative-v1", "SeqLine " + walk176 + " SeqLine", "CountLine " + walk176 + " CountLine"},
-		{"locked", "", "CountLine " + walk176 + " CountLine"},
-		{"srcu", "", "CountLine " + walk176 + " CountLine"},
-		{"refcount", "", "CountLine TreeRoot TreeLeaf VMATail VMAHead VMAMiddle FileLine UprobeTree UprobeTree UprobeNode UprobeNode UprobeTree CountLine"},
-		{"pervma", "TreeRoot TreeLeaf VMAHead VMATail VMAHead VMAMiddle FileLine UprobeTree UprobeNode VMAHead VMAHead", "CountLine " + walk176 + " CountLine"},
-		{"ideal", walk184, "CountLine " + walk184 + " CountLine"},
+		{"speculative", "SeqLine " + v3 + " SeqLine", "CountLine " + v3 + " CountLine"},
+		{"speculative-merged", "SeqLine " + merged + " SeqLine", "CountLine " + merged + " CountLine"},
+		{"speculative-v1", "SeqLine " + to613 + " SeqLine", "CountLine " + to613 + " CountLine"},
+		{"locked", "", "CountLine " + to613 + " CountLine"},
+		{"srcu", "", "CountLine " + to613 + " CountLine"},
+		{"refcount", "", "CountLine TreeRoot TreeLeaf " + key613 + "UprobeTree UprobeTree UprobeNode UprobeNode UprobeTree CountLine"},
+		{"pervma", "TreeRoot TreeLeaf VMAHead SeqLine VMALockLine SeqLine VMAHead " + key613 + "UprobeTree UprobeNode VMALockLine VMALockLine", "CountLine " + to613 + " CountLine"},
+		{"ideal", merged, ""},
 	} {
 		r, err := FindResolver(c.resolver)
 		if err != nil {
@@ -235,7 +237,7 @@ func TestExec(t *testing.T) {
 			m = memory()
 			m[c.word] = c.v
 			got, after := run(t, parts.Locked, start, m)
-			if found := got[RegUprobe] == probe; found != (c.want == Lockless || c.want == WriterActive) {
+			if found := got[RegUprobe] == probe; len(parts.Locked) > 0 && found != (c.want == Lockless || c.want == WriterActive) {
 				t.Errorf("%s, locked, with %s = %d: uprobe %d", r.Name, c.word, c.v, got[RegUprobe])
 			}
 			if after["1.lock.0"] != 0 || after["2.lock.0"] != 0 {

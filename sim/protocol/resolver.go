@@ -26,7 +26,7 @@ var resolvers = []Resolver{
 	{"speculative-v1", "the series as first posted: a 32-bit int sequence, barriers as posted", Version{"v1", "before"}, 32, true},
 	{"speculative", "the series, v3: a 64-bit sequence around a lockless walk, then the locked path", nil, 64, true},
 	{"speculative-merged", "as merged for 6.14: the same on a 32-bit seqcount", Version{"merged"}, 32, true},
-	{"ideal", "the same walk with nothing shared: the upper bound", Version{"ideal"}, 0, false},
+	{"ideal", "the same walk with nothing shared: the upper bound", Version{"ideal", "merged"}, 0, false},
 }
 
 // Resolvers lists the resolvers, oldest kernel first.
@@ -54,15 +54,28 @@ type Parts struct {
 	Locked    Program
 	// Before and After enclose the handlers.
 	Before, After Program
+	// Begin is that of a section of mmap_lock held for write, which ends with End, or with
+	// Downgrade where the lock is then held for read.
+	Begin, End, Downgrade Program
 }
 
 // Parts assembles the programs of r from l, without the rules that are off.
 func (r *Resolver) Parts(l *Library, off Off) (p Parts, err error) {
+	sections := r.Version
+	if r.SeqBits == 0 {
+		// Before the series a section changed the sequence once, at its end. Hits of optimised
+		// probes, which such a kernel does not have, ask for both: see Trampoline.
+		sections = trampoline
+	}
 	for _, part := range []struct {
-		name string
-		to   *Program
-	}{{"speculate", &p.Speculate}, {"locked", &p.Locked}, {"before", &p.Before}, {"after", &p.After}} {
-		if *part.to, err = l.Assemble(part.name, r.Version, off); err != nil {
+		name    string
+		version Version
+		to      *Program
+	}{
+		{"speculate", r.Version, &p.Speculate}, {"locked", r.Version, &p.Locked}, {"before", r.Version, &p.Before}, {"after", r.Version, &p.After},
+		{"write-lock", sections, &p.Begin}, {"end-section", sections, &p.End}, {"downgrade-section", sections, &p.Downgrade},
+	} {
+		if *part.to, err = l.Assemble(part.name, part.version, off); err != nil {
 			return Parts{}, err
 		}
 	}
@@ -72,10 +85,12 @@ func (r *Resolver) Parts(l *Library, off Off) (p Parts, err error) {
 // Trampoline assembles the check of an optimised probe, which is the same under every
 // resolver: no kernel with optimised probes has another.
 func Trampoline(l *Library, off Off) (p Parts, err error) {
-	v := Version{"merged"}
-	if p.Speculate, err = l.Assemble("trampoline", v, off); err != nil {
+	if p.Speculate, err = l.Assemble("trampoline", trampoline, off); err != nil {
 		return Parts{}, err
 	}
-	p.Locked, err = l.Assemble("trampoline-locked", v, off)
+	p.Locked, err = l.Assemble("trampoline-locked", trampoline, off)
 	return p, err
 }
+
+// trampoline is the version of the kernel that has optimised probes.
+var trampoline = Version{"merged"}

@@ -86,19 +86,20 @@ type Line uint8
 
 // The lines. The fields of a vm_area_struct are on lines that differ between versions.
 const (
-	NoLine     Line = iota
-	CountLine       // mmap_lock.count
-	SeqLine         // mm->mm_lock_seq
-	TreeRoot        // root node of the maple tree
-	TreeLeaf        // leaf node
-	VMAHead         // line 0 of a VMA: vm_start, vm_flags, vm_lock_seq
-	VMAMiddle       // line 1: vm_pgoff, where it is not on line 2
-	VMATail         // line 2: vm_file
-	FileLine        // struct file
-	UprobeTree      // root of the rb tree, its lock and its sequence
-	UprobeNode      // struct uprobe
-	HitCounter      // trace_uprobe's nhit
-	numLines
+	NoLine      Line = iota
+	CountLine        // mmap_lock.count
+	SeqLine          // mm->mm_lock_seq
+	TreeRoot         // root node of the maple tree
+	TreeLeaf         // leaf node
+	VMAHead          // line 0 of a VMA: vm_start, vm_flags, vm_lock_seq
+	VMAMiddle        // line 1: vm_pgoff, where it is not on line 2
+	VMATail          // line 2: vm_file
+	FileLine         // struct file
+	UprobeTree       // root of the rb tree, its lock and its sequence
+	UprobeNode       // struct uprobe
+	HitCounter       // trace_uprobe's nhit
+	VMALockLine      // vm_lock, an object of its own
+	NumLines
 )
 
 // Work is a share of the private cycles of a lookup that a step takes.

@@ -44,7 +44,7 @@ var (
 	orderNames   = names[Order]{"plain", "once", "acquire", "release", "read", "write", "full"}
 	sectionNames = names[Section]{"", "rcu", "trace", "srcu"}
 	lifeNames    = names[Life]{"now", "slab", "rcu", "trace"}
-	lineNames    = names[Line]{"", "CountLine", "SeqLine", "TreeRoot", "TreeLeaf", "VMAHead", "VMAMiddle", "VMATail", "FileLine", "UprobeTree", "UprobeNode", "HitCounter"}
+	lineNames    = names[Line]{"", "CountLine", "SeqLine", "TreeRoot", "TreeLeaf", "VMAHead", "VMAMiddle", "VMATail", "FileLine", "UprobeTree", "UprobeNode", "HitCounter", "VMALockLine"}
 	workNames    = names[Work]{"", "half", "half-srcu"}
 	outcomeNames = names[Outcome]{"lockless", "writer_active", "seq_changed", "no_vma", "no_file", "no_uprobe", "unconfigured"}
 )
