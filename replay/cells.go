@@ -26,44 +26,70 @@ type Outcome struct {
 // A cell takes about a megabyte, and what its simulated threads cannot do in time.
 const MaxTogether = 256
 
-// PlayCells replays a trace in all cells. It is read once for a survey, and reconstructed
-// once for all machines whose profiles say the same of recordings, and for MaxTogether
-// cells at a time. Runs have no Series and no Spans. A cell that fails does not disturb the
-// others; the error is of what concerns all. progress, which may be nil, is told how many
-// of the trace's rows are behind how many of the cells.
+// PlayCells replays a trace in all cells; see EachCell.
 func PlayCells(ctx context.Context, trace timeline.Trace, cells []Cell, progress func(done, total int64)) ([]Outcome, error) {
 	return playCells(ctx, trace, cells, nil, progress)
+}
+
+// EachCell replays a trace in all cells. It is read once for a survey, and reconstructed
+// once for all machines whose profiles say the same of recordings, and for MaxTogether
+// cells at a time: when these are done, take is called with their numbers and what became
+// of them, and nothing of them is held any longer. What take returns ends the replay.
+//
+// Runs have no Series and no Spans. A cell that fails does not disturb the others; the
+// error is of what concerns all. progress, which may be nil, is told how many of the
+// trace's rows are behind how many of the cells.
+func EachCell(ctx context.Context, trace timeline.Trace, cells []Cell, take func(cells []int, outcomes []Outcome) error, progress func(done, total int64)) error {
+	return eachCell(ctx, trace, cells, nil, take, progress)
 }
 
 // playCells replays the cells. Those of one run have its resolvers, and say when things
 // happened.
 func playCells(ctx context.Context, trace timeline.Trace, cells []Cell, resolvers []string, progress func(done, total int64)) ([]Outcome, error) {
-	s, err := timeline.TakeSurvey(ctx, trace)
-	if err != nil {
+	all := make([]Outcome, len(cells))
+	take := func(numbers []int, outcomes []Outcome) error {
+		for n, i := range numbers {
+			all[i] = outcomes[n]
+		}
+		return nil
+	}
+	if err := eachCell(ctx, trace, cells, resolvers, take, progress); err != nil {
 		return nil, err
 	}
-	p := &cellPlayer{trace: trace, survey: s, resolvers: resolvers, cells: cells, outcomes: make([]Outcome, len(cells))}
+	return all, nil
+}
+
+func eachCell(ctx context.Context, trace timeline.Trace, cells []Cell, resolvers []string, take func(cells []int, outcomes []Outcome) error, progress func(done, total int64)) error {
+	s, err := timeline.TakeSurvey(ctx, trace)
+	if err != nil {
+		return err
+	}
+	p := &cellPlayer{trace: trace, survey: s, resolvers: resolvers, cells: cells}
 	if s.None() && !s.LockTIDs {
-		return nil, ErrNoHits
+		return ErrNoHits
 	}
 	if s.Hits == 0 {
 		if p.recorded, err = timeline.Record(ctx, trace, s, cells[0].Options.Window.From, cells[0].Options.Window.To); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if progress != nil {
 		p.progress = func(rows int64, of int) { progress(p.behind+rows*int64(of), s.Events*int64(len(cells))) }
 	}
 	for _, together := range inGroups(cells) {
-		if err := p.play(ctx, together); err != nil {
-			return nil, err
+		outcomes, err := p.play(ctx, together)
+		if err != nil {
+			return err
+		}
+		if err := take(together, outcomes); err != nil {
+			return err
 		}
 		if p.progress != nil {
 			p.progress(s.Events, len(together))
 		}
 		p.behind += s.Events * int64(len(together))
 	}
-	return p.outcomes, nil
+	return nil
 }
 
 // inGroups are the numbers of cells that share a reconstruction.
@@ -94,7 +120,6 @@ type cellPlayer struct {
 	recorded  *timeline.Recording
 	resolvers []string // of the run that the cells are; nil where each is for itself
 	cells     []Cell
-	outcomes  []Outcome
 
 	progress func(rows int64, of int)
 	behind   int64 // rows of cells
@@ -106,10 +131,11 @@ func (p *cellPlayer) begin(c *Cell, topo *sim.Topology) *Result {
 }
 
 // play replays the trace in those cells of which the numbers are given.
-func (p *cellPlayer) play(ctx context.Context, together []int) error {
+func (p *cellPlayer) play(ctx context.Context, together []int) ([]Outcome, error) {
+	outcomes := make([]Outcome, len(together))
 	var players []*Player
 	var readers []*timeline.Reader
-	var of []int // the cell of each
+	var of []*Outcome // what becomes of each
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	window := p.cells[together[0]].Options.Window
@@ -123,13 +149,13 @@ func (p *cellPlayer) play(ctx context.Context, together []int) error {
 	if s.Hits > 0 {
 		var err error
 		if rec, err = timeline.Reconstruct(ctx, p.trace, s, config); err != nil {
-			return err
+			return nil, err
 		}
 		defer rec.Close()
 		shared = timeline.Share(ctx, rec, len(together))
 	}
 	for n, i := range together {
-		c, out := &p.cells[i], &p.outcomes[i]
+		c, out := &p.cells[i], &outcomes[n]
 		topo, err := Topology(c.Profile, &c.Options, s)
 		if err != nil {
 			out.Err = err
@@ -150,30 +176,30 @@ func (p *cellPlayer) play(ctx context.Context, together []int) error {
 			reader.Close()
 			continue
 		}
-		players, readers, of = append(players, player), append(readers, reader), append(of, i)
+		players, readers, of = append(players, player), append(readers, reader), append(of, out)
 	}
 	if len(players) == 0 {
-		return nil
+		return outcomes, nil
 	}
 	if err := p.run(ctx, shared, players, readers, of); err != nil {
-		return err
+		return nil, err
 	}
-	for n, i := range of {
-		if out := &p.outcomes[i]; out.Err == nil {
+	for n, out := range of {
+		if out.Err == nil {
 			p.finish(out.Result, players[n], rec)
 		}
 	}
-	return nil
+	return outcomes, nil
 }
 
 // run runs the players beside the reconstruction. What fails the reconstruction is an error
 // of all.
-func (p *cellPlayer) run(ctx context.Context, shared *timeline.Shared, players []*Player, readers []*timeline.Reader, of []int) error {
+func (p *cellPlayer) run(ctx context.Context, shared *timeline.Shared, players []*Player, readers []*timeline.Reader, of []*Outcome) error {
 	var wg sync.WaitGroup
 	wg.Go(shared.Feed)
 	for n, player := range players {
 		wg.Go(func() {
-			out := &p.outcomes[of[n]]
+			out := of[n]
 			run, err := player.Play(ctx)
 			if err != nil {
 				out.Result, out.Err = nil, err
@@ -188,7 +214,7 @@ func (p *cellPlayer) run(ctx context.Context, shared *timeline.Shared, players [
 		return context.Cause(ctx)
 	}
 	if shared.Err() != nil {
-		return p.outcomes[of[0]].Err // which says so, too
+		return of[0].Err // which says so, too
 	}
 	return nil
 }

@@ -189,18 +189,25 @@ func (f *PlayFn) play(ctx context.Context, name string, cells []sweep.Cell) ([]*
 	if len(todo) == 0 {
 		return records, nil
 	}
-	played, err := sweep.Play(ctx, &trace.Stored, todo, nil)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, err
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	keep := func(n int, r *sweep.Record) error {
+		if r.Error == "" {
+			if err := f.keep(ctx, r); err != nil {
+				cancel(err) // no failure of the trace
+				return err
+			}
 		}
-		played = sweep.Failed(name, trace.SHA, todo, fmt.Errorf("%s: %w", name, err))
+		records[missing[n]] = r
+		return nil
 	}
-	for n, i := range missing {
-		records[i] = played[n]
-		if played[n].Error == "" {
-			if err := f.keep(ctx, played[n]); err != nil {
-				return nil, err
+	if err := sweep.Play(ctx, &trace.Stored, todo, keep, nil); err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		for n, i := range missing {
+			if records[i] == nil {
+				records[i] = sweep.Failed(name, trace.SHA, todo[n:n+1], fmt.Errorf("%s: %w", name, err))[0]
 			}
 		}
 	}

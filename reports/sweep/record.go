@@ -33,26 +33,27 @@ type Record struct {
 	Profile []byte `json:"-"` // canonical, see MergeProfiles; nil where there is none
 }
 
-// Play replays a trace in cells. What concerns the trace as a whole is an error; what
-// concerns a cell is in its record.
-func Play(ctx context.Context, trace timeline.Trace, cells []Cell, progress func(done, total int64)) ([]*Record, error) {
+// Play replays a trace in cells, and calls keep with the number of each and its record,
+// from several goroutines, as soon as the cells that it shares a reconstruction with are
+// done: replay.MaxTogether at a time. What concerns the trace as a whole, and what keep
+// returns, is an error; what concerns a cell is in its record.
+func Play(ctx context.Context, trace timeline.Trace, cells []Cell, keep func(cell int, r *Record) error, progress func(done, total int64)) error {
 	work := make([]replay.Cell, len(cells))
 	for i, c := range cells {
 		work[i] = replay.Cell{Profile: c.Profile, Options: c.Options}
 	}
-	outcomes, err := replay.PlayCells(ctx, trace, work, progress)
-	if err != nil {
-		return nil, err
-	}
-	records := make([]*Record, len(cells))
-	return records, each(len(cells), func(i int) error {
-		records[i] = newRecord(trace.Path(), trace.SHA256(), &cells[i])
-		if err := outcomes[i].Err; err != nil {
-			records[i].fail(err, &cells[i], trace.Path())
-			return nil
-		}
-		return records[i].take(outcomes[i].Result)
-	})
+	return replay.EachCell(ctx, trace, work, func(numbers []int, outcomes []replay.Outcome) error {
+		return each(len(numbers), func(n int) error {
+			i := numbers[n]
+			r := newRecord(trace.Path(), trace.SHA256(), &cells[i])
+			if err := outcomes[n].Err; err != nil {
+				r.fail(err, &cells[i], trace.Path())
+			} else if err := r.take(outcomes[n].Result); err != nil {
+				return err
+			}
+			return keep(i, r)
+		})
+	}, progress)
 }
 
 // Failed are the records of cells of a trace that cannot be replayed at all.

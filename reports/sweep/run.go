@@ -47,8 +47,9 @@ func (r *Runner) Run(ctx context.Context, traces []string, cells []Cell) ([]*Rec
 	for _, w := range work {
 		p.expect(w.weight)
 	}
-	// A trace with as many cells as there are cores keeps them busy; of those with fewer,
-	// several are replayed at a time.
+	// A trace with as many cells as there are cores keeps them busy, but while it is
+	// surveyed, on one: meanwhile the cells of another are replayed. Of traces with few cells
+	// more are replayed at a time.
 	cores := runtime.GOMAXPROCS(0)
 	free := make(chan struct{}, cores)
 	var wg sync.WaitGroup
@@ -56,7 +57,7 @@ func (r *Runner) Run(ctx context.Context, traces []string, cells []Cell) ([]*Rec
 		if len(w.missing) == 0 {
 			continue
 		}
-		slots := min(len(w.missing), cores)
+		slots := min(len(w.missing), max(cores/2, 1))
 		if !take(ctx, free, slots) {
 			break
 		}
@@ -133,39 +134,51 @@ func (r *Runner) look(ctx context.Context, w *traceWork, cells []Cell) error {
 	return nil
 }
 
-// play replays the missing cells of a trace and puts them into the store.
+// play replays the missing cells of a trace and puts them into the store, as they are done.
 func (r *Runner) play(ctx context.Context, w *traceWork, cells []Cell, p *sharedProgress) error {
 	todo := make([]Cell, len(w.missing))
 	for n, i := range w.missing {
 		todo[n] = cells[i]
 	}
-	records, err := r.playTrace(ctx, w, todo, p)
-	if err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	keep := func(n int, rec *Record) error {
+		if err := r.Store.Put(rec); err != nil {
+			cancel(err) // no failure of the trace
+			return err
 		}
-		records = Failed(w.name, w.sha, todo, err)
+		w.records[w.missing[n]] = rec
+		return nil
 	}
-	return each(len(records), func(n int) error {
-		w.records[w.missing[n]] = records[n]
-		return r.Store.Put(records[n])
+	err := r.playTrace(ctx, w, todo, keep, p)
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return each(len(todo), func(n int) error {
+		if w.records[w.missing[n]] != nil {
+			return nil // done before the others failed
+		}
+		return keep(n, Failed(w.name, w.sha, todo[n:n+1], err)[0])
 	})
 }
 
-func (r *Runner) playTrace(ctx context.Context, w *traceWork, todo []Cell, p *sharedProgress) ([]*Record, error) {
+func (r *Runner) playTrace(ctx context.Context, w *traceWork, todo []Cell, keep func(n int, rec *Record) error, p *sharedProgress) error {
 	trace, rows, release, err := r.Source.Open(ctx, w.name)
 	if err != nil {
 		p.done(w.weight)
-		return nil, err
+		return err
 	}
 	defer release()
 	task := p.begin(w.weight, rows)
-	records, err := Play(ctx, trace, todo, task.at)
+	err = Play(ctx, trace, todo, keep, task.at)
 	task.end()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", w.name, err)
+		return fmt.Errorf("%s: %w", w.name, err)
 	}
-	return records, nil
+	return nil
 }
 
 // sharedProgress adds up what is done of several traces. Until a trace is open nobody knows

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/pprof/profile"
@@ -202,6 +203,88 @@ func TestSameBytes(t *testing.T) {
 	run(t, dir, &files{}, small)
 	if diff := cmp.Diff(want, outputs(t, g, run(t, dir, &files{}, g))); diff != "" {
 		t.Errorf("at once (-) and grown (+):\n%.2000s", diff)
+	}
+}
+
+// A sweep that is cut keeps the cells of a trace that are done, where not all of them share
+// a reconstruction, and replays the others alone when it goes on.
+func TestCutWithinTrace(t *testing.T) {
+	g := grid(corpus + "churn-1x1.parquet")
+	cells := cellsOf(t, g)
+	other := cells[0].Profile.Clone()
+	other.Name, other.Recorder.HitLag = "other", other.Recorder.HitLag+40
+	for _, c := range cellsOf(t, g) {
+		cells = append(cells, Cell{other, c.Options})
+	}
+	play := func(ctx context.Context, dir string, progress func(done, total int64)) ([]*Record, error) {
+		store, err := OpenStore(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return (&Runner{Source: &files{}, Store: store, Progress: progress}).Run(ctx, g.Traces, cells)
+	}
+	stored := func(dir string) []string {
+		names, err := filepath.Glob(dir + "/*/*.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return names
+	}
+	want, err := play(t.Context(), t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	dir := t.TempDir()
+	_, err = play(ctx, dir, func(int64, int64) {
+		if len(stored(dir)) > 0 {
+			cancel()
+		}
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("not cut: %v", err)
+	}
+	kept := stored(dir)
+	if len(kept) != 8 {
+		t.Fatalf("%d cells are kept, want the first 8 of 16", len(kept))
+	}
+	for _, name := range kept { // what is replayed again is written again
+		if err := os.Chtimes(name, time.Unix(1, 0), time.Unix(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := play(t.Context(), dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("at once (-) and in two parts (+):\n%.2000s", diff)
+	}
+	for _, name := range kept {
+		if info, err := os.Stat(name); err != nil || info.ModTime().Unix() != 1 {
+			t.Errorf("%s was replayed twice (%v)", name, err)
+		}
+	}
+}
+
+// A record that cannot be kept ends the sweep: it is no failure of the trace.
+func TestStoreFails(t *testing.T) {
+	g := grid(corpus + "churn-1x1.parquet")
+	dir := t.TempDir()
+	store, err := OpenStore(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &files{limit: func(string) error { // a file is where each folder should be
+		for i := range 256 {
+			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%02x", i)), nil, 0o666); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
+	if _, err := (&Runner{Source: f, Store: store}).Run(t.Context(), g.Traces, cellsOf(t, g)); err == nil || !strings.Contains(err.Error(), "store of cells") {
+		t.Errorf("got %v", err)
 	}
 }
 
