@@ -81,54 +81,38 @@ func Kinds() []string { return timeline.SectionKinds() }
 
 // Parse reads a rule.
 func Parse(text string) (Rule, error) {
-	r, err := parse(text)
+	text = strings.TrimRight(text, " ")
+	r, rest, err := parse(text)
 	if err != nil {
-		return Rule{}, fmt.Errorf("what-if %q: %w", text, err)
+		return Rule{}, fmt.Errorf("what-if %q, column %d: %w", text, len(text)-len(rest)+1, err)
 	}
 	return r, nil
 }
 
-func parse(text string) (r Rule, err error) {
+// parse also returns the text from where it makes no sense on.
+func parse(text string) (r Rule, rest string, err error) {
 	what, action, ok := cut(text, ": ")
 	if !ok {
-		return r, errors.New("no colon with a blank after it; want WHAT [by FIELD=VALUE, ...]: ACTION, such as munmap by comm=gc: batch 10")
+		return r, "", errors.New("no colon with a blank after it; want WHAT [by FIELD=VALUE, ...]: ACTION, such as munmap by comm=gc: batch 10")
 	}
+	text = strings.TrimLeft(text, " ")
 	kind, by, conditional := strings.Cut(strings.TrimSpace(what), " ")
 	r.What = kind
 	if kind != hits && kind != writes && kind != reads && !slices.Contains(Kinds(), kind) {
-		return r, fmt.Errorf("%q is no operation: want hit, write, read, or one of %s", kind, strings.Join(Kinds(), ", "))
+		return r, text, fmt.Errorf("%q is no operation: want hit, write, read, or one of %s", kind, strings.Join(Kinds(), ", "))
 	}
 	if conditional {
+		text = strings.TrimLeft(text[len(kind):], " ")
 		by, ok = strings.CutPrefix(strings.TrimSpace(by), "by ")
 		if !ok {
-			return r, fmt.Errorf("after %s want: by FIELD=VALUE", kind)
+			return r, text, fmt.Errorf("after %s want: by FIELD=VALUE", kind)
 		}
-		if r.By, err = parseConditions(by); err != nil {
-			return r, err
-		}
-	}
-	if err := r.parseAction(strings.TrimSpace(action)); err != nil {
-		return r, err
-	}
-	return r, r.check()
-}
-
-// check refuses what goes with no operation of the kind.
-func (r *Rule) check() error {
-	for _, a := range actions {
-		if a.action != r.Action {
-			continue
-		}
-		if r.What == hits && !a.ofHits || r.What != hits && !a.ofSection {
-			return fmt.Errorf("%s cannot be done to %s", r.Action, map[bool]string{true: "hits", false: "sections of mmap_lock"}[r.What == hits])
+		if rest, err = r.parseConditions(by); err != nil {
+			return r, rest + text[len("by ")+len(by):], err
 		}
 	}
-	for _, c := range r.By {
-		if c.Field == "probe" && r.What != hits {
-			return fmt.Errorf("only hits have a probe, and %s is none", r.What)
-		}
-	}
-	return nil
+	action = strings.TrimLeft(action, " ")
+	return r, action, r.parseAction(action)
 }
 
 // cut is strings.Cut at a separator that is in no quoted value.
@@ -147,30 +131,37 @@ func cut(s, sep string) (before, after string, found bool) {
 	return s, "", false
 }
 
-func parseConditions(text string) ([]Condition, error) {
-	var all []Condition
+// parseConditions returns the text from the one on that makes no sense.
+func (r *Rule) parseConditions(text string) (rest string, err error) {
 	for more := true; more; {
+		rest = strings.TrimLeft(text, " ")
 		var one string
 		one, text, more = cut(text, ",")
 		field, value, ok := strings.Cut(strings.TrimSpace(one), "=")
 		if !ok || !slices.Contains(fields, field) {
-			return nil, fmt.Errorf("%q is no condition: want FIELD=VALUE with one of %s", strings.TrimSpace(one), strings.Join(fields, ", "))
+			return rest, fmt.Errorf("%q is no condition: want FIELD=VALUE with one of %s", strings.TrimSpace(one), strings.Join(fields, ", "))
+		}
+		if field == "probe" && r.What != hits {
+			return rest, fmt.Errorf("only hits have a probe, and %s is none", r.What)
+		}
+		if !strings.Contains(value, `"`) && strings.Contains(value, "=") {
+			return rest, fmt.Errorf("%q has two =: want a comma between conditions, and a value with a = in quotes", strings.TrimSpace(one))
 		}
 		value, err := unquoted(value)
 		if err != nil {
-			return nil, err
+			return rest, err
 		}
 		if value == "" {
-			return nil, fmt.Errorf("no value after %s=", field)
+			return rest, fmt.Errorf("no value after %s=", field)
 		}
 		if field == "pid" || field == "tid" {
 			if n, err := strconv.ParseInt(value, 10, 32); err != nil || n < 0 || strconv.FormatInt(n, 10) != value {
-				return nil, fmt.Errorf("%s=%s: want a number", field, value)
+				return rest, fmt.Errorf("%s=%s: want a number", field, value)
 			}
 		}
-		all = append(all, Condition{field, value})
+		r.By = append(r.By, Condition{field, value})
 	}
-	return all, nil
+	return "", nil
 }
 
 // unquoted is a value, quoted or not.
@@ -212,9 +203,13 @@ func (r *Rule) parseAction(text string) error {
 		}
 		return fmt.Errorf("%q is nothing that can be done: want one of %s", text, strings.Join(usages, ", "))
 	}
-	r.Action = actions[i].action
+	a := &actions[i]
+	r.Action = a.action
+	if r.What == hits && !a.ofHits || r.What != hits && !a.ofSection {
+		return fmt.Errorf("%s cannot be done to %s", a.action, map[bool]string{true: "hits", false: "sections of mmap_lock"}[r.What == hits])
+	}
 	if err := r.parseValue(value); err != nil {
-		return fmt.Errorf("%q: %w: want %s", text, err, actions[i].usage)
+		return fmt.Errorf("%q: %w: want %s", text, err, a.usage)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package whatif
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -40,40 +41,58 @@ func TestParse(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]string{
-		"":                        "no colon with a blank after it",
-		"munmap":                  "no colon with a blank after it; want WHAT [by FIELD=VALUE, ...]: ACTION, such as munmap by comm=gc: batch 10",
-		"munmap:drop":             "no colon with a blank after it",
-		"unmap: drop":             `"unmap" is no operation: want hit, write, read, or one of mmap, munmap, mprotect,`,
-		"munmap of x: drop":       "after munmap want: by FIELD=VALUE",
-		"munmap by x: drop":       `"x" is no condition: want FIELD=VALUE with one of comm, probe, pid, tid, stack`,
-		"munmap by name=x: drop":  `"name=x" is no condition`,
-		"munmap by comm=: drop":   "no value after comm=",
-		"munmap by pid=x: drop":   "pid=x: want a number",
-		"munmap by pid=-1: drop":  "pid=-1: want a number",
-		`munmap by comm="x: drop`: `is no quoted string of Go`,
-		"munmap by probe=x: drop": "only hits have a probe, and munmap is none",
-		"munmap: halve":           `"halve" is nothing that can be done: want one of drop, sample N, batch N, delay TIME, scale X, repeat N, move to NAME|tid=N, also PROBE`,
-		"munmap: drop it":         `"drop it": there is something after it: want drop`,
-		"munmap: batch":           `"batch": no whole number from 2 to 10000: want batch N`,
-		"munmap: batch 1":         "no whole number from 2 to 10000",
-		"munmap: batch 99999":     "no whole number from 2 to 10000",
-		"munmap: delay 5":         "no time up to 1s, such as 50us: want delay TIME",
-		"munmap: delay -5us":      "no time up to 1s",
-		"munmap: delay 5s":        "no time up to 1s",
-		"munmap: scale 0":         "no factor from 0.000001 to 1000",
-		"munmap: scale NaN":       "no factor",
-		"munmap: scale 0.0000001": "no factor",
-		"munmap: repeat 1000":     "no whole number from 2 to 100",
-		"munmap: move reaper":     "no thread: want move to NAME|tid=N",
-		"munmap: move to tid=0":   "no thread id",
-		"munmap: move to ":        "no thread",
-		"hit: also":               "no name: want also PROBE",
-		"hit: batch 2":            "batch cannot be done to hits",
-		"munmap: also x":          "also cannot be done to sections of mmap_lock",
+		"":                           "no colon with a blank after it",
+		"munmap":                     "no colon with a blank after it; want WHAT [by FIELD=VALUE, ...]: ACTION, such as munmap by comm=gc: batch 10",
+		"munmap:drop":                "no colon with a blank after it",
+		"unmap: drop":                `"unmap" is no operation: want hit, write, read, or one of mmap, munmap, mprotect,`,
+		"munmap of x: drop":          "after munmap want: by FIELD=VALUE",
+		"munmap by x: drop":          `"x" is no condition: want FIELD=VALUE with one of comm, probe, pid, tid, stack`,
+		"munmap by name=x: drop":     `"name=x" is no condition`,
+		"munmap by comm=a b=c: drop": `"comm=a b=c" has two =: want a comma between conditions`,
+		"munmap by comm=: drop":      "no value after comm=",
+		"munmap by pid=x: drop":      "pid=x: want a number",
+		"munmap by pid=-1: drop":     "pid=-1: want a number",
+		`munmap by comm="x: drop`:    `is no quoted string of Go`,
+		"munmap by probe=x: drop":    "only hits have a probe, and munmap is none",
+		"munmap: halve":              `"halve" is nothing that can be done: want one of drop, sample N, batch N, delay TIME, scale X, repeat N, move to NAME|tid=N, also PROBE`,
+		"munmap: drop it":            `"drop it": there is something after it: want drop`,
+		"munmap: batch":              `"batch": no whole number from 2 to 10000: want batch N`,
+		"munmap: batch 1":            "no whole number from 2 to 10000",
+		"munmap: batch 99999":        "no whole number from 2 to 10000",
+		"munmap: delay 5":            "no time up to 1s, such as 50us: want delay TIME",
+		"munmap: delay -5us":         "no time up to 1s",
+		"munmap: delay 5s":           "no time up to 1s",
+		"munmap: scale 0":            "no factor from 0.000001 to 1000",
+		"munmap: scale NaN":          "no factor",
+		"munmap: scale 0.0000001":    "no factor",
+		"munmap: repeat 1000":        "no whole number from 2 to 100",
+		"munmap: move reaper":        "no thread: want move to NAME|tid=N",
+		"munmap: move to tid=0":      "no thread id",
+		"munmap: move to ":           "no thread",
+		"hit: also":                  "no name: want also PROBE",
+		"hit: batch 2":               "batch cannot be done to hits",
+		"munmap: also x":             "also cannot be done to sections of mmap_lock",
 	} {
 		r, err := Parse(in)
 		if err == nil || r.What != "" || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "what-if ") {
 			t.Errorf("%q: got %v, %v\nwant %s", in, r, err, want)
+		}
+	}
+	for in, column := range map[string]int{ // where it makes no sense
+		"munmap":                           7,
+		" unmap: drop":                     2,
+		"munmap of x: drop":                8,
+		"munmap  by pid=1,  pid=x: drop":   20,
+		"munmap by comm=a b=c: drop":       11,
+		`munmap by comm="a, b", x=1: drop`: 24,
+		"munmap by probe=x: drop":          11,
+		"munmap by comm=x :  halve":        21,
+		"munmap: batch 0 ":                 9,
+		"hit: batch 2":                     6,
+	} {
+		_, err := Parse(in)
+		if want := fmt.Sprintf(", column %d: ", column); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want%s", in, err, want)
 		}
 	}
 	if rules, err := ParseAll([]string{"munmap: drop", "x"}); err == nil || rules != nil {
