@@ -15,8 +15,10 @@ func (a *Assembler) nameStack(r *Record) {
 		return
 	}
 	pid := r.TID
-	if r.Got(traces.ColPID) {
+	if t := a.threads.Get(r.TID); r.Got(traces.ColPID) {
 		pid = r.PID
+	} else if t != nil {
+		pid = t.pid
 	}
 	key := a.chainKey(pid, r)
 	known, ok := a.stacks[key]

@@ -1,0 +1,179 @@
+package assemble
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/replay/replay/traces"
+)
+
+// places names addresses by the file and the offset that they are asked for with.
+type places struct{}
+
+func (places) Kernel(uint64) string { return "" }
+
+func (places) User(_ int32, _ uint64, file *traces.Event, offset uint64) string {
+	if file == nil {
+		return "nowhere"
+	}
+	return fmt.Sprintf("%s@%#x", file.Path, offset)
+}
+
+// Whose mappings an address is looked up in: a thread has those of its process, a child
+// process those of its parent as they were, and exec leaves nothing of them. Records that
+// name threads alone rely on it.
+func TestWhoseMappings(t *testing.T) {
+	a := New(Options{Symbols: places{}})
+	at := int64(0)
+	next := func(kind traces.Kind, pid, tid int32) *Record {
+		at++
+		r := record(a, kind, at, 0, tid)
+		r.PID = pid
+		return r
+	}
+	mapping := func(pid int32, path string, addr, pgoff uint64, prot uint64) {
+		r := next(traces.Map, pid, pid)
+		setAddr(r, addr)
+		setLen(r, 0x1000)
+		setPgoff(r, pgoff)
+		setProt(r, prot)
+		r.Path, r.BuildID, r.Has = path, "b1d", r.Has|traces.ColPath|traces.ColBuildID
+		a.Place(r)
+	}
+	fork := func(pid, child int32, flags uint64) {
+		r := next(traces.Fork, pid, pid)
+		r.Task = true
+		setChild(r, uint64(child))
+		setFlags(r, flags)
+		a.Place(r)
+	}
+	hit := func(tid int32, addr uint64) {
+		r := next(traces.Hit, 0, tid)
+		r.Has &^= traces.ColPID
+		setAddr(r, addr)
+		r.Chain = append(r.Chain, addr)
+		a.Place(r)
+	}
+	const code, data = 5, 3
+	mapping(10, "/app", 0x401000, 0x3000, code)
+	hit(10, 0x401010)
+	mapping(10, "/heap", 0x401000, 0, data) // of which perf tells with -d: no code is hidden by it
+	hit(10, 0x401010)
+	fork(10, 11, CloneThread)
+	hit(11, 0x401010)
+	fork(10, 20, 0)
+	mapping(10, "/later", 0x402000, 0, code)
+	hit(11, 0x402010) // a thread sees what its process maps
+	hit(20, 0x401010)
+	hit(20, 0x402010)                      // and a child process does not
+	mapping(20, "/own", 0x401000, 0, code) // which the parent does not see
+	hit(10, 0x401010)
+	hit(20, 0x401010)                  // and which changes what the same callchain is
+	a.Place(next(traces.Exec, 20, 20)) // which nothing is left of
+	hit(20, 0x401010)
+	named := next(traces.Hit, 10, 10) // as bpftrace does: it knows better
+	setAddr(named, 0x402010)
+	named.Path, named.Has = "/named", named.Has|traces.ColPath
+	a.Place(named)
+	var got []string
+	for _, ev := range rows(a) {
+		if ev.Kind == traces.Hit {
+			got = append(got, fmt.Sprintf("%d %s %s %s", ev.TID, ev.Path, ev.BuildID, strings.Join(ev.Stack, " ")))
+		}
+	}
+	want := []string{
+		"10 /app b1d /app@0x3010", "10 /app b1d /app@0x3010", "11 /app b1d /app@0x3010",
+		"11 /later b1d /later@0x10", "20 /app b1d /app@0x3010", "20   nowhere",
+		"10 /app b1d /app@0x3010", "20 /own b1d /own@0x10", "20   nowhere", "10 /named  ",
+	}
+	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
+		t.Errorf("got\n%s\nwant\n%s", g, w)
+	}
+}
+
+// An exit belongs to the entry of the same call alone, and what it returned is an address
+// where it succeeded.
+func TestExitsOfCalls(t *testing.T) {
+	a := New(Options{})
+	in := phase(a, Enter, traces.Mmap, 100, 0, 11)
+	setAddr(in, 0x5000)
+	a.Add(in)
+	failed := phase(a, Leave, traces.Mmap, 150, 0, 11)
+	setRet(failed, ^uint64(11)) // -ENOMEM
+	a.Add(failed)
+	a.Add(phase(a, Enter, traces.Munmap, 200, 0, 11)) // its exit was lost, and the entry of the next
+	other := phase(a, Leave, traces.Brk, 250, 0, 11)
+	setRet(other, 0x9000)
+	a.Add(other)
+	high := phase(a, Enter, traces.Mmap, 300, 0, 11)
+	a.Add(high)
+	end := phase(a, Leave, traces.Mmap, 310, 0, 11)
+	setRet(end, 0xffff_8000_0000_0000) // no error number
+	a.Add(end)
+	got := rows(a)
+	if len(got) != 4 {
+		t.Fatalf("%d rows: %+v", len(got), got)
+	}
+	if m := got[0]; m.Addr != 0x5000 || m.Ret != -12 || m.Dur != 50 {
+		t.Errorf("failed mmap %+v", m)
+	}
+	if u, b := got[1], got[2]; u.Got(traces.ColDur) || u.Got(traces.ColRet) || b.Kind != traces.Brk || b.Got(traces.ColDur) || b.Ret != 0x9000 {
+		t.Errorf("munmap without an exit %+v, brk without an entry %+v", u, b)
+	}
+	if m := got[3]; m.Addr != 0xffff_8000_0000_0000 {
+		t.Errorf("mmap %+v", m)
+	}
+	if c := a.Counts(); c.UnpairedExits != 1 || c.UnpairedEnters != 1 {
+		t.Errorf("counts %+v", c)
+	}
+}
+
+// Records of one time come out by CPU, and those of one CPU as they went in.
+func TestTies(t *testing.T) {
+	a := New(Options{})
+	for i, cpu := range []int32{1, 0, 1, 0, 2} {
+		r := record(a, traces.Hit, 100, cpu, 11)
+		setAddr(r, uint64(i))
+		a.Add(r)
+	}
+	unknown := record(a, traces.Hit, 100, 0, 11)
+	setAddr(unknown, 9)
+	unknown.Has &^= traces.ColCPU
+	a.Add(unknown)
+	var got []uint64
+	for _, ev := range rows(a) {
+		got = append(got, ev.Addr)
+	}
+	if fmt.Sprint(got) != "[9 1 3 0 2 4]" {
+		t.Errorf("order %v", got)
+	}
+}
+
+// What the columns of tracepoints are made of.
+func TestColumnsOfFields(t *testing.T) {
+	r := &Record{}
+	setSuccess(r, 1)
+	if r.Got(traces.ColRet) {
+		t.Error("a lock that was got has a result")
+	}
+	if setSuccess(r, 0); r.Ret != -4 || !r.Got(traces.ColRet) { // -EINTR
+		t.Errorf("a lock that was not got: %d", r.Ret)
+	}
+	if setChild(r, 0xffff_ffff_0000_0007); r.Ret != 7 {
+		t.Errorf("child %d", r.Ret)
+	}
+	for addr, kernel := range map[uint64]bool{0x7fff_ffff_ffff: false, 1 << 47: false, 1 << 56: false, 0xffff_8000_0000_0000: true, 1 << 63: true} {
+		if KernelAddress(addr) != kernel {
+			t.Errorf("%#x is the kernel's: %v", addr, !kernel)
+		}
+	}
+	for recorded, want := range map[string]string{
+		"replay_123:malloc": "replay:malloc", "replay_:malloc": "replay_:malloc", "replay_x1:malloc": "replay_x1:malloc",
+		"replay_123": "replay_123", "probe_libc:malloc": "probe_libc:malloc", "replay:malloc": "replay:malloc",
+	} {
+		if got := ProbeName(recorded); got != want {
+			t.Errorf("%s is called %s, want %s", recorded, got, want)
+		}
+	}
+}
