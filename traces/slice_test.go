@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -155,6 +156,15 @@ func TestCutKeepsWhatIsAsked(t *testing.T) {
 		}
 		if fmt.Sprint(got) != fmt.Sprint(c.want) {
 			t.Errorf("%s: rows %v, want %v", c.name, got, c.want)
+		}
+	}
+	// What is needed of the time before a cut is what lasts.
+	lasting := []Kind{Map, Fork, Exec, Exit, Mmap, Munmap, Mremap, Mprotect, Brk}
+	for _, kind := range Kinds() {
+		cut, first, early := Cut{From: 20, To: -1}, event(Hit, 1000, 1, "g:a"), event(kind, 1010, 1, "")
+		cut.Keep(&first)
+		if kept := cut.Keep(&early); kept != slices.Contains(lasting, kind) {
+			t.Errorf("%s before the cut is kept: %v", kind, kept)
 		}
 	}
 }

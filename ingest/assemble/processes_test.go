@@ -121,7 +121,7 @@ func TestProcesses(t *testing.T) {
 		{"unknown locks are of one mm alone", "read 1 a, call 2 a, hit 1", "1:1 2:1"},
 		{"somebody else's smaps", "call 1 a, hit 2, smaps 2 a, smaps 2 a, fault 2 b", "1:1 2:2"},
 		{"smaps of two", "call 1 a, call 3 b, hit 2, smaps 2 a, smaps 2 b", "1:1 3:3 2:?"},
-		{"syscalls on two mms, with an exec between them that was lost", "call 1 a, call 3 b, call 2 a, call 2 b", "1:1 3:3 2:?"},
+		{"syscalls on two mms, with an exec between them that was lost", "call 1 a, call 3 b, call 2 a, call 2 b, hit 1, hit 3", "1:1 3:3 2:?"},
 		{"a lock behind a lost exit is not its syscall's", "call 1 a, enter 2, hit 2, read 2 a, read 2 b", "1:1 2:?"},
 		{"nor one before a lost exit", "call 1 a, enter 2, smaps 2 a, call 2 b", "1:1 2:2"},
 		{"nor one before the exit of another", "call 1 a, enter 2, smaps 2 a, end 2, call 2 b", "1:1 2:2"},

@@ -79,13 +79,17 @@ func TestWhoseMappings(t *testing.T) {
 	var got []string
 	for _, ev := range rows(a) {
 		if ev.Kind == traces.Hit {
-			got = append(got, fmt.Sprintf("%d %s %s %s", ev.TID, ev.Path, ev.BuildID, strings.Join(ev.Stack, " ")))
+			id := "-"
+			if ev.Got(traces.ColBuildID) {
+				id = ev.BuildID
+			}
+			got = append(got, strings.TrimSpace(fmt.Sprintf("%d %s %s %s", ev.TID, ev.Path, id, strings.Join(ev.Stack, " "))))
 		}
 	}
 	want := []string{
 		"10 /app b1d /app@0x3010", "10 /app b1d /app@0x3010", "11 /app b1d /app@0x3010",
-		"11 /later b1d /later@0x10", "20 /app b1d /app@0x3010", "20   nowhere",
-		"10 /app b1d /app@0x3010", "20 /own b1d /own@0x10", "20   nowhere", "10 /named  ",
+		"11 /later b1d /later@0x10", "20 /app b1d /app@0x3010", "20  - nowhere",
+		"10 /app b1d /app@0x3010", "20 /own b1d /own@0x10", "20  - nowhere", "10 /named -",
 	}
 	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
 		t.Errorf("got\n%s\nwant\n%s", g, w)
@@ -175,5 +179,42 @@ func TestColumnsOfFields(t *testing.T) {
 		if got := ProbeName(recorded); got != want {
 			t.Errorf("%s is called %s, want %s", recorded, got, want)
 		}
+	}
+}
+
+// What a fork made is told by the child's first row, where the fork itself does not say,
+// if that comes before long.
+func TestBirths(t *testing.T) {
+	a := New(Options{})
+	fork := func(at int64, child uint64) {
+		r := record(a, traces.Fork, at, 0, 10)
+		setChild(r, child)
+		a.Place(r)
+	}
+	row := func(at int64, pid, tid int32) {
+		r := record(a, traces.Hit, at, 1, tid)
+		r.PID = pid
+		a.Place(r)
+	}
+	fork(1, 11)
+	fork(2, 12)
+	fork(3, 13)
+	var ev traces.Event
+	if a.Next(&ev) {
+		t.Error("a fork is given out before its child can tell")
+	}
+	row(4, 12, 12)
+	row(5, 10, 11)
+	row(birthWait+10, 10, 10)
+	row(birthWait+11, 13, 13) // too late
+	fork(birthWait+12, 14)    // which never runs
+	var got []string
+	for _, ev := range rows(a) {
+		if ev.Kind == traces.Fork {
+			got = append(got, fmt.Sprint(ev.Ret, ev.Got(traces.ColFlags), ev.Flags))
+		}
+	}
+	if want := fmt.Sprintf("[11 true %d 12 true 0 13 false 0 14 false 0]", CloneThread); fmt.Sprint(got) != want {
+		t.Errorf("%v, want %s", got, want)
 	}
 }

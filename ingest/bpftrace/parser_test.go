@@ -154,6 +154,16 @@ func TestStacks(t *testing.T) {
 	if len(bad) > 0 || len(rows) != 2 || !strings.Contains(rows[0], `stack=["find_active_uprobe_rcu+0xe6 ([unknown])","asm_exc_int3+0x16 ([unknown])"]`) || strings.Contains(rows[1], "stack") {
 		t.Errorf("%q %v", rows, bad)
 	}
+	var r assemble.Record
+	p := New(bufio.NewReader(strings.NewReader(sample)), "out.txt", nil)
+	for r.Kind != traces.LockStart {
+		if _, err := p.Next(&r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r.UserIP != 0x55d0c0de1139 {
+		t.Errorf("the user was at %#x", r.UserIP)
+	}
 	_, rows, bad = parseText("5 7\n         6 7\n", f)
 	if len(bad) > 0 || len(rows) != 2 {
 		t.Errorf("an event that is padded: %q %v", rows, bad)
@@ -261,6 +271,11 @@ func TestSnapshotIsRead(t *testing.T) {
 	if len(bad) > 0 || len(rows) != 1 || !strings.HasPrefix(rows[0], want) {
 		t.Errorf("%q %v\nwant %s", rows, bad, want)
 	}
+	_, rows, bad = parseText("replay1 maps 7 7f0000001000-7f0000003000 rw-p 00000000 00:00 0 \n", nil)
+	const anonymous = "0 0 map seq=0 pid=7 tid=7 addr=0x7f0000001000 len=0x2000 pgoff=0x0 prot=3 flags=2 src_pos=1"
+	if len(bad) > 0 || len(rows) != 1 || rows[0] != anonymous {
+		t.Errorf("%q %v\nwant %s", rows, bad, anonymous)
+	}
 	if err := Snapshot(io.Discard, 1<<30); err == nil {
 		t.Error("no error for a process that is not there")
 	}
@@ -274,6 +289,19 @@ func TestStderr(t *testing.T) {
 	huge := strings.Repeat("Lost 999999999999999999 events\n", 20)
 	if s, err := ReadStderr(bufio.NewReader(strings.NewReader(huge)), "err.txt"); s != nil || !errors.Is(err, lines.ErrLine) {
 		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// The total that is said at the end has all before it in it.
+func TestTotalIsOfAll(t *testing.T) {
+	const text = hit + "Total lost event count: 5\nWARNING: Total lost event count: 7\nTotal lost event count: 6\n"
+	if p, _, bad := parseText(text, nil); p.TotalLost != 7 || !p.LossesHere || len(bad) > 0 {
+		t.Errorf("lost %d, %v", p.TotalLost, bad)
+	}
+	for text, here := range map[string]bool{hit: false, hit + "Lost 5 events\n": true, "Attaching 2 probes...\n" + hit: true} {
+		if p, _, _ := parseText(text, nil); p.LossesHere != here {
+			t.Errorf("%q: losses are told of: %v", text, !here)
+		}
 	}
 }
 
@@ -356,7 +384,7 @@ func TestNameWithoutEnd(t *testing.T) {
 
 // The script says what it records, and who killed it that not all was printed.
 func TestRecorded(t *testing.T) {
-	p := New(bufio.NewReader(strings.NewReader("replay1 recorded hit munmap\nreplay1 killed\nreplay1 recorded nothing\n")), "in", nil)
+	p := New(bufio.NewReader(strings.NewReader("replay1 recorded hit munmap hit\nreplay1 killed\nreplay1 recorded nothing\n")), "in", nil)
 	var r assemble.Record
 	for range 2 {
 		if used, err := p.Next(&r); used || err != nil {

@@ -119,6 +119,18 @@ func TestPlain(t *testing.T) {
 	}
 }
 
+// What separates words, or begins a comment, in a line of uprobe_events.
+func TestNameable(t *testing.T) {
+	for _, c := range " \t\n\v\f\r#" {
+		if nameable(Perf, "/bin/a"+string(c)+"b") {
+			t.Errorf("the kernel takes a path with %q", c)
+		}
+	}
+	if !nameable(Perf, `/bin/a"b\'$c:d`) {
+		t.Error("a path without blanks is not taken")
+	}
+}
+
 // The entry of a function goes with its return, once.
 func TestWithEntries(t *testing.T) {
 	f := &Probe{Function: "f"}

@@ -57,6 +57,30 @@ func TestScripts(t *testing.T) {
 	}
 }
 
+// A plan of a return alone records the entry, too, and says so.
+func TestReturnHasItsEntry(t *testing.T) {
+	library, err := findFile("libc.so.6")
+	if err != nil {
+		t.Skip("no C library:", err)
+	}
+	p, err := NewPlan(Options{Tool: Perf, Group: "replay_1", Buffer: "32M", All: true, Print: true, Probes: []Probe{{Text: "malloc%return", Path: library, Function: "malloc", Return: true}}})
+	if err != nil {
+		t.Skip("no malloc in it:", err)
+	}
+	var kinds []string
+	for i := range p.Definitions {
+		kinds = append(kinds, p.Definitions[i].String()[:2]+p.Definitions[i].Event())
+	}
+	if want := []string{"r:replay_1:malloc_return", "p:replay_1:malloc"}; !slices.Equal(kinds, want) || len(p.Remarks) == 0 {
+		t.Errorf("%q, remarks %q; want %q", kinds, p.Remarks, want)
+	}
+	for _, event := range []string{"replay_1:malloc_return", "replay_1:malloc"} {
+		if !slices.Contains(p.args, event) {
+			t.Errorf("%s is not recorded: %q", event, p.args)
+		}
+	}
+}
+
 // With kprobes, a plan has one that tells of each hit's arrival.
 func TestArrive(t *testing.T) {
 	o := Options{Tool: Perf, Group: "replay_1", Arrive: true, Command: []string{"app"}}

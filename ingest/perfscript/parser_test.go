@@ -227,3 +227,62 @@ func TestOddLines(t *testing.T) {
 	fmt.Fprintf(&got, "unused %v, without a thread %d, micro %v\n", p.Unused, p.NoThread, p.Micro)
 	tracetest.Golden(t, "odd.golden", got.String())
 }
+
+// What records tell besides rows: whose child it is, whether others of the process are
+// left, and by which way the kernel was entered.
+func TestBesidesRows(t *testing.T) {
+	const text = `# of no losses a word
+churn 10/11 [001] 1.1: PERF_RECORD_FORK(20:20):(10:11)
+churn 10/11 [001] 1.2: sched:sched_process_exit: comm=a group_dead=false pid=11 prio=120 group_dead=true
+churn 10/12 [001] 1.3: sched:sched_process_exit: comm=b pid=12 prio=120 group_dead=false
+churn 10/13 [001] 1.4: sched:sched_process_exit: comm=c pid=13 prio=120
+churn 10/11 [001] 1.5: mmap_lock:mmap_lock_start_locking: mm=0x1 memcg_path=/ write=false
+	ffffffff815f426b down_read+0x1 ([kernel.kallsyms])
+	ffffffff8160000a entry+0x1 ([kernel.kallsyms])
+	401234 main+0x4 (/bin/a)
+	401300 start+0x4 (/bin/a)
+
+churn 10/11 [001] 1.6: my:probe: (401000)
+churn 10/11 [001] 1.7: my:probe__return: (401900 <- 401000)
+`
+	p := New(bufio.NewReader(strings.NewReader(text)), "text")
+	var got []string
+	for {
+		r := assemble.New(assemble.Options{}).Record()
+		used, err := p.Next(r)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !used {
+			continue
+		}
+		got = append(got, fmt.Sprintf("%s %d/%d ret=%d flags=%d dead=%d user=%x page=%v entry=%x addr=%x", r.Kind, r.PID, r.TID, r.Ret, r.Flags, r.GroupDead, r.UserIP, r.UserIPPage, r.Entry, r.Addr))
+	}
+	want := []string{
+		"fork 10/11 ret=20 flags=0 dead=0 user=0 page=false entry=0 addr=0",
+		fmt.Sprintf("exit 10/11 ret=0 flags=0 dead=%d user=0 page=false entry=0 addr=0", assemble.True),
+		fmt.Sprintf("exit 10/12 ret=0 flags=0 dead=%d user=0 page=false entry=0 addr=0", assemble.False),
+		fmt.Sprintf("exit 10/13 ret=0 flags=0 dead=%d user=0 page=false entry=0 addr=0", assemble.Untold),
+		"lock_start 10/11 ret=0 flags=0 dead=0 user=401234 page=true entry=ffffffff8160000a addr=0",
+		"hit 10/11 ret=0 flags=0 dead=0 user=0 page=false entry=0 addr=401000",
+		"ret 10/11 ret=0 flags=0 dead=0 user=0 page=false entry=0 addr=401000",
+	}
+	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
+		t.Errorf("got\n%s\nwant\n%s", g, w)
+	}
+	if p.LostShown {
+		t.Error("a text without a loss, and without a word of it, tells that there was none")
+	}
+	p = New(bufio.NewReader(strings.NewReader("# perf script --ns\n# perf script --show-lost-events\n")), "text")
+	for used, err := p.Next(assemble.New(assemble.Options{}).Record()); err == nil; used, err = p.Next(assemble.New(assemble.Options{}).Record()) {
+		if used {
+			t.Fatal("a comment makes a row")
+		}
+	}
+	if !p.LostShown {
+		t.Error("losses were asked for, and the text does not say so")
+	}
+}

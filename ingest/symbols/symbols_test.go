@@ -210,3 +210,80 @@ func TestSettle(t *testing.T) {
 		}
 	})
 }
+
+// The symbols of a file whose build id is not the recorded one are of other code.
+func TestAnotherBuild(t *testing.T) {
+	var library string
+	for _, pattern := range []string{"/lib/*-linux-gnu*/libc.so.6", "/usr/lib/*-linux-gnu*/libc.so.6", "/lib64/libc.so.6", "/usr/lib/libc.so.6"} {
+		if found, _ := filepath.Glob(pattern); library == "" && len(found) > 0 {
+			library = found[0]
+		}
+	}
+	f, err := elf.Open(library)
+	if err != nil {
+		t.Skipf("no C library: %v", err)
+	}
+	defer f.Close()
+	id := elfBuildID(f)
+	if id == "" {
+		t.Skipf("%s has no build id", library)
+	}
+	if o := openObject(library, id, false); o == nil || o.table == nil {
+		t.Errorf("%s of the build that was recorded has no symbols", library)
+	}
+	if o := openObject(library, "00"+id[2:], false); o != nil {
+		t.Errorf("%s of build %s has symbols of build 00%s", library, id, id[2:])
+	}
+}
+
+// The running kernel names its own addresses alone.
+func TestAnotherKernel(t *testing.T) {
+	data, err := os.ReadFile(runningKallsyms)
+	running := runningBuildID()
+	if err != nil || running == "" {
+		t.Skipf("no symbols of this kernel: %v, build %q", err, running)
+	}
+	all, err := parseKallsyms(bytes.NewReader(data), runningKallsyms)
+	if err != nil || all == nil {
+		t.Skipf("the symbols of this kernel are hidden: %v", err)
+	}
+	for id, named := range map[string]bool{running: true, "00" + running[2:]: false, "": false} {
+		r, err := New(Options{KernelID: id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Kernel(all.syms[len(all.syms)/2].addr); (got != "") != named {
+			t.Errorf("kernel %q on %s: %q", id, running, got)
+		}
+	}
+}
+
+// Code of a just-in-time compiler is its process's.
+func TestPerfMapOfAnother(t *testing.T) {
+	r, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pid, name := range map[int32]string{1: "mine", 2: "yours"} {
+		r.jits[pid] = &table{}
+		r.jits[pid].addNamed(0x7f00, 0x10, []byte(name))
+	}
+	r.jits[3] = nil
+	for pid, want := range map[int32]string{1: "mine+0x4 (//anon)", 2: "yours+0x4 (//anon)", 3: ""} {
+		if got := r.User(pid, 0x7f04, &traces.Event{Path: "//anon"}, 0); got != want {
+			t.Errorf("process %d: %q, want %q", pid, got, want)
+		}
+	}
+}
+
+// Of calls that were inlined into each other, the innermost comes first.
+func TestInlinesInnermostFirst(t *testing.T) {
+	in := &inlines{longest: 0x100, calls: []inlined{
+		{0x1000, 0x1100, 1, "outer"}, {0x1010, 0x1080, 2, "middle"}, {0x1010, 0x1020, 3, "inner"}, {0x1040, 0x1050, 3, "later"},
+	}}
+	for addr, want := range map[uint64]string{0xfff: "", 0x1000: "outer", 0x1018: "inner middle outer", 0x1048: "later middle outer", 0x1080: "outer", 0x1100: ""} {
+		if got := strings.Join(in.at(addr), " "); got != want {
+			t.Errorf("%#x: %q, want %q", addr, got, want)
+		}
+	}
+}
