@@ -170,7 +170,7 @@ func (e *env) playSide(c *cli.Context, path string) (side, error) {
 	if err != nil {
 		return side{}, err
 	}
-	trace, err := e.open(c, path, "")
+	trace, err := e.openHashed(c, path, "")
 	if err != nil {
 		return side{}, err
 	}

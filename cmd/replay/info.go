@@ -34,8 +34,30 @@ func infoCommand(e *env) *cli.Command {
 	}
 }
 
-// inspect counts what is in a trace.
+// inspect counts what is in a trace. Of a raw capture it counts the rows as they come, and
+// makes no trace.
 func (e *env) inspect(c *cli.Context, path string) (*reports.Info, error) {
+	o, err := e.ingestOptions(c)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := isStored(path)
+	if err != nil {
+		return nil, err
+	}
+	count := reports.NewInfoCounter()
+	if !stored {
+		o.Progress = e.progress(c, reading)
+		stream, err := openInputs(c.Context, []string{path}, o)
+		if err != nil {
+			return nil, err
+		}
+		defer stream.Close()
+		if err := each(c.Context, stream, count.Add); err != nil {
+			return nil, err
+		}
+		return count.Info(stream.Meta()), nil
+	}
 	t, err := e.open(c, path, "")
 	if err != nil {
 		return nil, err
@@ -45,7 +67,6 @@ func (e *env) inspect(c *cli.Context, path string) (*reports.Info, error) {
 	if err != nil {
 		return nil, badInput(err)
 	}
-	count := reports.NewInfoCounter()
 	if err := each(c.Context, stream, count.Add); err != nil {
 		return nil, err
 	}

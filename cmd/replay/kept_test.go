@@ -41,6 +41,10 @@ func TestTheTraceOfACaptureIsKept(t *testing.T) {
 			if !bytes.Equal(contents(t, "kept.run/trace.parquet"), contents(t, "ingested.parquet")) {
 				t.Error("what is kept is not what ingest makes")
 			}
+			// info of a capture makes no trace, and tells the same.
+			if raw, stored := succeed(t, "info", "--json", input), succeed(t, "info", "--json", "ingested.parquet"); raw != stored {
+				t.Errorf("info of the capture:\n%s\nand of its trace:\n%s", raw, stored)
+			}
 			for name, n := range map[string]int{"kept.run": 1, "declined.run": 0, "kept.run/trace.parquet.run": 0} {
 				if got, _ := filepath.Glob(filepath.Join(name, "*.parquet")); len(got) != n {
 					t.Errorf("%s holds %v, want %d traces", name, got, n)

@@ -94,7 +94,7 @@ func (e *env) run(c *cli.Context) error {
 	if c.Bool("no-trace") {
 		keep = ""
 	}
-	trace, err := e.open(c, path, keep)
+	trace, err := e.openHashed(c, path, keep)
 	if err != nil {
 		return err
 	}

@@ -198,7 +198,7 @@ func (s *sweepSource) SHA256(ctx context.Context, name string) (string, error) {
 }
 
 func (s *sweepSource) Open(ctx context.Context, name string) (timeline.Trace, int64, func(), error) {
-	t, err := s.e.open(s.c, name, "")
+	t, err := s.e.openHashed(s.c, name, "")
 	if err != nil {
 		return nil, 0, nil, err
 	}

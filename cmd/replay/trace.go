@@ -26,11 +26,12 @@ import (
 
 // openTrace is a trace in the store, opened for reading: it is a timeline.Trace.
 type openTrace struct {
-	path, sha string
-	file      *traces.File
-	aside     string // a temporary folder to remove on Close, of a raw capture
-	kept      bool   // it was made of a raw capture, to be kept
-	warn      func(format string, args ...any)
+	path  string
+	sha   string // "" where nobody asked for it
+	file  *traces.File
+	aside string // a temporary folder to remove on Close, of a raw capture
+	kept  bool   // it was made of a raw capture, to be kept
+	warn  func(format string, args ...any)
 }
 
 func (t *openTrace) Path() string      { return t.path }
@@ -169,10 +170,20 @@ func (e *env) openInto(c *cli.Context, t *openTrace, keep string) error {
 	if t.file, err = traces.Open(name); err != nil {
 		return badInput(err)
 	}
-	if t.path != "-" {
-		t.sha, err = hashFile(c.Context, t.path)
+	return nil
+}
+
+// openHashed opens a trace for a report that says which one it is of.
+func (e *env) openHashed(c *cli.Context, path, keep string) (*openTrace, error) {
+	t, err := e.open(c, path, keep)
+	if err != nil || path == "-" {
+		return t, err
 	}
-	return err
+	if t.sha, err = hashFile(c.Context, path); err != nil {
+		t.Close()
+		return nil, err
+	}
+	return t, nil
 }
 
 // named says which trace lacks what a replay needs. Other errors say it themselves.
@@ -207,12 +218,9 @@ func isStored(path string) (bool, error) {
 // store writes what the inputs hold into a trace, aside and then in its place, with the
 // survey that a replay begins with. It counts the events, unless count is nil.
 func (e *env) store(ctx context.Context, inputs []string, o ingest.Options, name string, force bool, count *reports.InfoCounter) (traces.Meta, error) {
-	if i := slices.IndexFunc(inputs, isOtherFolder); i >= 0 {
-		return traces.Meta{}, usage("%s is a folder: give the files in it", inputs[i])
-	}
-	stream, err := ingest.Open(ctx, inputs, o)
+	stream, err := openInputs(ctx, inputs, o)
 	if err != nil {
-		return traces.Meta{}, badInput(err)
+		return traces.Meta{}, err
 	}
 	defer stream.Close()
 	w, err := create(name, force)
@@ -241,6 +249,15 @@ func (e *env) store(ctx context.Context, inputs []string, o ingest.Options, name
 		w.Attach(timeline.SurveyKey, text)
 	}
 	return meta, w.Commit(meta)
+}
+
+// openInputs opens captures and traces as one stream of rows.
+func openInputs(ctx context.Context, inputs []string, o ingest.Options) (ingest.Stream, error) {
+	if i := slices.IndexFunc(inputs, isOtherFolder); i >= 0 {
+		return nil, usage("%s is a folder: give the files in it", inputs[i])
+	}
+	stream, err := ingest.Open(ctx, inputs, o)
+	return stream, badInput(err)
 }
 
 // create begins a trace.
