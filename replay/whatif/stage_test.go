@@ -10,6 +10,7 @@ import (
 
 	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/sim"
+	"github.com/replay/replay/traces"
 )
 
 // given yields operations that a test made.
@@ -281,4 +282,18 @@ func TestStageProperties(t *testing.T) {
 			rt.Fatalf("dropped: %d sections of %d operations", s, ops)
 		}
 	})
+}
+
+// A fork that is left out makes its address space all the same: the child has hits.
+func TestNeededChange(t *testing.T) {
+	p := newProgram()
+	for i, kind := range []traces.Kind{traces.Fork, traces.Munmap} {
+		op := p.add(20+int64(i), 1, kind.String(), 8)
+		op.Change = &timeline.Change{Kind: kind}
+	}
+	for _, rule := range []string{"write: drop", "write: sample 3"} {
+		if got, want := p.shown(t, rule), "20 t1/11 change of fork changes\n"; got != want {
+			t.Errorf("%s: got %q, want %q", rule, got, want)
+		}
+	}
 }

@@ -96,11 +96,77 @@ func verdicts(t *testing.T) map[string]*reports.Verdict {
 	}
 }
 
+// reporter is what of testing.T the validators use.
+type reporter interface {
+	Log(...any)
+	Error(...any)
+	Errorf(string, ...any)
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
+var validators = map[string]func(reporter, *reports.Verdict, []byte){
+	"junit": validJUnit, "sarif": validSARIF, "github": validAnnotations, "markdown": validMarkdown, "benchfmt": validBenchfmt,
+}
+
+// faults counts what a validator reports. The first fatal one ends it.
+type faults int
+
+func (*faults) Log(...any)              {}
+func (f *faults) Error(...any)          { *f++ }
+func (f *faults) Errorf(string, ...any) { *f++ }
+func (f *faults) Fatal(...any)          { *f++; panic(f) }
+func (f *faults) Fatalf(string, ...any) { *f++; panic(f) }
+
+// The validators see outputs that are broken.
+func TestBroken(t *testing.T) {
+	v := verdicts(t)["failed"]
+	for _, c := range []struct{ format, was, is string }{
+		{"junit", "<testcase ", "<testcases "},
+		{"junit", `<testsuites `, `<testsuites colour="red" `},
+		{"junit", "<failure ", "<failing "},
+		{"sarif", `"version": "2.1.0"`, `"version": "2.1"`},
+		{"sarif", `"level": "error"`, `"level": "fatal"`},
+		{"sarif", `"ruleIndex": 0`, `"ruleIndex": 1`},
+		{"sarif", `"startLine": 1`, `"startLine": "1"`},
+		{"github", "::error ", ":: error "},
+		{"github", ",line=1", ",line=one"},
+		{"markdown", "|---|", "|--|-|"},
+		{"markdown", "| speculative |", "| specu | lative |"},
+		{"markdown", "- **", "**"},
+		{"benchfmt", "assume=exact", "assume=noisy"},
+		{"benchfmt", " 20 fallbacks", " 21 fallbacks"},
+		{"benchfmt", "Benchmark", "benchmark"},
+	} {
+		var b bytes.Buffer
+		if err := Write(&b, c.format, v, []*reports.Document{report("a.parquet", 20)}, "ci/replay.json"); err != nil {
+			t.Fatal(err)
+		}
+		broken := strings.Replace(b.String(), c.was, c.is, 1)
+		if broken == b.String() {
+			t.Errorf("vacuous: %s has no %q", c.format, c.was)
+			continue
+		}
+		if _, err := exec.LookPath("xmllint"); err != nil && c.format == "junit" {
+			continue
+		}
+		var found faults
+		func() {
+			defer func() {
+				if r := recover(); r != nil && r != any(&found) {
+					panic(r)
+				}
+			}()
+			validators[c.format](&found, v, []byte(broken))
+		}()
+		if found == 0 {
+			t.Errorf("%s: %q in place of %q goes unseen", c.format, c.is, c.was)
+		}
+	}
+}
+
 // Each format of each verdict is as its schema or its reader wants it.
 func TestFormats(t *testing.T) {
-	validators := map[string]func(*testing.T, *reports.Verdict, []byte){
-		"junit": validJUnit, "sarif": validSARIF, "github": validAnnotations, "markdown": validMarkdown, "benchfmt": validBenchfmt,
-	}
 	for name, v := range verdicts(t) {
 		for _, format := range Formats() {
 			t.Run(name+"/"+format, func(t *testing.T) {
@@ -139,7 +205,7 @@ func count(v *reports.Verdict, l reports.Level) int {
 }
 
 // validJUnit holds the report against the schema of Jenkins.
-func validJUnit(t *testing.T, v *reports.Verdict, out []byte) {
+func validJUnit(t reporter, v *reports.Verdict, out []byte) {
 	if path, err := exec.LookPath("xmllint"); err != nil {
 		t.Log("no xmllint (Debian: libxml2-utils): not held against its schema")
 	} else {
@@ -154,13 +220,19 @@ func validJUnit(t *testing.T, v *reports.Verdict, out []byte) {
 			t.Errorf("%d of <%s>, want %d\n%s", got, tag, want, out)
 		}
 	}
+	for i := range v.Findings { // what is of no figure is said beside the cases
+		f := &v.Findings[i]
+		if f.Level == reports.Note && f.Metric == "" && !bytes.Contains(out, []byte(f.Message)) {
+			t.Errorf("does not say %q\n%s", f.Message, out)
+		}
+	}
 	if cases := bytes.Count(out, []byte("<testcase ")); cases < v.Compared {
 		t.Errorf("%d test cases of %d figures", cases, v.Compared)
 	}
 }
 
 // validSARIF holds the log against the schema of version 2.1.0, which the library has.
-func validSARIF(t *testing.T, v *reports.Verdict, out []byte) {
+func validSARIF(t reporter, v *reports.Verdict, out []byte) {
 	log, err := sarif.FromBytes(out, sarif.WithStrictValidation())
 	if err != nil {
 		t.Fatal(err)
@@ -187,7 +259,7 @@ func validSARIF(t *testing.T, v *reports.Verdict, out []byte) {
 
 // validAnnotations reads workflow commands as the runner does (ActionCommand.TryParseV2
 // in actions/runner).
-func validAnnotations(t *testing.T, v *reports.Verdict, out []byte) {
+func validAnnotations(t reporter, v *reports.Verdict, out []byte) {
 	command := regexp.MustCompile(`^::(error|warning|notice) file=([^,:\r\n]+),line=(\d+),title=([^,:\r\n]+)::([^\r\n]+)$`)
 	unescape := strings.NewReplacer("%0D", "\r", "%0A", "\n", "%3A", ":", "%2C", ",", "%25", "%")
 	lines := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
@@ -214,7 +286,7 @@ func validAnnotations(t *testing.T, v *reports.Verdict, out []byte) {
 
 // validMarkdown reads the page as GitHub does: its tables have all their cells, and no
 // name has become markup.
-func validMarkdown(t *testing.T, v *reports.Verdict, out []byte) {
+func validMarkdown(t reporter, v *reports.Verdict, out []byte) {
 	md := goldmark.New(goldmark.WithExtensions(extension.GFM))
 	rows, items := 0, 0
 	err := ast.Walk(md.Parser().Parse(text.NewReader(out)), func(n ast.Node, entering bool) (ast.WalkStatus, error) {
@@ -238,12 +310,17 @@ func validMarkdown(t *testing.T, v *reports.Verdict, out []byte) {
 	if err != nil || rows != len(v.Figures) || items != len(v.Findings) {
 		t.Errorf("%d rows of %d figures, %d items of %d findings, %v\n%s", rows, len(v.Figures), items, len(v.Findings), err, out)
 	}
+	for line := range strings.Lines(string(out)) { // a reader drops cells that are too many
+		if n := strings.Count(strings.ReplaceAll(line, `\|`, ""), "|"); strings.HasPrefix(line, "|") && n != 8 {
+			t.Errorf("%d bars in a row of seven cells: %s", n, line)
+		}
+	}
 	if bytes.Contains(out, []byte("<i>")) {
 		t.Error("a thread's name became HTML")
 	}
 }
 
-func validBenchfmt(t *testing.T, v *reports.Verdict, out []byte) {
+func validBenchfmt(t reporter, v *reports.Verdict, out []byte) {
 	r := benchfmt.NewReader(bytes.NewReader(out), "out")
 	results := 0
 	for r.Scan() {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/replay/replay/replay"
 	"github.com/replay/replay/replay/replaytest"
 	"github.com/replay/replay/replay/whatif"
@@ -111,6 +113,82 @@ func TestSentences(t *testing.T) {
 	}
 	if err := r.Text(&b, false); err != nil || !strings.Contains(b.String(), "84 more do less; -v or --json has all.") {
 		t.Errorf("%v\n%s", err, b.String())
+	}
+}
+
+// The dearest writers are each tried in four ways, and the probe by a tenth; who cost
+// nothing, or has no name that a rule could have, is not tried.
+func TestCandidates(t *testing.T) {
+	blame := func(comm, kind string, fallbacks int64) (b replay.Blame) {
+		b.Comm, b.Kind, b.Fallbacks = comm, kind, fallbacks
+		return b
+	}
+	run := &replay.Run{Blame: []replay.Blame{blame("gc x", "munmap", 9), blame("gc x", "munmap", 3), blame("", "mmap", 2), blame("idle", "brk", 0)}}
+	run.Probes = make([]replay.ProbeRow, 2)
+	run.Probes[0].Probe, run.Probes[0].Hits = "libc:malloc", 5
+	var got []string
+	for _, c := range Candidates(run) {
+		got = append(got, c.Rules.String()+" | "+c.If)
+	}
+	want := []string{
+		`munmap by comm="gc x": batch 2 | the munmaps of gc x were halved`,
+		`munmap by comm="gc x": drop | there were none of the munmaps of gc x`,
+		`munmap by comm="gc x": scale 0.5 | the munmaps of gc x held the lock half as long`,
+		`munmap by comm="gc x": move to helper | a thread of its own did the munmaps of gc x`,
+		`hit by probe=libc:malloc: sample 10 | libc:malloc was hit a tenth as often`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// What saves most comes first, by waits, fallbacks and the time to resolve; what was not
+// replayed saves nothing.
+func TestOrder(t *testing.T) {
+	want := []Effect{
+		{If: "a", New: Figures{LockWait: 1, Fallbacks: 9}},
+		{If: "b", New: Figures{LockWait: 2, Fallbacks: 1, Resolve: 9}},
+		{If: "c", New: Figures{LockWait: 2, Fallbacks: 2, Resolve: 1}},
+		{If: "d", New: Figures{LockWait: 2, Fallbacks: 2, Resolve: 2}, original: 1},
+		{If: "e", New: Figures{LockWait: 2, Fallbacks: 2, Resolve: 2}, original: 2},
+		{If: "f", Failure: "no"},
+	}
+	got := slices.Clone(want)
+	slices.Reverse(got)
+	slices.SortFunc(got, bySavings)
+	for i := range want {
+		if got[i].If != want[i].If {
+			t.Errorf("%d: got %s, want %s", i, got[i].If, want[i].If)
+		}
+	}
+}
+
+func TestChange(t *testing.T) {
+	for _, c := range []struct {
+		was, is int64
+		want    string
+	}{{4, 4, "stay as they are"}, {0, 0, "stay as they are"}, {0, 3, "come up"}, {3, 0, "are gone"}, {4, 3, "fall by 25 %"}, {4, 5, "rise by 25 %"}, {1, 10, "rise by 900 %"}, {1, 11, "are 11 times as much"}} {
+		if got := change(c.was, c.is); got != c.want {
+			t.Errorf("from %d to %d: %q, want %q", c.was, c.is, got, c.want)
+		}
+	}
+}
+
+// What is changed anyhow is changed under each candidate, too.
+func TestOnTop(t *testing.T) {
+	rules, err := whatif.ParseAll([]string{"write: drop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hit, err := whatif.ParseAll([]string{"hit: sample 2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := replay.DefaultOptions()
+	o.Resolvers, o.WhatIf = []string{"speculative"}, rules
+	r, err := Rank(t.Context(), replaytest.Corpus(t, "stress-malloc-z"), replaytest.Machine(t), o, []Candidate{{hit, "half"}}, nil)
+	if err != nil || r.Base.Fallbacks != 0 || r.Effects[0].New.Fallbacks != 0 || r.Effects[0].New.Hits >= r.Base.Hits {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 

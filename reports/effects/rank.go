@@ -147,14 +147,17 @@ func Rank(ctx context.Context, trace timeline.Trace, profile *machines.Profile, 
 		}
 		r.Effects = append(r.Effects, e)
 	}
-	slices.SortStableFunc(r.Effects, func(a, b Effect) int {
-		return cmp.Or(
-			compareBool(a.Failure != "", b.Failure != ""),
-			cmp.Compare(a.New.LockWait, b.New.LockWait), cmp.Compare(a.New.Fallbacks, b.New.Fallbacks), cmp.Compare(a.New.Resolve, b.New.Resolve),
-			cmp.Compare(a.original, b.original),
-		)
-	})
+	slices.SortFunc(r.Effects, bySavings)
 	return r, nil
+}
+
+// bySavings orders effects: what saves most comes first, and what was not replayed last.
+func bySavings(a, b Effect) int {
+	return cmp.Or(
+		compareBool(a.Failure != "", b.Failure != ""),
+		cmp.Compare(a.New.LockWait, b.New.LockWait), cmp.Compare(a.New.Fallbacks, b.New.Fallbacks), cmp.Compare(a.New.Resolve, b.New.Resolve),
+		cmp.Compare(a.original, b.original),
+	)
 }
 
 // unmatched reports whether the result warns of one of the rules.
