@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/replay/replay/replay/replaytest"
@@ -42,5 +43,52 @@ func TestCross(t *testing.T) {
 	}
 	if below, above := c.Loses(); below == nil || above != nil && above.WritersPerS <= below.WritersPerS {
 		t.Errorf("it loses between %+v and %+v", below, above)
+	}
+}
+
+// Where speculation loses is told by the cells at the recorded rate of hits alone, and one
+// that costs as much has not lost.
+func TestLoses(t *testing.T) {
+	made := func(speculative ...sim.Time) *Crossover {
+		c := &Crossover{}
+		for i, writers := range crossWriters {
+			for _, hits := range crossHits {
+				cell := CrossCell{Hits: hits, Writers: writers, Locked: 10, Speculative: 99}
+				if hits == (CrossFactor{1, 1}) {
+					cell.Speculative = speculative[i]
+				}
+				c.Cells = append(c.Cells, cell)
+			}
+		}
+		return c
+	}
+	name := func(c *CrossCell) string {
+		if c == nil {
+			return "none"
+		}
+		return c.Writers.String()
+	}
+	for _, test := range []struct {
+		speculative  []sim.Time
+		below, above string
+	}{
+		{[]sim.Time{5, 8, 10, 12, 15}, "1", "4"}, {[]sim.Time{5, 5, 5, 5, 5}, "16", "none"}, {[]sim.Time{11, 12, 13, 14, 15}, "none", "1/16"}, {[]sim.Time{5, 11, 9, 12, 15}, "1/16", "1/4"},
+	} {
+		c := made(test.speculative...)
+		if below, above := c.Loses(); name(below) != test.below || name(above) != test.above {
+			t.Errorf("%v against 10: it loses between %s and %s, want %s and %s", test.speculative, name(below), name(above), test.below, test.above)
+		}
+		if here := c.Here(); here == nil || here.Hits != here.Writers || here.Hits.String() != "1" || here.Speculative != test.speculative[2] {
+			t.Errorf("as it was recorded: %+v", here)
+		}
+	}
+	for _, test := range []struct {
+		of   CrossFactor
+		n    int64
+		rule string
+	}{{CrossFactor{1, 16}, 10, "hit: sample 16"}, {CrossFactor{1, 1}, 160, ""}, {CrossFactor{4, 1}, 640, "hit: repeat 4"}} {
+		if n, rule := test.of.of(160), strings.Join(test.of.rule("hit"), ";"); n != test.n || rule != test.rule {
+			t.Errorf("%v of 160: %d by %q, want %d by %q", test.of, n, rule, test.n, test.rule)
+		}
 	}
 }
