@@ -1,0 +1,68 @@
+package timeline_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/replay/replay/replay/replaytest"
+	"github.com/replay/replay/replay/timeline"
+	"github.com/replay/replay/traces"
+)
+
+// all reconstructs a trace to its end.
+func all(t *testing.T, text string) ([]*timeline.Operation, *timeline.Reconstruction) {
+	t.Helper()
+	trace := replaytest.Made(parse(t, text))
+	r, err := timeline.Reconstruct(t.Context(), trace, surveyOf(t, trace), timeline.Config{Using: timeline.Everything, Profile: handProfile(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var ops []*timeline.Operation
+	for op, ok := r.Next(); ok; op, ok = r.Next() {
+		ops = append(ops, op)
+	}
+	if r.Err() != nil {
+		t.Fatal(r.Err())
+	}
+	return ops, r
+}
+
+// The build ids of files are those of the rows that have one, whatever the rows are; of a
+// file that was replaced, the last.
+func TestBuildIDsOfFiles(t *testing.T) {
+	_, r := all(t, `
+		100 map tid=10 addr=0x1000 len=0x1000 prot=5 path=/a build_id=01
+		110 map tid=10 addr=0x2000 len=0x1000 prot=5 path=/b build_id=02
+		120 map tid=10 addr=0x3000 len=0x1000 prot=5 path=/c // which has none
+		130 hit tid=10 addr=0x1000 path=/a build_id=01 probe=p:a
+		131 hit tid=10 addr=0x1000 path=/a build_id=01 probe=p:b trap=3
+		140 hit tid=10 addr=0x2000 path=/b build_id=03 probe=p:b
+		150 hit tid=10 addr=0x1000 path=/a build_id=01 probe=p:a
+		160 hit tid=10 addr=0x4000 path=/d build_id=04 probe=p:d
+		161 hit tid=10 addr=0x4000 path=/e build_id=05 probe=p:e trap=7 // another row of that trap`)
+	if got := fmt.Sprint(r.BuildIDs()); got != "map[/a:01 /b:03 /d:04 /e:05]" {
+		t.Errorf("%s", got)
+	}
+}
+
+// What later operations rest on: a child's address space, and files that are mapped.
+func TestWhatIsNeeded(t *testing.T) {
+	ops, _ := all(t, `
+		100 mmap tid=10 dur_ns=10 addr=0x1000 len=0x1000 prot=5 flags=2 ret=0x1000 path=/a
+		200 mmap tid=10 dur_ns=10 addr=0x2000 len=0x1000 prot=3 flags=34 ret=0x2000
+		300 map tid=11 addr=0x3000 len=0x1000 prot=5 path=/b
+		400 map tid=11 addr=0x4000 len=0x1000 prot=3
+		500 munmap tid=10 dur_ns=10 addr=0x2000 len=0x1000 ret=0
+		60000 fork tid=10 ret=20 flags=0
+		70000 hit tid=10 addr=0x1000 path=/a probe=p:a`)
+	var got string
+	for _, op := range ops {
+		if c := op.Change; c != nil {
+			got += fmt.Sprint(c.Kind, " ", c.Needed(), "; ")
+		}
+	}
+	if want := fmt.Sprint(traces.Mmap, " true; ", traces.Mmap, " false; ", traces.Map, " true; ", traces.Map, " false; ", traces.Munmap, " false; ", traces.Fork, " true; "); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
