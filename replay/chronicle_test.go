@@ -20,7 +20,8 @@ func TestChronicle(t *testing.T) {
 			at += sim.Time(rapid.Int64Range(0, int64(3*sim.Millisecond)).Draw(t, "gap"))
 			o := &timeline.Origin{Class: &timeline.Class{Kind: "munmap", TID: int32(at % 1000)}}
 			length := sim.Time(rapid.Int64Range(0, int64(sim.Millisecond)).Draw(t, "hold"))
-			c.section(&sim.Section{Requested: at, Acquired: at, Even: at + length, Released: at + length}, o)
+			wait := sim.Time(rapid.Int64Range(0, int64(at)).Draw(t, "wait"))
+			c.section(&sim.Section{Requested: at - wait, Acquired: at, Even: at + length, Released: at + length + wait}, o)
 			held += length
 			c.hit(&sim.HitRecord{Outcome: sim.WriterActive, Trap: at, Lookup: sim.Lookup{Outcome: sim.WriterActive, Start: at, Blame: o}}, &timeline.Origin{Class: &timeline.Class{TID: -1}})
 			hits++
@@ -37,7 +38,7 @@ func TestChronicle(t *testing.T) {
 			t.Fatalf("%d hits, %v held in %d slices; want %d and %v", gotHits, gotHeld, len(r.Series.Slices), hits, held)
 		}
 		for _, s := range r.Spans {
-			if s.Kind == FallbackSpan && (s.Blame < 0 || r.Spans[s.Blame].Kind != SectionSpan || r.Spans[s.Blame].Start != s.Start) {
+			if s.Kind == FallbackSpan && (s.Blame < 0 || r.Spans[s.Blame].Kind != SectionSpan || r.Spans[s.Blame].LockedAt != s.Start) {
 				t.Fatalf("span %+v blames the wrong section", s)
 			}
 		}

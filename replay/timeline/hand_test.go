@@ -516,13 +516,15 @@ func TestFilesOfHits(t *testing.T) {
 		5000 hit tid=11 addr=0x403000 probe=p:g path=/bin/a
 		6000 hit tid=11 addr=0x403000 probe=p:g path=/bin/a inode=7 dev_major=1 dev_minor=2
 		7000 hit tid=11 addr=0x403000 probe=p:g path=/bin/a inode=7 dev_major=1 dev_minor=3
-		8000 hit tid=11 addr=0x403000 probe=p:g path=/bin/a inode=8 dev_major=1 dev_minor=3`), timeline.Config{Using: timeline.Locks})
+		8000 hit tid=11 addr=0x403000 probe=p:g path=/bin/a inode=8 dev_major=1 dev_minor=3
+		9000 hit tid=11 addr=0x403000 probe=p:g path=/bin/a inode=8 dev_major=1 dev_minor=3 inode_gen=2
+		10000 hit tid=11 addr=0x403000 probe=p:g path=/bin/a inode=8 dev_major=1 dev_minor=3 inode_gen=3 // the inode is used again`), timeline.Config{Using: timeline.Locks})
 	var got []int
 	for _, op := range list {
 		got = append(got, int(op.File))
 	}
 	// The fourth and fifth name a path alone, which is that of the first inode with it.
-	if got[0] != got[2] || got[0] == got[1] || got[3] != got[4] || got[3] == got[0] || got[5] == got[6] || got[6] == got[7] || slices.Contains(got, int(mm.NoFile)) {
+	if got[0] != got[2] || got[0] == got[1] || got[3] != got[4] || got[3] == got[0] || got[5] == got[6] || got[6] == got[7] || got[7] != got[8] || got[8] == got[9] || slices.Contains(got, int(mm.NoFile)) {
 		t.Errorf("files %v", got)
 	}
 }

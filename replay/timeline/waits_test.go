@@ -135,20 +135,34 @@ func TestAhead(t *testing.T) {
 	add(10, traces.LockAcquired, 1, true)
 	add(21, traces.LockStart, 2, false)
 	add(30, traces.LockReleased, 1, true)
-	add(40, traces.LockStart, 1, true) // behind 2, which has it and does not run
-	add(45, traces.LockStart, 3, true) // after that
+	add(35, traces.LockStart, 4, false) // goes on after all of them: it is ahead of nobody
+	add(40, traces.LockStart, 1, true)  // behind 2, which has it and does not run
+	add(45, traces.LockStart, 3, true)  // after that
 	add(500, traces.LockAcquired, 2, false)
 	add(510, traces.LockReleased, 2, false)
 	add(520, traces.LockAcquired, 1, true)
 	add(530, traces.LockReleased, 1, true)
 	add(540, traces.LockAcquired, 3, true)
 	add(550, traces.LockReleased, 3, true)
-	r := bookWatching(rows, Watch{Worst: 3, At: -1})
-	third, first := r.Worst[0], r.Worst[1] // of 495, 480 and 480 ns
+	add(600, traces.LockAcquired, 4, false)
+	r := bookWatching(rows, Watch{Worst: 4, At: -1})
+	third, first := r.Worst[1], r.Worst[2] // of 565, 495, 480 and 479 ns
 	if third.TID != 3 || first.TID != 1 || first.At != 40*sim.Nanosecond || len(first.Ahead) != 1 || first.Ahead[0].TID != 2 {
 		t.Fatalf("%+v, %+v", third, first)
 	}
 	if len(third.Ahead) != 2 || third.Ahead[0].TID != 2 || third.Ahead[1].TID != 1 || third.Ahead[1].Ahead != nil {
 		t.Errorf("ahead of the last: %+v", third.Ahead)
+	}
+}
+
+// Of holds that were in the way for as long, the first is told.
+func TestMostInTheWay(t *testing.T) {
+	var holds [3]lockHold
+	w := lockWait{segments: []segment{{hold: &holds[0], ns: 4}, {hold: &holds[1], ns: 5}, {hold: &holds[2], ns: 5}}}
+	if w.most().hold != &holds[1] {
+		t.Error("another hold than the first of the longest")
+	}
+	if (&lockWait{}).most() != nil {
+		t.Error("nobody had the lock, and somebody was in the way")
 	}
 }
