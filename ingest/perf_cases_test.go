@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/replay/replay/ingest/assemble"
+	"github.com/replay/replay/ingest/perfdata"
 	"github.com/replay/replay/traces"
 )
 
@@ -123,5 +125,47 @@ func TestPerfFolder(t *testing.T) {
 	}
 	if _, _, err := tryRead(dir, Options{}); err == nil || !strings.Contains(err.Error(), "whole folder") {
 		t.Errorf("without one of its files: %v", err)
+	}
+}
+
+// A mapping is of the process that its record names, and its build id is what the kernel
+// told with it (perf record --buildid-mmap), or else what perf found out afterwards.
+func TestMappingRecords(t *testing.T) {
+	f, err := os.Open("testdata/churn.perf.data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := perfdata.New(f, info.Size(), f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Info().BuildIDs["/both"], r.Info().BuildIDs["/table"] = "0b", "0c"
+	s := &perfStream{r: r}
+	s.asm = assemble.New(assemble.Options{})
+	for i, m := range []perfdata.Mapping{
+		{File: "/kernel", BuildID: "0a", V2: true, Prot: 5, Flags: 2}, {File: "/both", BuildID: "0a", V2: true, Prot: 5, Flags: 2},
+		{File: "/table", Inode: 9, Major: 8, Minor: 7, InodeGen: 6, V2: true, Prot: 1, Flags: 2}, {File: "/none"}, {File: "/data", Data: true},
+	} {
+		m.PID, m.TID, m.Addr, m.Len = 10, 11, 0x1000, 0x1000
+		s.mapping(&perfdata.Record{Type: perfdata.Mmap2, Time: uint64(i), CPU: -1, PID: 70, TID: 71, Mapping: m})
+	}
+	s.asm.Flush()
+	var got []string
+	for ev := (traces.Event{}); s.asm.Next(&ev); {
+		got = append(got, strings.Join(strings.Fields(traces.FormatText(&ev))[3:], " "))
+	}
+	const head = "pid=10 tid=11 addr=0x1000 len=0x1000 pgoff=0x0 "
+	want := []string{
+		head + "prot=5 flags=2 path=/kernel build_id=0a src_pos=0", head + "prot=5 flags=2 path=/both build_id=0a src_pos=0",
+		head + "prot=1 flags=2 dev_major=8 dev_minor=7 inode=9 inode_gen=6 path=/table build_id=0c src_pos=0",
+		head + "prot=5 path=/none src_pos=0", head + "path=/data src_pos=0",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
 	}
 }
