@@ -36,7 +36,7 @@ func PlayCells(ctx context.Context, trace timeline.Trace, cells []Cell, progress
 // cells at a time: when these are done, take is called with their numbers and what became
 // of them, and nothing of them is held any longer. What take returns ends the replay.
 //
-// Runs have no Series and no Spans. A cell that fails does not disturb the others; the
+// Runs have no Series, no Spans and no HitTimes but their own. A cell that fails does not disturb the others; the
 // error is of what concerns all. progress, which may be nil, is told how many of the
 // trace's rows are behind how many of the cells.
 func EachCell(ctx context.Context, trace timeline.Trace, cells []Cell, take func(cells []int, outcomes []Outcome) error, progress func(done, total int64)) error {

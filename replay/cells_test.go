@@ -57,7 +57,17 @@ func TestPlayCells(t *testing.T) {
 		if n := len(want.Runs[0].Spans); cells[i].Options.Resolvers[0] == "speculative" && n == 0 {
 			t.Error("vacuous: a run has no spans")
 		}
-		want.Runs[0].Series, want.Runs[0].Spans, want.Runs[0].SpansDropped = Series{}, nil, 0
+		r := &want.Runs[0]
+		if len(r.CPUs) == 0 || len(r.Threads) == 0 || r.Probes[0].Times.Resolve.Count == 0 {
+			t.Error("vacuous: a run does not say how long the hits of its rows took")
+		}
+		r.Series, r.Spans, r.SpansDropped, r.CPUs, r.Threads = Series{}, nil, 0, nil, nil
+		for i := range r.Probes {
+			r.Probes[i].Times = HitTimes{}
+		}
+		for i := range r.Mms {
+			r.Mms[i].Times = HitTimes{}
+		}
 		if !reflect.DeepEqual(got[i].Result, want) || got[i].Err != nil {
 			t.Errorf("cell %d (%+v) is another one among many: %v", i, cells[i].Options, got[i].Err)
 		}

@@ -27,7 +27,7 @@ func newChronicle(w Window) *chronicle {
 func (c *chronicle) slice(t sim.Time) *Slice {
 	s := &c.series
 	for t/s.Step >= MaxSlices {
-		s.double()
+		s.Double()
 	}
 	for int(t/s.Step) >= len(s.Slices) {
 		s.Slices = append(s.Slices, Slice{})
@@ -35,28 +35,10 @@ func (c *chronicle) slice(t sim.Time) *Slice {
 	return &s.Slices[t/s.Step]
 }
 
-// double joins slices in pairs.
-func (s *Series) double() {
-	s.Step *= 2
-	for i := range s.Slices {
-		if i == 0 {
-			continue
-		}
-		from := s.Slices[i]
-		s.Slices[i] = Slice{}
-		to := &s.Slices[i/2]
-		for o, n := range from.Outcomes {
-			to.Outcomes[o] += n
-		}
-		to.LockWait += from.LockWait
-		to.Held += from.Held
-	}
-	s.Slices = s.Slices[:(len(s.Slices)+1)/2]
-}
-
 func (c *chronicle) hit(h *sim.HitRecord, o *timeline.Origin) {
 	s := c.slice(h.Trap)
 	s.Outcomes[h.Outcome]++
+	s.Resolve += h.Parts.Resolve()
 	s.LockWait += h.Parts.LockWait
 	if h.Outcome == sim.Lockless || h.Outcome == sim.Unconfigured {
 		return

@@ -14,14 +14,15 @@ import (
 // the dense ids of classes, CPUs and address spaces.
 type gatherer struct {
 	run        *Run
-	resolve    *dist.Sketch
-	lockWait   *dist.Sketch
 	writerWait *dist.Sketch
 
 	classes []classRows // by Class.id
+	samples []*Sample
+	times   []*hitTimes // of hits alike
+	timesOf map[hitKey]*hitTimes
 	probes  map[string]*ProbeRow
 	mms     []*MmRow             // by MM.ID; nil for none
-	times   *chronicle           // nil where nobody wants to know
+	when    *chronicle           // nil where nobody wants to know
 	each    func(*sim.HitRecord) // told of every hit, where somebody wants to know
 	section func(*sim.Section)   // and of every section
 	end     sim.Time
@@ -40,7 +41,25 @@ type classRows struct {
 type sampleCell struct {
 	outcome sim.Outcome
 	twice   twice
+	mm      int32
 	row     *Sample
+	times   *hitTimes
+}
+
+// hitTimes are how long the hits took that share a probe, a thread, a CPU and an address
+// space.
+type hitTimes struct {
+	hitKey
+	comm     string
+	resolve  dist.Sketch // of each hit
+	lockWait dist.Sketch // of each that took the lock
+}
+
+type hitKey struct {
+	probe    string
+	pid, tid int32
+	cpu      int
+	mm       int32
 }
 
 // twice is how the two lookups of an optimised hit ended.
@@ -51,8 +70,8 @@ type twice struct {
 
 func newGatherer(c *PlayerConfig) *gatherer {
 	return &gatherer{
-		run: &Run{Resolver: c.Resolver}, resolve: dist.NewSketch(), lockWait: dist.NewSketch(), writerWait: dist.NewSketch(),
-		probes: map[string]*ProbeRow{}, times: newChronicle(c.Options.Window), each: c.Each, section: c.EachSection,
+		run: &Run{Resolver: c.Resolver}, writerWait: dist.NewSketch(), timesOf: map[hitKey]*hitTimes{},
+		probes: map[string]*ProbeRow{}, when: newChronicle(c.Options.Window), each: c.Each, section: c.EachSection,
 	}
 }
 
@@ -79,14 +98,10 @@ func (g *gatherer) Hit(h *sim.HitRecord) {
 	if h.Inferred {
 		g.inferred++
 	}
-	g.resolve.Add(h.Parts.Resolve())
-	if h.Check.Acquired != 0 || h.Lookup.Acquired != 0 {
-		g.lockWait.Add(h.Parts.LockWait)
-	}
 	g.addSample(h, o.Class)
 	g.addRows(h, o.Class)
-	if g.times != nil {
-		g.times.hit(h, o)
+	if g.when != nil {
+		g.when.hit(h, o)
 	}
 	g.addLookup(h, &h.Check)
 	g.addLookup(h, &h.Lookup)
@@ -113,7 +128,12 @@ func (g *gatherer) addLookup(h *sim.HitRecord, l *sim.Lookup) {
 }
 
 func (g *gatherer) addSample(h *sim.HitRecord, c *timeline.Class) {
-	s := g.sample(h, c)
+	cell := g.cell(h, c)
+	cell.times.resolve.Add(h.Parts.Resolve())
+	if h.Check.Acquired != 0 || h.Lookup.Acquired != 0 {
+		cell.times.lockWait.Add(h.Parts.LockWait)
+	}
+	s := cell.row
 	s.Hits++
 	s.Parts.Add(h.Parts)
 	if s.Check != nil {
@@ -122,21 +142,35 @@ func (g *gatherer) addSample(h *sim.HitRecord, c *timeline.Class) {
 	s.LineTransfers += h.Transfers
 }
 
-// sample is the row of a hit.
-func (g *gatherer) sample(h *sim.HitRecord, c *timeline.Class) *Sample {
+// cell is where a hit is counted.
+func (g *gatherer) cell(h *sim.HitRecord, c *timeline.Class) *sampleCell {
 	cells := slot(&slot(&g.classes, c.ID).samples, int(h.CPU))
 	how := twice{h.Optimised(), h.Check.Outcome, h.Lookup.Outcome}
+	var row *Sample
 	for i := range *cells {
 		if cell := &(*cells)[i]; cell.outcome == h.Outcome && cell.twice == how {
-			return cell.row
+			if cell.mm == h.Op.MM.ID {
+				return cell
+			}
+			row = cell.row
 		}
 	}
-	s := &Sample{Stack: c.Stack, Probe: c.Probe, Comm: c.Comm, PID: c.PID, TID: c.TID, CPU: int(h.CPU), Outcome: h.Outcome}
-	if h.Optimised() {
-		s.Check = &SampleCheck{Outcome: h.Check.Outcome, Lookup: h.Lookup.Outcome}
+	if row == nil {
+		row = &Sample{Stack: c.Stack, Probe: c.Probe, Comm: c.Comm, PID: c.PID, TID: c.TID, CPU: int(h.CPU), Outcome: h.Outcome}
+		if h.Optimised() {
+			row.Check = &SampleCheck{Outcome: h.Check.Outcome, Lookup: h.Lookup.Outcome}
+		}
+		g.samples = append(g.samples, row)
 	}
-	*cells = append(*cells, sampleCell{h.Outcome, how, s})
-	return s
+	key := hitKey{c.Probe, c.PID, c.TID, int(h.CPU), h.Op.MM.ID}
+	times := g.timesOf[key]
+	if times == nil {
+		times = &hitTimes{hitKey: key, comm: c.Comm}
+		g.timesOf[key] = times
+		g.times = append(g.times, times)
+	}
+	*cells = append(*cells, sampleCell{h.Outcome, how, h.Op.MM.ID, row, times})
+	return &(*cells)[len(*cells)-1]
 }
 
 func (g *gatherer) addRows(h *sim.HitRecord, c *timeline.Class) {
@@ -179,8 +213,8 @@ func (g *gatherer) Section(s *sim.Section) {
 	b := g.blameOf(o.Class)
 	b.Sections++
 	b.Hold += s.Even - s.Acquired
-	if g.times != nil {
-		g.times.section(s, o)
+	if g.when != nil {
+		g.when.section(s, o)
 	}
 	g.mm(s.Op.MM.ID, o.Class).Writers++
 }
@@ -193,29 +227,23 @@ func (g *gatherer) blameOf(c *timeline.Class) *Blame {
 	return *b
 }
 
-// finish returns the run, with every list in its canonical order.
+// finish returns the run, but its lines, with every list in its canonical order.
 func (g *gatherer) finish(sys *sim.System) Run {
 	r := g.run
 	r.Digest = sys.Digest()
 	r.Makespan = g.end
-	r.Resolve, r.LockWait, r.WriterWait = g.resolve.Dist(), g.lockWait.Dist(), g.writerWait.Dist()
-	r.ResolveHist = g.resolve.Bins()
-	if g.times != nil {
-		g.times.finish(r)
+	r.WriterWait = g.writerWait.Dist()
+	if g.when != nil {
+		g.when.finish(r)
 	}
-	var samples []*Sample
 	var blame []*Blame
 	for i := range g.classes {
-		for _, cells := range g.classes[i].samples {
-			for _, cell := range cells {
-				samples = append(samples, cell.row)
-			}
-		}
 		if b := g.classes[i].blame; b != nil {
 			blame = append(blame, b)
 		}
 	}
-	r.Samples = sorted(samples, compareSamples)
+	r.Samples = sorted(g.samples, compareSamples)
+	g.finishTimes()
 	r.Blame = sorted(blame, compareBlame)
 	r.Probes = sorted(slices.Collect(maps.Values(g.probes)), func(a, b *ProbeRow) int { return cmp.Or(-cmp.Compare(a.Hits, b.Hits), cmp.Compare(a.Probe, b.Probe)) })
 	r.Mms = sorted(slices.DeleteFunc(g.mms, func(m *MmRow) bool { return m == nil }), func(a, b *MmRow) int {
@@ -224,12 +252,6 @@ func (g *gatherer) finish(sys *sim.System) Run {
 			cmp.Compare(a.Wait, b.Wait), slices.Compare(a.Outcomes[:], b.Outcomes[:]),
 		)
 	})
-	for role, l := range sys.Lines() {
-		if l.Accesses > 0 {
-			r.Lines = append(r.Lines, LineRow{Line: sim.Role(role).String(), Accesses: l.Accesses, Transfers: l.Transfers, Stall: l.Stall})
-		}
-	}
-	slices.SortStableFunc(r.Lines, func(a, b LineRow) int { return -cmp.Compare(a.Transfers, b.Transfers) })
 	return *r
 }
 

@@ -92,7 +92,7 @@ type PlayerConfig struct {
 	Nth      int // of the replays that share operations, from 0
 	Options  *Options
 	Repeat   []string // the command that does it again, for a Failure
-	Timeless bool     // the run has no Series and no Spans, which take most of its memory
+	Timeless bool     // the run has no Series, no Spans and no HitTimes but its own, which take most of its memory
 	// The rest is for a replay as it was recorded. Each is told of every hit; LockDelay
 	// is what the recorder spent on each lock_start of a lookup; Stamped has both lookups
 	// of an optimised hit where the stamps show them.
@@ -130,7 +130,7 @@ func NewPlayer(from timeline.Operations, topo *sim.Topology, s *timeline.Survey,
 	}
 	g, options := newGatherer(&c), c.Options
 	if c.Timeless {
-		g.times = nil
+		g.when = nil
 	}
 	var stages *whatif.Stages
 	if len(options.WhatIf) > 0 {
@@ -155,6 +155,7 @@ func (p *Player) Play(ctx context.Context) (Run, error) {
 		return Run{}, p.failed(err)
 	}
 	run := p.gather.finish(p.sys)
+	run.Lines = lineRows(p.sys, p.src.labels.names)
 	run.Probes = eventsOf(run.Probes, p.survey.ProbeEvents(), int64(max(p.src.options.Clone, 1)))
 	run.High = run.Low + run.Undecided + p.survey.Lost*int64(max(p.src.options.Clone, 1))
 	return run, nil

@@ -24,6 +24,8 @@ type Result struct {
 	Unknown []Unknown
 	// Crossover is where speculation begins to lose; nil where nobody asked.
 	Crossover *Crossover
+	// Curve is how lookups scale; likewise.
+	Curve *Curve
 }
 
 // TraceSummary says what was replayed.
@@ -90,7 +92,9 @@ type Run struct {
 	Blame   []Blame  // by wait, then fallbacks, largest first
 	Probes  []ProbeRow
 	Mms     []MmRow
-	Lines   []LineRow // by transfers, largest first
+	CPUs    []CPURow    // by number
+	Threads []ThreadRow // by time to resolve, longest first
+	Lines   []LineRow   // by transfers, largest first
 
 	ResolveHist  []dist.Bin // of Resolve, ascending; empty bins are left out
 	Series       Series     // the run over virtual time
@@ -162,6 +166,7 @@ type ProbeRow struct {
 	Hits     int64 // traps of which the first event was of this probe: they have the lookups
 	Outcomes [sim.NumOutcomes]int64
 	Parts    sim.Parts
+	Times    HitTimes
 }
 
 // MmRow is the ledger of one address space.
@@ -172,12 +177,40 @@ type MmRow struct {
 	Outcomes [sim.NumOutcomes]int64
 	Writers  int64
 	Wait     sim.Time
+	Times    HitTimes
+}
+
+// CPURow is the ledger of the hits on one CPU.
+type CPURow struct {
+	CPU      int
+	Hits     int64
+	Outcomes [sim.NumOutcomes]int64
+	Times    HitTimes
+}
+
+// ThreadRow is the ledger of the hits of one thread.
+type ThreadRow struct {
+	Comm     string // at its first hit
+	PID, TID int32
+	Hits     int64
+	Outcomes [sim.NumOutcomes]int64
+	Times    HitTimes
 }
 
 // LineRow is the traffic on one kind of cache line, summed over address spaces.
 type LineRow struct {
 	Line      string // such as "mmap_lock.count"
 	Accesses  int64
+	Transfers int64
+	Stall     sim.Time
+	Pairs     []LinePair // who fought for it, by stall, longest first; they add up to the row
+}
+
+// LinePair is the traffic on a kind of line between two kinds of operations: "lookup", or
+// what took mmap_lock. Took had to have a line that was not there, because Had had it or
+// wrote to it.
+type LinePair struct {
+	Had, Took string
 	Transfers int64
 	Stall     sim.Time
 }
@@ -194,8 +227,37 @@ const MaxSlices = 512
 // Slice is what happened in one slice of a Series. Hits count where they arrive.
 type Slice struct {
 	Outcomes [sim.NumOutcomes]int64 // sums to the slice's hits
-	LockWait sim.Time               // of these hits
+	Resolve  sim.Time               // of these hits
+	LockWait sim.Time               // likewise
 	Held     sim.Time               // mmap_lock held for write, summed over address spaces
+}
+
+// Hits is how many there were.
+func (s *Slice) Hits() (n int64) {
+	for _, of := range s.Outcomes {
+		n += of
+	}
+	return n
+}
+
+// Double makes slices twice as long.
+func (s *Series) Double() {
+	s.Step *= 2
+	for i := range s.Slices {
+		if i == 0 {
+			continue
+		}
+		from := s.Slices[i]
+		s.Slices[i] = Slice{}
+		to := &s.Slices[i/2]
+		for o, n := range from.Outcomes {
+			to.Outcomes[o] += n
+		}
+		to.Resolve += from.Resolve
+		to.LockWait += from.LockWait
+		to.Held += from.Held
+	}
+	s.Slices = s.Slices[:(len(s.Slices)+1)/2]
 }
 
 // SpanKind says what a Span shows.

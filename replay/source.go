@@ -30,6 +30,7 @@ type source struct {
 	ended bool     // there are none
 	lead  sim.Time // by how much a trap may lie before its lookup, at most
 
+	labels    labels
 	lockDelay sim.Time // see PlayerConfig
 	stamped   *Stamped
 
@@ -41,7 +42,7 @@ type source struct {
 func newSource(a timeline.Operations, sys *sim.System, topo *sim.Topology, s *timeline.Survey, c *PlayerConfig) *source {
 	src := &source{
 		operations: a, sys: sys, topo: topo, options: c.Options, survey: s, cpus: topo.CPUs(),
-		order: topo.Order(c.Options.Placement == Spread), replay: c.Nth, lockDelay: c.LockDelay, stamped: c.Stamped,
+		labels: labels{names: []string{HitLabel}}, order: topo.Order(c.Options.Placement == Spread), replay: c.Nth, lockDelay: c.LockDelay, stamped: c.Stamped,
 	}
 	hit := &topo.Machine.Hit
 	for cpu := range topo.CPUs() {
@@ -146,6 +147,9 @@ func (s *source) Op(task *sim.Task) sim.Op {
 		Kind: of.Kind, Tag: of.Origin, MM: s.space(of.Space), Addr: of.Addr, File: of.File, Offset: of.Addr % mm.PageSize, Trampoline: of.Trampoline,
 		LockDelay: s.lockDelay,
 		Hold:      sim.Time(of.Hold) * sim.Nanosecond, ReadHold: sim.Time(of.ReadHold) * sim.Nanosecond,
+	}
+	if of.Kind != sim.OpHit {
+		op.Label = s.labels.of(of.Origin.ID, of.Origin.Kind)
 	}
 	if t.clone > 0 && of.Kind != sim.OpHit {
 		copied := *of.Origin // a section is told by it

@@ -24,6 +24,9 @@ var csvTables = []struct {
 	{"probes", func(d *Document) any { return d.Probes }},
 	{"mms", func(d *Document) any { return deref(d.Mms) }},
 	{"lines", func(d *Document) any { return deref(d.Lines) }},
+	{"pairs", func(d *Document) any { return deref(d.Pairs) }},
+	{"cpus", func(d *Document) any { return deref(d.CPUs) }},
+	{"threads", func(d *Document) any { return deref(d.Threads) }},
 	{"waiters", func(d *Document) any { return recordedRowsOf(d, func(r *Recorded) []Waiter { return r.Waiters }) }},
 	{"holders", func(d *Document) any { return recordedRowsOf(d, func(r *Recorded) []Holder { return r.Holders }) }},
 }
@@ -114,8 +117,14 @@ func flatten(v reflect.Value, name string, put func(name, value string)) {
 		return
 	}
 	for i := range t.NumField() {
-		key, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		if name != "" {
+		f := t.Field(i)
+		key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case f.Tag.Get("csv") == "-":
+			continue
+		case f.Anonymous:
+			key = name
+		case name != "":
 			key = name + "." + key
 		}
 		flatten(v.Field(i), key, put)

@@ -38,9 +38,14 @@ type Document struct {
 	Probes   []Probe   `json:"probes"`
 	Mms      *[]Mm     `json:"mms" null:"unknown"`
 	Lines    *[]Line   `json:"lines" null:"unknown"`
+	// A report of before there were these tables has none.
+	Pairs    *[]Pair   `json:"pairs"`
+	CPUs     *[]CPU    `json:"cpus"`
+	Threads  *[]Thread `json:"threads"`
 	Warnings []string  `json:"warnings"`
 
-	Crossover *Crossover `json:"crossover,omitempty"` // where it was asked for
+	Crossover *Crossover `json:"crossover,omitempty"` // where it was asked for,
+	Curve     *Curve     `json:"curve,omitempty"`     // as was this
 
 	// Unknown is what the trace cannot tell; a report of before it was asked has none.
 	Unknown *[]replay.Unknown `json:"unknown"`
@@ -129,6 +134,19 @@ type Run struct {
 	// Hits of optimised probes, which look up twice, and lookups that took mmap_lock.
 	Optimised       *int64 `json:"optimised_hits"`
 	LookupFallbacks *int64 `json:"lookup_fallbacks"`
+
+	OverTime *RunOverTime `json:"over_time" csv:"-"` // a report of before there was one has none
+}
+
+// RunOverTime is a run in slices of equal length from its start. Hits count where they
+// trap, with all that they took.
+type RunOverTime struct {
+	StepNs     Nanos   `json:"step_ns"`
+	Hits       []int64 `json:"hits"`
+	Fallbacks  []int64 `json:"fallbacks"`
+	ResolveNs  []Nanos `json:"resolve_ns"`
+	LockWaitNs []Nanos `json:"lock_wait_ns"`
+	HeldNs     []Nanos `json:"held_ns"` // mmap_lock was held for write
 }
 
 // Reasons counts fallbacks; its fields add up to them.
@@ -188,7 +206,17 @@ type Probe struct {
 	ResolveNs *Nanos   `json:"resolve_ns" null:"unknown"`
 	WaitNs    *Nanos   `json:"wait_ns" null:"unknown"`
 	WastedNs  *Nanos   `json:"wasted_ns" null:"unknown"`
+	Each
 }
+
+// Each is how long the hits of a row took: each to be resolved, and each that took
+// mmap_lock to get it. A report of before it was told apart by row has none.
+type Each struct {
+	ResolveEachNs  *Dist `json:"resolve_each_ns"`
+	LockWaitEachNs *Dist `json:"lock_wait_each_ns"`
+}
+
+func newEach(t *replay.HitTimes) Each { return Each{newDist(t.Resolve), newDist(t.LockWait)} }
 
 // Mm is the ledger of one address space in one run.
 type Mm struct {
@@ -201,6 +229,31 @@ type Mm struct {
 	Reasons   Reasons `json:"reasons"`
 	Writers   int64   `json:"writers"`
 	WaitNs    Nanos   `json:"wait_ns"`
+	Each
+}
+
+// CPU is the ledger of the hits on one CPU in one run.
+type CPU struct {
+	Resolver  string  `json:"resolver"`
+	CPU       int     `json:"cpu"`
+	Hits      int64   `json:"hits"`
+	Lockless  int64   `json:"lockless"`
+	Fallbacks int64   `json:"fallbacks"`
+	Reasons   Reasons `json:"reasons"`
+	Each
+}
+
+// Thread is the ledger of the hits of one thread in one run.
+type Thread struct {
+	Resolver  string  `json:"resolver"`
+	Comm      string  `json:"comm"`
+	PID       int32   `json:"pid"`
+	TID       int32   `json:"tid"`
+	Hits      int64   `json:"hits"`
+	Lockless  int64   `json:"lockless"`
+	Fallbacks int64   `json:"fallbacks"`
+	Reasons   Reasons `json:"reasons"`
+	Each
 }
 
 // Line is the traffic on one kind of cache line in one run.
@@ -208,6 +261,18 @@ type Line struct {
 	Resolver  string `json:"resolver"`
 	Line      string `json:"line"`
 	Accesses  int64  `json:"accesses"`
+	Transfers int64  `json:"transfers"`
+	StallNs   Nanos  `json:"stall_ns"`
+}
+
+// Pair is the traffic on one kind of cache line between two kinds of operations in one
+// run: "lookup", or what took mmap_lock. Took had to wait for a line because Had had it
+// or had written to it. Those of a line add up to it.
+type Pair struct {
+	Resolver  string `json:"resolver"`
+	Line      string `json:"line"`
+	Had       string `json:"had"`
+	Took      string `json:"took"`
 	Transfers int64  `json:"transfers"`
 	StallNs   Nanos  `json:"stall_ns"`
 }
@@ -236,12 +301,16 @@ func NewDocument(res *replay.Result) *Document {
 	d.Unknown = &unknown
 	if len(replay.Unanswered(res.Unknown)) == 0 {
 		d.Blame, d.Mms, d.Lines = &[]Blame{}, &[]Mm{}, &[]Line{}
+		d.Pairs, d.CPUs, d.Threads = &[]Pair{}, &[]CPU{}, &[]Thread{}
 	}
 	for i := range res.Runs {
 		d.add(&res.Runs[i])
 	}
 	if res.Crossover != nil {
 		d.Crossover = newCrossover(res.Crossover)
+	}
+	if res.Curve != nil {
+		d.Curve = newCurve(res.Curve)
 	}
 	d.forget(unknown)
 	return d
@@ -336,6 +405,21 @@ func (d *Document) add(r *replay.Run) {
 	}
 	for _, l := range r.Lines {
 		*d.Lines = append(*d.Lines, Line{r.Resolver, l.Line, l.Accesses, l.Transfers, Nanos(l.Stall)})
+		for _, p := range l.Pairs {
+			*d.Pairs = append(*d.Pairs, Pair{r.Resolver, l.Line, p.Had, p.Took, p.Transfers, Nanos(p.Stall)})
+		}
+	}
+	for i := range r.CPUs {
+		c := &r.CPUs[i]
+		*d.CPUs = append(*d.CPUs, CPU{
+			r.Resolver, c.CPU, c.Hits, c.Outcomes[sim.Lockless], c.Hits - c.Outcomes[sim.Lockless], *newReasons(&c.Outcomes), newEach(&c.Times),
+		})
+	}
+	for i := range r.Threads {
+		t := &r.Threads[i]
+		*d.Threads = append(*d.Threads, Thread{
+			r.Resolver, t.Comm, t.PID, t.TID, t.Hits, t.Outcomes[sim.Lockless], t.Hits - t.Outcomes[sim.Lockless], *newReasons(&t.Outcomes), newEach(&t.Times),
+		})
 	}
 }
 
@@ -351,8 +435,18 @@ func newRun(r *replay.Run) Run {
 			LockHold: Nanos(r.Parts.LockHold), Wasted: Nanos(r.Parts.Wasted), Handler: Nanos(r.Parts.Handler),
 		},
 		Undecided: &r.Undecided, FallbacksLow: &r.Low, FallbacksHigh: &r.High,
-		Optimised: &r.Optimised, LookupFallbacks: &r.LookupFallbacks,
+		Optimised: &r.Optimised, LookupFallbacks: &r.LookupFallbacks, OverTime: newRunOverTime(&r.Series),
 	}
+}
+
+func newRunOverTime(s *replay.Series) *RunOverTime {
+	o := &RunOverTime{StepNs: Nanos(s.Step), Hits: []int64{}, Fallbacks: []int64{}, ResolveNs: []Nanos{}, LockWaitNs: []Nanos{}, HeldNs: []Nanos{}}
+	for i := range s.Slices {
+		x := &s.Slices[i]
+		o.Hits, o.Fallbacks = append(o.Hits, x.Hits()), append(o.Fallbacks, x.Hits()-x.Outcomes[sim.Lockless])
+		o.ResolveNs, o.LockWaitNs, o.HeldNs = append(o.ResolveNs, Nanos(x.Resolve)), append(o.LockWaitNs, Nanos(x.LockWait)), append(o.HeldNs, Nanos(x.Held))
+	}
+	return o
 }
 
 func newReasons(o *[sim.NumOutcomes]int64) *Reasons {
@@ -386,7 +480,7 @@ func newProbe(resolver string, p *replay.ProbeRow) Probe {
 		Resolver: resolver, Probe: p.Probe,
 		Events: &p.Events, Hits: &p.Hits, Lockless: &p.Outcomes[sim.Lockless], Fallbacks: new(p.Hits - p.Outcomes[sim.Lockless]),
 		Reasons: newReasons(&p.Outcomes), ResolveNs: new(Nanos(p.Parts.Resolve())),
-		WaitNs: new(Nanos(p.Parts.LockWait)), WastedNs: new(Nanos(p.Parts.Wasted)),
+		WaitNs: new(Nanos(p.Parts.LockWait)), WastedNs: new(Nanos(p.Parts.Wasted)), Each: newEach(&p.Times),
 	}
 }
 
@@ -394,7 +488,7 @@ func newMm(resolver string, m *replay.MmRow) Mm {
 	return Mm{
 		Resolver: resolver, PID: m.PID, Comm: m.Comm,
 		Hits: m.Hits, Lockless: m.Outcomes[sim.Lockless], Fallbacks: m.Hits - m.Outcomes[sim.Lockless],
-		Reasons: *newReasons(&m.Outcomes), Writers: m.Writers, WaitNs: Nanos(m.Wait),
+		Reasons: *newReasons(&m.Outcomes), Writers: m.Writers, WaitNs: Nanos(m.Wait), Each: newEach(&m.Times),
 	}
 }
 

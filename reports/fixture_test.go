@@ -71,7 +71,51 @@ func (b *builder) hit(n int, at sim.Time, o sim.Outcome, p sim.Parts, transfers 
 	slice := &r.Series.Slices[at/r.Series.Step]
 	slice.Outcomes[o]++
 	slice.LockWait += p.LockWait
+	slice.Resolve += p.Resolve()
 	b.probe(s.Probe, o, p)
+	b.thread(&s, o, p)
+}
+
+func (b *builder) thread(s *replay.Sample, o sim.Outcome, p sim.Parts) {
+	for len(b.run.CPUs) <= s.CPU {
+		b.run.CPUs = append(b.run.CPUs, replay.CPURow{CPU: len(b.run.CPUs)})
+	}
+	c := &b.run.CPUs[s.CPU]
+	c.Hits++
+	c.Outcomes[o]++
+	addTimes(&c.Times, o, p)
+	i := slices.IndexFunc(b.run.Threads, func(t replay.ThreadRow) bool { return t.TID == s.TID })
+	if i < 0 {
+		i = len(b.run.Threads)
+		b.run.Threads = append(b.run.Threads, replay.ThreadRow{Comm: s.Comm, PID: s.PID, TID: s.TID})
+	}
+	t := &b.run.Threads[i]
+	t.Hits++
+	t.Outcomes[o]++
+	addTimes(&t.Times, o, p)
+}
+
+// addTimes adds a hit to a row; of its percentiles there is but one.
+func addTimes(t *replay.HitTimes, o sim.Outcome, p sim.Parts) {
+	add := func(d *dist.Dist, time sim.Time) {
+		d.Count++
+		d.Total += time
+		d.Max = max(d.Max, time)
+		d.P50, d.P90, d.P99 = d.Mean(), d.Max, d.Max
+	}
+	add(&t.Resolve, p.Resolve())
+	if o != sim.Lockless {
+		add(&t.LockWait, p.LockWait)
+	}
+	low := sim.Nanosecond
+	for 2*low <= p.Resolve() {
+		low *= 2
+	}
+	i, there := slices.BinarySearchFunc(t.Hist, low, func(b dist.Bin, low sim.Time) int { return int(b.Low/sim.Nanosecond) - int(low/sim.Nanosecond) })
+	if !there {
+		t.Hist = slices.Insert(t.Hist, i, dist.Bin{Low: low, High: 2 * low})
+	}
+	t.Hist[i].Count++
 }
 
 func (b *builder) probe(name string, o sim.Outcome, p sim.Parts) {
@@ -81,11 +125,13 @@ func (b *builder) probe(name string, o sim.Outcome, p sim.Parts) {
 			row.Events++
 			row.Outcomes[o]++
 			row.Parts.Add(p)
+			addTimes(&row.Times, o, p)
 			return
 		}
 	}
 	row := replay.ProbeRow{Probe: name, Events: 1, Hits: 1, Parts: p}
 	row.Outcomes[o]++
+	addTimes(&row.Times, o, p)
 	b.run.Probes = append(b.run.Probes, row)
 }
 
@@ -141,9 +187,9 @@ func lockedRun() replay.Run {
 	}}
 	b.run.WriterWait = distOf([]sim.Time{0, 0, 1_500_000, 22_000_000})
 	b.run.Lines = []replay.LineRow{
-		{Line: "mmap_lock.count", Accesses: 4000, Transfers: 3900, Stall: 350 * sim.Microsecond},
-		{Line: "mmap_lock.owner+mm_lock_seq", Accesses: 2000, Transfers: 1900, Stall: 48 * sim.Microsecond},
-		{Line: "maple root", Accesses: 2000, Transfers: 200, Stall: 900 * sim.Nanosecond},
+		{Line: "mmap_lock.count", Accesses: 4000, Transfers: 3900, Stall: 350 * sim.Microsecond, Pairs: []replay.LinePair{{Had: "lookup", Took: "lookup", Transfers: 3700, Stall: 320 * sim.Microsecond}, {Had: "lookup", Took: "munmap", Transfers: 100, Stall: 20 * sim.Microsecond}, {Had: "munmap", Took: "lookup", Transfers: 100, Stall: 10 * sim.Microsecond}}},
+		{Line: "mmap_lock.owner+mm_lock_seq", Accesses: 2000, Transfers: 1900, Stall: 48 * sim.Microsecond, Pairs: []replay.LinePair{{Had: "lookup", Took: "lookup", Transfers: 1900, Stall: 48 * sim.Microsecond}}},
+		{Line: "maple root", Accesses: 2000, Transfers: 200, Stall: 900 * sim.Nanosecond, Pairs: []replay.LinePair{{Had: "munmap", Took: "lookup", Transfers: 200, Stall: 900 * sim.Nanosecond}}},
 	}
 	return b.finish()
 }
@@ -169,8 +215,8 @@ func speculativeRun() replay.Run {
 	b.blame()
 	b.run.WriterWait = distOf([]sim.Time{0, 0, 0, 9_000_001})
 	b.run.Lines = []replay.LineRow{
-		{Line: "mmap_lock.owner+mm_lock_seq", Accesses: 4100, Transfers: 300, Stall: 30 * sim.Microsecond},
-		{Line: "mmap_lock.count", Accesses: 140, Transfers: 120, Stall: 9 * sim.Microsecond},
+		{Line: "mmap_lock.owner+mm_lock_seq", Accesses: 4100, Transfers: 300, Stall: 30 * sim.Microsecond, Pairs: []replay.LinePair{{Had: "munmap", Took: "lookup", Transfers: 290, Stall: 29 * sim.Microsecond}, {Had: "mmap", Took: "lookup", Transfers: 10, Stall: sim.Microsecond}}},
+		{Line: "mmap_lock.count", Accesses: 140, Transfers: 120, Stall: 9 * sim.Microsecond, Pairs: []replay.LinePair{{Had: "lookup", Took: "lookup", Transfers: 120, Stall: 9 * sim.Microsecond}}},
 	}
 	return b.finish()
 }

@@ -112,6 +112,12 @@ func newPage(res *replay.Result) *page {
 	if res.Crossover != nil {
 		p.Crossover = newCrossMap(res.Crossover)
 	}
+	if res.Curve != nil {
+		p.Charts = append(p.Charts, *curveChart(res.Curve))
+		p.Tables = append(p.Tables, *curveTable(res.Curve).cut())
+		p.Tables[len(p.Tables)-1].Title += ", in figures"
+		p.Tables[len(p.Tables)-1].Hint = ""
+	}
 	p.Data = slices.Clone(p.Charts)
 	if res.Recorded != nil {
 		p.Recorded, p.Simulated = newRecordedPage(res), simulatedTitle

@@ -13,17 +13,18 @@ import (
 // chart is a curve for the page's script to draw.
 type chart struct {
 	ID    string `json:"id"`
-	Kind  string `json:"kind"` // over_time or latency
+	Kind  string `json:"kind"` // over_time, latency or curve
 	Title string `json:"-"`
 	Hint  string `json:"-"`
 
 	StepNs float64    `json:"step_ns,omitempty"` // over_time: length of a slice
 	Y      string     `json:"y,omitempty"`       // what the bars count
 	Bars   []curve    `json:"bars,omitempty"`    // stacked; none where there is nothing to count
-	Lines  []curve    `json:"lines,omitempty"`   // percent of each slice
+	Lines  []curve    `json:"lines,omitempty"`   // percent of each slice,
+	LineNs string     `json:"line_ns,omitempty"` // or ns, with the name of their axis
 	Lost   []lostSpan `json:"lost,omitempty"`
 
-	X    []float64  `json:"x,omitempty"` // latency: ns
+	X    []float64  `json:"x,omitempty"` // latency: ns; curve: CPUs
 	Runs []runCurve `json:"runs,omitempty"`
 }
 
@@ -31,7 +32,7 @@ type chart struct {
 type curve struct {
 	Name   string    `json:"name"`
 	Class  string    `json:"class"`
-	Values []float64 `json:"values"`
+	Values []float64 `json:"values"` // below 0: none
 }
 
 // lostSpan is where events were lost, in ns of the run.
@@ -43,7 +44,7 @@ type lostSpan struct {
 
 type runCurve struct {
 	Name  string    `json:"name"`
-	Share []float64 `json:"share"` // percent of hits resolved within x
+	Share []float64 `json:"share"` // percent of hits resolved within x; curve: ns, 0 for none
 }
 
 // charts are those that the runs have figures for.
@@ -59,6 +60,9 @@ func charts(res *replay.Result) []chart {
 			c.ID = fmt.Sprintf("over-time-%d", i)
 			all = append(all, c)
 		}
+	}
+	if c := phases(res); c != nil {
+		all = append(all, *c)
 	}
 	if c := latency(runs); len(c.Runs) > 0 {
 		all = append(all, c)
@@ -97,6 +101,62 @@ func overTime(r *replay.Run) chart {
 		held.Values = append(held.Values, 100*float64(s.Slices[i].Held)/float64(s.Step))
 	}
 	c.Lines = []curve{held}
+	return c
+}
+
+// lineClasses are the colours of the runs, in their order.
+var lineClasses = []string{"unconfigured", "lockless", "writer_active", "seq_changed", "no_vma", "no_uprobe", "no_file", "handler"}
+
+// phases shows when hits came, and what one took on average in each run; nil where there
+// is nothing to tell apart.
+func phases(res *replay.Result) *chart {
+	var runs []replay.Series
+	var step sim.Time
+	for i := range res.Runs {
+		runs = append(runs, res.Runs[i].Series)
+		step = max(step, runs[i].Step)
+	}
+	n := 0
+	for i := range runs {
+		s := &runs[i]
+		if s.Step == 0 {
+			s.Slices = nil
+		}
+		s.Slices = slices.Clone(s.Slices)
+		for len(s.Slices) > 0 && s.Step < step {
+			s.Double()
+		}
+		n = max(n, len(s.Slices))
+	}
+	if n < 2 {
+		return nil
+	}
+	c := &chart{
+		ID: "phases", Kind: "over_time", Title: "Phases: hits over time, and what one took",
+		Hint:   "Bars: hits. Lines: how long it took to resolve one, on average. Drag to zoom, double-click to zoom out.",
+		StepNs: inNanos(step), Y: "hits", LineNs: "to resolve a hit",
+	}
+	hits := curve{Name: "hits", Class: "rule", Values: make([]float64, n)} // of any run: they come when they came
+	for i := range runs {
+		line := curve{Name: res.Runs[i].Resolver, Class: lineClasses[i%len(lineClasses)]}
+		for at := range n {
+			var s replay.Slice
+			if at < len(runs[i].Slices) {
+				s = runs[i].Slices[at]
+			}
+			hits.Values[at] = max(hits.Values[at], float64(s.Hits()))
+			mean := -1.0
+			if h := s.Hits(); h > 0 {
+				mean = inNanos(s.Resolve / sim.Time(h))
+			}
+			line.Values = append(line.Values, mean)
+		}
+		c.Lines = append(c.Lines, line)
+	}
+	c.Bars = []curve{hits}
+	if c.Lost = lostSpans(res); len(c.Lost) > 0 {
+		c.Hint += " Shaded: events were lost there."
+	}
 	return c
 }
 

@@ -1,10 +1,12 @@
 package reports
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
 	"github.com/replay/replay/replay"
+	"github.com/replay/replay/replay/dist"
 	"github.com/replay/replay/sim"
 )
 
@@ -52,6 +54,7 @@ func oneStack(frames []string) []pageStack {
 type pageCell struct {
 	Text   string
 	Figure bool
+	Spark  *spark // in place of the text
 }
 
 // words and number make columns: text to the left, figures to the right.
@@ -68,7 +71,7 @@ func (t *pageTable) add(stacks []pageStack, cells ...string) {
 		row.Stacks = append(row.Stacks, clean)
 	}
 	for i, c := range cells {
-		row.Cells = append(row.Cells, pageCell{printable(c), t.Columns[i].Figure})
+		row.Cells = append(row.Cells, pageCell{Text: printable(c), Figure: t.Columns[i].Figure})
 	}
 	t.Rows = append(t.Rows, row)
 }
@@ -97,9 +100,9 @@ func pageTables(res *replay.Result) []pageTable {
 		tables = append(tables, blameTable(&res.Runs[i]).cut())
 	}
 	if r := mainRun(res); r != nil {
-		tables = append(tables, probeTable(r).cut(), mmTable(r).cut())
+		tables = append(tables, probeTable(r).cut(), mmTable(r).cut(), threadTable(r).cut(), cpuTable(r).cut())
 	}
-	tables = append(tables, lineTable(res.Runs))
+	tables = append(tables, lineTable(res.Runs), pairTable(res.Runs).cut())
 	var out []pageTable
 	for _, t := range tables {
 		if len(t.Rows) > 0 {
@@ -156,23 +159,46 @@ func culpritStacks(c *culprit) []pageStack {
 	return stacks
 }
 
+// timesColumns are those of how long the hits of a row took.
+var timesColumns = []pageColumn{number("median"), number("90 %"), number("99 %"), number("max"), number("lock wait"), number("its 99 %"), words("times")}
+
+const timesHint = "Half, 90 % and 99 % of the hits were resolved within a time, and the longest; then what those that took mmap_lock waited in all, and 99 % of them at most. The picture is how often hits took how long, all rows to one logarithmic scale."
+
+// addTimes appends a row with how long its hits took.
+func (t *pageTable) addTimes(times *replay.HitTimes, scale *sparkScale, cells ...string) {
+	each := func(d *dist.Dist, at sim.Time) string {
+		if d.Count == 0 {
+			return "–"
+		}
+		return span(at)
+	}
+	r, w := &times.Resolve, &times.LockWait
+	t.add(nil, append(cells, each(r, r.P50), each(r, r.P90), each(r, r.P99), each(r, r.Max), span(w.Total), each(w, w.P99), "")...)
+	if s := newSpark(times.Hist, scale); s != nil {
+		s.Text = fmt.Sprintf("from %s to %s, mostly about %s", span(times.Hist[0].Low), span(times.Hist[len(times.Hist)-1].High), span(mode(times.Hist).Low))
+		row := t.Rows[len(t.Rows)-1].Cells
+		row[len(row)-1].Spark = s
+	}
+}
+
 func probeTable(r *replay.Run) *pageTable {
 	t := &pageTable{
-		Title:   "Probes, " + r.Resolver,
-		Columns: []pageColumn{words("probe"), number("hits"), number("fell back"), number("share"), number("resolving"), number("lock wait")},
+		Title: "Probes, " + r.Resolver, Hint: timesHint,
+		Columns: append([]pageColumn{words("probe"), number("hits"), number("fell back"), number("share"), number("resolving")}, timesColumns...),
 	}
 	shared := sharesTraps(r)
 	if shared {
 		t.Columns = slices.Insert(t.Columns, 1, number("events"))
 	}
+	scale := newSparkScale(r)
 	for i := range r.Probes {
 		p := &r.Probes[i]
 		fell := p.Hits - p.Outcomes[sim.Lockless]
-		row := []string{p.Probe, count(p.Hits), count(fell), share(fell, p.Hits), span(p.Parts.Resolve()), span(p.Parts.LockWait)}
+		row := []string{p.Probe, count(p.Hits), count(fell), share(fell, p.Hits), span(p.Parts.Resolve())}
 		if shared {
 			row = slices.Insert(row, 1, count(p.Events))
 		}
-		t.add(nil, row...)
+		t.addTimes(&p.Times, scale, row...)
 	}
 	return t
 }
@@ -180,12 +206,46 @@ func probeTable(r *replay.Run) *pageTable {
 func mmTable(r *replay.Run) *pageTable {
 	t := &pageTable{
 		Title:   "Processes, " + r.Resolver,
-		Columns: []pageColumn{words("process"), number("pid"), number("hits"), number("fell back"), number("share"), number("write sections"), number("lock wait")},
+		Columns: append([]pageColumn{words("process"), number("pid"), number("hits"), number("fell back"), number("share"), number("write sections")}, timesColumns...),
 	}
+	scale := newSparkScale(r)
 	for i := range r.Mms {
 		m := &r.Mms[i]
 		fell := m.Hits - m.Outcomes[sim.Lockless]
-		t.add(nil, m.Comm, fmt.Sprint(m.PID), count(m.Hits), count(fell), share(fell, m.Hits), count(m.Writers), span(m.Wait))
+		t.addTimes(&m.Times, scale, m.Comm, fmt.Sprint(m.PID), count(m.Hits), count(fell), share(fell, m.Hits), count(m.Writers))
+	}
+	return t
+}
+
+// threadTable has the threads that hit, dearest first; none where one did all.
+func threadTable(r *replay.Run) *pageTable {
+	t := &pageTable{
+		Title:   "Threads, " + r.Resolver,
+		Columns: append([]pageColumn{words("thread"), number("tid"), number("hits"), number("fell back"), number("share")}, timesColumns...),
+	}
+	scale := newSparkScale(r)
+	for i := range r.Threads {
+		x := &r.Threads[i]
+		fell := x.Hits - x.Outcomes[sim.Lockless]
+		if len(r.Threads) > 1 {
+			t.addTimes(&x.Times, scale, x.Comm, fmt.Sprint(x.TID), count(x.Hits), count(fell), share(fell, x.Hits))
+		}
+	}
+	return t
+}
+
+func cpuTable(r *replay.Run) *pageTable {
+	t := &pageTable{
+		Title:   "CPUs, " + r.Resolver,
+		Columns: append([]pageColumn{number("CPU"), number("hits"), number("fell back"), number("share")}, timesColumns...),
+	}
+	scale := newSparkScale(r)
+	for i := range r.CPUs {
+		c := &r.CPUs[i]
+		fell := c.Hits - c.Outcomes[sim.Lockless]
+		if len(r.CPUs) > 1 {
+			t.addTimes(&c.Times, scale, fmt.Sprint(c.CPU), count(c.Hits), count(fell), share(fell, c.Hits))
+		}
 	}
 	return t
 }
@@ -204,4 +264,41 @@ func lineTable(runs []replay.Run) *pageTable {
 		}
 	}
 	return t
+}
+
+// pairTable has who fights for cache lines, as perf c2c shows it: dearest first for each
+// resolver. It has what has a share of its run's stall.
+func pairTable(runs []replay.Run) *pageTable {
+	t := &pageTable{
+		Title:   "Who fights for cache lines",
+		Hint:    "A line had to come to an operation because another had it, or wrote to it. Share: of all the run's waiting for lines. A lookup is that of a hit; the rest is by what took mmap_lock.",
+		Columns: []pageColumn{words("resolver"), words("line"), words("taken by"), words("had by"), number("transfers"), number("stall"), number("share")},
+	}
+	for i := range runs {
+		all, stall := pairsOf(&runs[i])
+		for _, p := range all {
+			if p.Stall*1000 >= stall && p.Stall > 0 {
+				t.add(nil, runs[i].Resolver, p.line, p.Took, p.Had, count(p.Transfers), span(p.Stall), share(int64(p.Stall), int64(stall)))
+			}
+		}
+	}
+	return t
+}
+
+// linePair is a pair with its line.
+type linePair struct {
+	line string
+	replay.LinePair
+}
+
+// pairsOf are the pairs of all lines of a run, dearest first, and their stall.
+func pairsOf(r *replay.Run) (all []linePair, stall sim.Time) {
+	for _, l := range r.Lines {
+		stall += l.Stall
+		for _, p := range l.Pairs {
+			all = append(all, linePair{l.Line, p})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b linePair) int { return -cmp.Compare(a.Stall, b.Stall) })
+	return all, stall
 }

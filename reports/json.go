@@ -149,6 +149,12 @@ func (r reader) missingField(raw any, t reflect.Type, path string) string {
 	}
 	for i := range t.NumField() {
 		f := t.Field(i)
+		if f.Anonymous { // its fields are those of t
+			if p := r.missingField(raw, f.Type, path); p != "" {
+				return p
+			}
+			continue
+		}
 		key, option, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if key == "-" || option == "omitempty" && object[key] == nil {
 			continue

@@ -32,6 +32,11 @@ func OpenMetrics(w io.Writer, d *Document) error {
 		m.sum("replay_line_transfers", "Times that a cache line came from another core.", float64(l.Transfers), "resolver", l.Resolver, "line", l.Line)
 		m.sum("replay_line_stall_seconds", "That was waited for it.", seconds(l.StallNs), "resolver", l.Resolver, "line", l.Line)
 	}
+	for _, p := range deref(d.Pairs) {
+		labels := []string{"resolver", p.Resolver, "line", p.Line, "had", p.Had, "took", p.Took}
+		m.sum("replay_line_pair_transfers", "Times that a cache line came from another core, by whose operation had it and whose took it.", float64(p.Transfers), labels...)
+		m.sum("replay_line_pair_stall_seconds", "That was waited for it.", seconds(p.StallNs), labels...)
+	}
 	for _, f := range m.families {
 		if _, err := expfmt.MetricFamilyToOpenMetrics(w, f); err != nil {
 			return err

@@ -42,6 +42,9 @@ func Text(w io.Writer, res *replay.Result, o TextOptions) error {
 			t.mms(r)
 		}
 		t.lines(res.Runs)
+		if res.Curve != nil {
+			t.curve(res.Curve)
+		}
 		if res.Crossover != nil {
 			t.crossover(res.Crossover)
 		}

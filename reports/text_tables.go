@@ -214,11 +214,10 @@ func long(seconds float64) string {
 	}
 }
 
-// lines shows the hottest cache lines of each run.
+// lines shows the hottest cache lines of each run, and who had them before.
 func (t *textReport) lines(runs []replay.Run) {
 	cols := []column{
-		{name: "resolver", width: 18}, {name: "line", width: 28}, {name: "transfers", figure: true}, {name: "stall", figure: true},
-	}
+		{name: "resolver", width: 18}, {name: "line", width: 28}, {name: "transfers", figure: true}, {name: "stall", figure: true}}
 	var rows [][]string
 	for i := range runs {
 		for _, l := range runs[i].Lines[:min(len(runs[i].Lines), lineRows)] {
@@ -232,4 +231,33 @@ func (t *textReport) lines(runs []replay.Run) {
 	}
 	t.title("Hottest cache lines")
 	t.table(cols, rows)
+	for i := range runs {
+		if f := fight(&runs[i]); f != "" {
+			t.para(plain, "  ", f)
+		}
+	}
+}
+
+// fight says how much of the waiting for lines is that of lookups, and whom they wait for
+// most; "" where they do not.
+func fight(r *replay.Run) string {
+	all, stall := pairsOf(r)
+	var lookups, most sim.Time
+	behind, by := "", map[string]sim.Time{}
+	for _, p := range all {
+		if p.Took == replay.HitLabel {
+			lookups += p.Stall
+			if by[p.Had] += p.Stall; by[p.Had] > most {
+				behind, most = p.Had, by[p.Had]
+			}
+		}
+	}
+	if most == 0 {
+		return ""
+	}
+	whose := "that " + behind + " had"
+	if behind == replay.HitLabel {
+		whose = "that other lookups had"
+	}
+	return fmt.Sprintf("%s: of %s of waiting for lines, %s is that of lookups, %s of it for lines %s", r.Resolver, span(stall), span(lookups), share(int64(most), int64(lookups)), whose)
 }

@@ -312,13 +312,13 @@ func TestCharts(t *testing.T) {
 		return strings.Join(all, " ")
 	}
 	for want, change := range map[string]func(*replay.Run){
-		"over-time-1 latency": func(*replay.Run) {},
-		"latency":             func(r *replay.Run) { r.Series.Slices = nil },
-		"latency ":            func(r *replay.Run) { r.Series.Step = 0 },
-		"over-time-1":         func(r *replay.Run) { r.ResolveHist = nil },
+		"over-time-1 phases latency": func(*replay.Run) {},
+		"phases latency":             func(r *replay.Run) { r.Series.Slices = nil },
+		"phases latency ":            func(r *replay.Run) { r.Series.Step = 0 },
+		"over-time-1 phases":         func(r *replay.Run) { r.ResolveHist = nil },
 	} {
 		res := fixture()
-		if want == "over-time-1" {
+		if want == "over-time-1 phases" {
 			res.Runs[0].ResolveHist = nil
 		}
 		change(&res.Runs[1])
@@ -327,6 +327,26 @@ func TestCharts(t *testing.T) {
 		}
 	}
 	res := fixture()
+	if c := phases(res); len(c.Lines) != 2 || len(c.Lost) != len(res.Trace.Losses) {
+		t.Errorf("phases %+v", c)
+	} else {
+		// Runs of which one's slices are longer are to that one's.
+		res.Runs[1].Series.Double()
+		var hits, of float64
+		for _, n := range phases(res).Bars[0].Values {
+			hits += n
+		}
+		for i, n := range c.Bars[0].Values {
+			of += n * c.Lines[0].Values[i]
+		}
+		if d := phases(res); d.StepNs != 2*c.StepNs || hits != float64(res.Runs[1].Hits) || len(d.Lines[0].Values) != 20 {
+			t.Errorf("phases of longer slices %+v", d)
+		}
+		if mean := of / hits; mean < 0.999*inNanos(res.Runs[0].Resolve.Mean()) || mean > 1.001*inNanos(res.Runs[0].Resolve.Mean()) {
+			t.Errorf("phases have a hit at %v ns, it is %v", mean, inNanos(res.Runs[0].Resolve.Mean()))
+		}
+	}
+	res = fixture()
 	if c := charts(res)[0]; !strings.HasSuffix(c.Hint, "Shaded: events were lost there.") || len(c.Lost) != len(res.Trace.Losses) {
 		t.Errorf("%q, lost %v", c.Hint, c.Lost)
 	}

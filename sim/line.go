@@ -39,6 +39,25 @@ type LineStats struct {
 	Stall     Time
 }
 
+// MaxLabels is how many kinds of operations the traffic on lines is told apart by.
+const MaxLabels = 16
+
+// LinePair is the traffic of lines of one role between two kinds of operations, by their
+// labels: Took had to have a line that was not there because Had had it, or wrote to it.
+// Those of one role add up to its LineStats.
+type LinePair struct {
+	Role      Role
+	Had, Took uint8
+	Transfers int64
+	Stall     Time
+}
+
+// pairStats is the traffic of a LinePair.
+type pairStats struct {
+	transfers int64
+	stall     Time
+}
+
 // access is what a core does to a line.
 type access uint8
 
@@ -60,7 +79,8 @@ type request struct {
 	since Time
 	cpu   int32 // that made it: a buffered store leaves from there, wherever its thread is by then
 	kind  access
-	async bool // a buffered store: the task does not wait for it here
+	label uint8 // of the operation, which a buffered store outlives
+	async bool  // a buffered store: the task does not wait for it here
 }
 
 // line is one cache line under a MESI-like protocol: either one core holds it
@@ -73,6 +93,8 @@ type line struct {
 	served  bool  // the holder's core had it queued and got it again
 	holder  int32 // CPU that wrote or fetched it last; -1: only memory has it
 	writer  int32 // CPU whose store is the newest; -1: none
+	wrote   uint8 // label of the operation that made it
+	had     uint8 // and of that which had the line last
 	sharers coreSet
 	mm      *MM       // whose it is; nil: all address spaces share it
 	path    bool      // speculations read it
@@ -157,11 +179,11 @@ func (s *System) touch(t *Task, l *line, kind access, next resume) {
 	}
 	if !l.busy && s.cached(l, t.cpu, kind) {
 		cost := s.localCost(l, t.cpu, kind) // no other core has it, or this is a load
-		s.own(l, t.cpu, kind)
+		s.own(l, t.cpu, kind, t.op.Label)
 		s.runAt(t, s.now+cost)
 		return
 	}
-	r := request{task: t, since: s.now, cpu: t.cpu, kind: kind, async: kind == store}
+	r := request{task: t, since: s.now, cpu: t.cpu, kind: kind, label: t.op.Label, async: kind == store}
 	if r.async {
 		t.stores++
 	}
@@ -203,11 +225,13 @@ func (s *System) request(l *line, r request) {
 func (s *System) serve(l *line, r request) {
 	cpu := r.cpu
 	cost := s.localCost(l, cpu, r.kind)
+	pair := s.pair(l, &r)
 	if !s.cached(l, cpu, r.kind) {
 		parallel := r.kind == load && (l.shared || l.holder < 0)
 		transfer := s.transferCost(l, cpu, r.kind, r.since < s.now)
 		if transfer > 0 {
 			s.stats[l.role].Transfers++
+			pair.transfers++
 			r.task.transfers++
 		}
 		cost += transfer
@@ -221,7 +245,8 @@ func (s *System) serve(l *line, r request) {
 	done := s.now + cost
 	stall := done - r.since - s.localCost(l, cpu, r.kind)
 	s.stats[l.role].Stall += stall
-	s.own(l, cpu, r.kind)
+	pair.stall += stall
+	s.own(l, cpu, r.kind, r.label)
 	if r.async {
 		s.push(done, cpu, event{task: r.task, line: l, kind: evStore})
 		return
@@ -233,17 +258,43 @@ func (s *System) serve(l *line, r request) {
 	s.runAt(r.task, done)
 }
 
-// own updates who has l after cpu's access.
-func (s *System) own(l *line, cpu int32, kind access) {
+// pair is where the traffic is counted of a request. What is only read is not there
+// because of the newest store, whoever else has read it since.
+func (s *System) pair(l *line, r *request) *pairStats {
+	had := l.had
+	if r.kind == load && l.writer >= 0 {
+		had = l.wrote
+	}
+	return &s.pairs[l.role][had%MaxLabels][r.label%MaxLabels]
+}
+
+// LinePairs returns the traffic on lines by who fought for them, in order of role.
+func (s *System) LinePairs() []LinePair {
+	var all []LinePair
+	for role := range s.pairs {
+		for had := range s.pairs[role] {
+			for took, p := range s.pairs[role][had] {
+				if p != (pairStats{}) {
+					all = append(all, LinePair{Role(role), uint8(had), uint8(took), p.transfers, p.stall})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// own updates who has l after cpu's access for an operation of that label.
+func (s *System) own(l *line, cpu int32, kind access, label uint8) {
 	core := s.topo.cpus[cpu].core
 	switch {
 	case kind != load:
 		l.sharers = coreSet{}
 		l.shared = false
 		l.holder, l.writer = cpu, cpu
+		l.wrote, l.had = label, label
 	case !l.sharers.has(core):
 		l.shared = l.holder >= 0 || l.shared
-		l.holder = cpu
+		l.holder, l.had = cpu, label
 	}
 	l.sharers.add(core)
 }

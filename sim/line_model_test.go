@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -224,8 +225,8 @@ func TestSharedLineIsReadAtOnce(t *testing.T) {
 	s := newSystem(t, m, 0, "refcount", Config{Observer: &recorder{}})
 	s.source, s.due = &list{}, Never
 	l := newLine(TreeRoot)
-	s.own(&l, 0, store)
-	s.own(&l, 1, load)
+	s.own(&l, 0, store, 0)
+	s.own(&l, 1, load, 0)
 	var at []Time
 	for _, cpu := range []int32{2, 3, 4} {
 		task := s.NewTask(cpu, cpu)
@@ -250,9 +251,9 @@ func TestOwnedLineIsReadOneAtATime(t *testing.T) {
 		s := newSystem(t, m, 0, "refcount", Config{Observer: &recorder{}})
 		s.source, s.due = &list{}, Never
 		l := newLine(TreeRoot)
-		s.own(&l, 5, load) // and was shared before
-		s.own(&l, 6, load)
-		s.own(&l, owner, store)
+		s.own(&l, 5, load, 0) // and was shared before
+		s.own(&l, 6, load, 0)
+		s.own(&l, owner, store, 0)
 		var at []Time
 		for _, cpu := range []int32{2, 3} {
 			task := s.NewTask(cpu, cpu)
@@ -287,7 +288,7 @@ func TestFarthestOfManySharers(t *testing.T) {
 	} {
 		l := newLine(TreeRoot)
 		for _, cpu := range c.readers {
-			s.own(&l, cpu, load)
+			s.own(&l, cpu, load, 0)
 		}
 		if got := s.farthest(&l, c.writer); got != c.want {
 			t.Errorf("from %d to the farthest of %v: %d, want %d", c.writer, c.readers, got, c.want)
@@ -303,8 +304,8 @@ func TestStoresDrainBeforeAnAtomic(t *testing.T) {
 		s := newSystem(t, m, 0, "refcount", Config{Observer: &recorder{}})
 		s.source, s.due = &list{}, Never
 		far, own := newLine(OwnerLine), newLine(CountLine)
-		s.own(&far, 4, store)
-		s.own(&own, 0, rmw)
+		s.own(&far, 4, store, 0)
+		s.own(&own, 0, rmw, 0)
 		task := s.NewTask(0, 0)
 		task.state = running
 		ended := Time(-1)
@@ -333,5 +334,50 @@ func TestStoresDrainBeforeAnAtomic(t *testing.T) {
 		if n := s.stats[CountLine].Accesses; !barrier && n != 1 {
 			t.Errorf("the atomic counts as %d accesses", n)
 		}
+	}
+}
+
+// TestLinePairs holds who a line is said to be fought for by, worked out by hand: what is
+// read had to come because of the newest store, what is written because of who had it last.
+func TestLinePairs(t *testing.T) {
+	m := oddMachine()
+	s := newSystem(t, m, 0, "refcount", Config{Observer: &recorder{}})
+	s.source, s.due = &list{}, Never
+	l := newLine(TreeRoot)
+	for i, a := range []struct {
+		cpu   int32
+		kind  access
+		label uint8
+	}{
+		{0, store, 1}, // nobody had it
+		{1, load, 2},  // 1 had written it
+		{4, load, 2},  // so it had for this one, though 2 had it last
+		{5, rmw, 3},   // 2 had it
+		{5, rmw, 4},   // it is there
+		{0, store, 1}, // 4 had it
+	} {
+		task := s.NewTask(int32(i), a.cpu)
+		task.state, task.op.Label = running, a.label
+		s.touch(task, &l, a.kind, func(*System, *Task) {})
+		task.op.Label = 9 // a buffered store is still of the operation that made it
+		for s.direct != nil || !s.events.empty() {
+			stepOnce(s)
+		}
+	}
+	want := map[[2]uint8]int64{{1, 2}: 2, {2, 3}: 1, {4, 1}: 1}
+	got := map[[2]uint8]int64{}
+	var sum LineStats
+	for _, p := range s.LinePairs() {
+		if p.Role != TreeRoot || p.Stall <= 0 {
+			t.Errorf("%+v", p)
+		}
+		got[[2]uint8{p.Had, p.Took}] = p.Transfers
+		sum.Transfers, sum.Stall = sum.Transfers+p.Transfers, sum.Stall+p.Stall
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("transfers by who had it and who took it: %v, want %v", got, want)
+	}
+	if all := s.stats[TreeRoot]; sum.Transfers != all.Transfers || sum.Stall != all.Stall {
+		t.Errorf("pairs come to %+v, the line to %+v", sum, all)
 	}
 }

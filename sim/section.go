@@ -34,7 +34,10 @@ type Op struct {
 	Kind OpKind
 	At   Time
 	Tag  any // the caller's own; it comes back in records and as blame
-	MM   *MM
+	// Label is the caller's own as well, below MaxLabels: LinePairs tells operations apart
+	// by it.
+	Label uint8
+	MM    *MM
 
 	// Repeat issues the operation again, the Gap of its ticket after its end, until the
 	// thread has another one.
@@ -276,7 +279,7 @@ func (s *System) dirty(t *Task, m *MM, e mm.Effect) {
 // the section did before.
 func (s *System) invalidate(t *Task, l *line) {
 	if !l.busy {
-		s.own(l, t.cpu, store)
+		s.own(l, t.cpu, store, t.op.Label)
 	}
 }
 

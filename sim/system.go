@@ -86,6 +86,7 @@ type System struct {
 
 	waiting    waitPool
 	stats      [NumRoles]LineStats
+	pairs      [NumRoles][MaxLabels][MaxLabels]pairStats // had, took
 	global     globalLines
 	digest     uint64
 	oracle     int64 // answers checked

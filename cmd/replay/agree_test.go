@@ -123,6 +123,93 @@ func (r *aRun) table(t *testing.T, name string) []map[string]string {
 	return all
 }
 
+// rowsAgree holds that the rows of a run's tables add up to it, in JSON and in CSV: its
+// probes, processes, threads, CPUs, slices of time, and those that fight for lines.
+func (r *aRun) rowsAgree(t *testing.T, agree func(what string, got, want any)) {
+	t.Helper()
+	for i := range r.doc.Runs {
+		run := &r.doc.Runs[i]
+		name := run.Resolver
+		each := func(what string, rows func(yield func(hits, fallbacks int64, each *reports.Each))) {
+			var hits, fallbacks int64
+			var resolve, wait reports.Nanos
+			var longest reports.Nanos
+			rows(func(n, f int64, e *reports.Each) {
+				hits, fallbacks = hits+n, fallbacks+f
+				resolve, wait = resolve+e.ResolveEachNs.Total, wait+e.LockWaitEachNs.Total
+				if e.ResolveEachNs.Max != nil {
+					longest = max(longest, *e.ResolveEachNs.Max)
+				}
+			})
+			agree(name+" hits by "+what, hits, *run.Hits)
+			agree(name+" fallbacks by "+what, fallbacks, *run.Fallbacks)
+			agree(name+" resolve ns by "+what, resolve, run.ResolveNs.Total)
+			agree(name+" wait ns by "+what, wait, run.LockWaitNs.Total)
+			agree(name+" longest by "+what, longest, *run.ResolveNs.Max)
+		}
+		each("probe", func(yield func(int64, int64, *reports.Each)) {
+			for i := range r.doc.Probes {
+				if p := &r.doc.Probes[i]; p.Resolver == name {
+					yield(*p.Hits, *p.Fallbacks, &p.Each)
+				}
+			}
+		})
+		each("process", func(yield func(int64, int64, *reports.Each)) {
+			for i := range *r.doc.Mms {
+				if m := &(*r.doc.Mms)[i]; m.Resolver == name {
+					yield(m.Hits, m.Fallbacks, &m.Each)
+				}
+			}
+		})
+		each("thread", func(yield func(int64, int64, *reports.Each)) {
+			for i := range *r.doc.Threads {
+				if x := &(*r.doc.Threads)[i]; x.Resolver == name {
+					yield(x.Hits, x.Fallbacks, &x.Each)
+				}
+			}
+		})
+		each("CPU", func(yield func(int64, int64, *reports.Each)) {
+			for i := range *r.doc.CPUs {
+				if c := &(*r.doc.CPUs)[i]; c.Resolver == name {
+					yield(c.Hits, c.Fallbacks, &c.Each)
+				}
+			}
+		})
+		var hits, fallbacks int64
+		var resolve, wait reports.Nanos
+		over := run.OverTime
+		for i := range over.Hits {
+			hits, fallbacks = hits+over.Hits[i], fallbacks+over.Fallbacks[i]
+			resolve, wait = resolve+over.ResolveNs[i], wait+over.LockWaitNs[i]
+		}
+		agree(name+" hits over time", hits, *run.Hits)
+		agree(name+" fallbacks over time", fallbacks, *run.Fallbacks)
+		agree(name+" resolve ns over time", resolve, run.ResolveNs.Total)
+		agree(name+" wait ns over time", wait, run.LockWaitNs.Total)
+	}
+	for _, table := range []struct {
+		name  string
+		hits  int
+		total string
+	}{{"threads", len(*r.doc.Threads), "resolve_each_ns.total"}, {"cpus", len(*r.doc.CPUs), "lock_wait_each_ns.p99"}, {"pairs", len(*r.doc.Pairs), "stall_ns"}} {
+		rows := r.table(t, table.name)
+		agree("rows of "+table.name+" in CSV", len(rows), table.hits)
+		if _, there := rows[0][table.total]; !there {
+			t.Errorf("%s: %s in CSV has no %s: %v", r.name, table.name, table.total, rows[0])
+		}
+	}
+	type line struct{ resolver, line string }
+	transfers, stall := map[line]int64{}, map[line]reports.Nanos{}
+	for _, p := range *r.doc.Pairs {
+		transfers[line{p.Resolver, p.Line}] += p.Transfers
+		stall[line{p.Resolver, p.Line}] += p.StallNs
+	}
+	for _, l := range *r.doc.Lines {
+		agree(l.Resolver+" transfers of "+l.Line+" by pair", transfers[line{l.Resolver, l.Line}], l.Transfers)
+		agree(l.Resolver+" stall of "+l.Line+" by pair", stall[line{l.Resolver, l.Line}], l.StallNs)
+	}
+}
+
 // TestFormsAgree holds that a figure is the same wherever it stands: in text, JSON, page,
 // profiles, timeline and exports. That report.json has what SQL counts in the trace is
 // TestDuckDBAgreesWithRecorded.
@@ -185,6 +272,7 @@ func TestFormsAgree(t *testing.T) {
 			}
 			agree("sections of the timeline", bars[name+" section"], *r.doc.Trace.Writers)
 		}
+		r.rowsAgree(t, agree)
 		rec := r.doc.Recorded
 		total := int64(rec.WriterWaitNs.Total+rec.ReaderWaitNs.Total+rec.LockWaitNs.Total) / 1000
 		recorded := r.sums(t, "recorded.blame")

@@ -59,7 +59,7 @@ func TestOneJSONDocument(t *testing.T) {
 	inFolder(t)
 	const (
 		info   = "schema events kinds probes processes duration_ns traps lost losses unknown warnings"
-		report = "schema trace machine timing speed clone placement seed model_version answer recorded runs blame probes mms lines warnings unknown"
+		report = "schema trace machine timing speed clone placement seed model_version answer recorded runs blame probes mms lines pairs cpus threads warnings unknown"
 	)
 	for _, test := range []struct{ line, keys string }{
 		{"info --json app.parquet", info},

@@ -11,6 +11,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/replay/replay/replay"
+	"github.com/replay/replay/replay/fit"
+	"github.com/replay/replay/replay/machines"
 	"github.com/replay/replay/replay/whatif"
 	"github.com/replay/replay/reports"
 	"github.com/replay/replay/sim"
@@ -35,6 +37,7 @@ func runCommand(e *env) *cli.Command {
 		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`DIR` for the reports (default TRACE.run)"},
 		&cli.BoolFlag{Name: "no-trace", Usage: "do not keep the trace that is made of a raw capture"},
 		&cli.BoolFlag{Name: "crossover", Usage: "also replay with more and fewer hits and changes: from where on does speculation lose? Takes forty replays"},
+		&cli.StringFlag{Name: "curve", Usage: "also replay on each of `LIST` of numbers of CPUs, such as 1,2,4-8, with copies of the recorded threads: how does it scale?"},
 		&cli.StringFlag{Name: "timeline", Usage: "what the timeline shows where it cannot show all: `A,B` as durations from the first event, such as 500ms,2s"},
 		&cli.BoolFlag{Name: "web", Usage: "serve the reports to a browser afterwards, as replay web does, until Ctrl-C"},
 		httpFlag, noBrowserFlag, seedFlag,
@@ -67,6 +70,10 @@ func (e *env) run(c *cli.Context) error {
 	}
 	if options.CPUs > profile.CPUs() {
 		return usage("--cpus %d: machine %s has %d; choose another --machine", options.CPUs, profile.Name, profile.CPUs())
+	}
+	curve, err := parseCurve(c.String("curve"), profile)
+	if err != nil {
+		return err
 	}
 	color, err := useColor(c, e.stdout)
 	if err != nil {
@@ -104,7 +111,16 @@ func (e *env) run(c *cli.Context) error {
 	if err != nil {
 		return badInput(named(path, err))
 	}
-	if c.Bool("crossover") && result.Trace.Hits > 0 && len(replay.Unanswered(result.Unknown)) == 0 {
+	told := result.Trace.Hits > 0 && len(replay.Unanswered(result.Unknown)) == 0
+	if curve != nil && told {
+		if result.Curve, err = replay.Scale(c.Context, trace, profile, options, curve, e.progress(c, "scaling")); err != nil {
+			return badInput(named(path, err))
+		}
+		for _, p := range fit.Published(profile.Name) {
+			result.Curve.Published = append(result.Curve.Published, replay.PublishedPoint(p))
+		}
+	}
+	if c.Bool("crossover") && told {
 		locked, speculative := crossed(options.Resolvers)
 		if result.Crossover, err = replay.Cross(c.Context, trace, profile, options, locked, speculative, e.progress(c, "crossing over")); err != nil {
 			return badInput(named(path, err))
@@ -135,6 +151,23 @@ func (e *env) run(c *cli.Context) error {
 		served = e.serve(c, []string{dir})
 	}
 	return cmp.Or(loss.check(result.Trace.Lost, result.Trace.Events, result.Unknown), served)
+}
+
+// parseCurve reads the numbers of CPUs of a curve, nil for none.
+func parseCurve(s string, profile *machines.Profile) ([]int, error) {
+	if s == "" {
+		return nil, nil
+	}
+	cpus, err := parseList("curve", s)
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(cpus)
+	cpus = slices.Compact(cpus)
+	if most := cpus[len(cpus)-1]; most > profile.CPUs() {
+		return nil, usage("--curve %s: machine %s has %d CPUs; choose another --machine", s, profile.Name, profile.CPUs())
+	}
+	return cpus, nil
 }
 
 // crossed are the resolvers that a crossover compares: the last of those that speculate

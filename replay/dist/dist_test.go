@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
 	"pgregory.net/rapid"
 
 	"github.com/replay/replay/sim"
@@ -28,6 +29,58 @@ func TestSketchBins(t *testing.T) {
 		}
 		if total != int64(len(values)) {
 			t.Fatalf("%d of %d values", total, len(values))
+		}
+	})
+}
+
+// TestSketchAgainstHdr compares with another histogram of the same precision, of one
+// sketch and of several that are merged.
+func TestSketchAgainstHdr(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		nanos := rapid.OneOf(rapid.Int64Range(0, 5000), rapid.Int64Range(0, 1<<32), rapid.Just(int64(maxSketched)))
+		parts := rapid.SliceOfN(rapid.SliceOfN(nanos, 0, 60), 1, 5).Draw(t, "ns")
+		want := hdrhistogram.New(1, maxSketched, 3)
+		all := NewSketch()
+		var count, total, most int64
+		for _, part := range parts {
+			one := NewSketch()
+			for _, ns := range part {
+				one.Add(sim.Time(ns) * sim.Nanosecond)
+				if err := want.RecordValue(ns); err != nil {
+					t.Fatal(err)
+				}
+				count, total, most = count+1, total+ns, max(most, ns)
+			}
+			all.Merge(one)
+		}
+		d := all.Dist()
+		if d.Count != count || d.Total.Nanos() != total || d.Max.Nanos() != most {
+			t.Fatalf("%+v, want %d of %d ns, at most %d", d, count, total, most)
+		}
+		for percent, got := range map[float64]sim.Time{50: d.P50, 90: d.P90, 99: d.P99} {
+			if ns := min(want.ValueAtQuantile(percent), most); got.Nanos() != ns {
+				t.Fatalf("%v %%: %d, want %d", percent, got.Nanos(), ns)
+			}
+		}
+		bins := map[sim.Time]int64{}
+		for _, bar := range want.Distribution() {
+			if bar.Count > 0 {
+				width := int64(1) // sixteen to an octave
+				for bar.From >= 32*width {
+					width *= 2
+				}
+				low := bar.From / width * width
+				bins[sim.Time(low)*sim.Nanosecond] += bar.Count
+			}
+		}
+		for _, b := range all.Bins() {
+			if bins[b.Low] != b.Count {
+				t.Fatalf("bin %v: %d, want %d", b.Low, b.Count, bins[b.Low])
+			}
+			delete(bins, b.Low)
+		}
+		if len(bins) > 0 {
+			t.Fatalf("bins are missing: %v", bins)
 		}
 	})
 }

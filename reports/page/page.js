@@ -28,9 +28,9 @@
     lines.forEach((line, i) => {
       series.push({
         label: line.name, scale: "held", stroke: css(line.class), width: 1.5, dash: i % 2 ? [6, 4] : [], points: { show: false },
-        value: (u, v) => percent(v),
+        value: (u, v) => chart.line_ns ? time(v) : percent(v), spanGaps: true,
       });
-      columns.push(line.values);
+      columns.push(line.values.map(v => v < 0 ? null : v));
     });
     const y = { label: chart.y + (whole ? " per " + time(chart.step_ns) : ""), size: 64 };
     if (whole) y.incrs = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 1e4, 2e4, 5e4, 1e5, 1e6, 1e7];
@@ -39,12 +39,14 @@
       scales: {
         x: { time: false, range: (u, min, max) => min == null ? [0, chart.step_ns * slices] : [Math.max(0, min - chart.step_ns / 2), max + chart.step_ns / 2] },
         y: { range: (u, min, max) => [0, Math.max(whole ? 1 : 0.01, max * 1.05)] },
-        held: { range: (u, min, max) => [0, Math.max(1, max * 1.15)] },
+        held: { range: (u, min, max) => [0, Math.max(1, (max || 0) * 1.15)] },
       },
       axes: [
         axis({ values: (u, v) => v.map(time), label: "time" }),
         axis(y),
-        axis({ scale: "held", side: 1, label: "held, % of time", size: 56, grid: { show: false }, values: (u, v) => v.map(n => n + " %") }),
+        chart.line_ns
+          ? axis({ scale: "held", side: 1, label: chart.line_ns, size: 64, grid: { show: false }, values: (u, v) => v.map(time) })
+          : axis({ scale: "held", side: 1, label: "held, % of time", size: 56, grid: { show: false }, values: (u, v) => v.map(n => n + " %") }),
       ],
       cursor: { drag: { x: true, y: false } },
       hooks: { drawClear: [u => shade(u, chart.lost || [])] },
@@ -81,7 +83,30 @@
     }, [chart.x].concat(chart.runs.map(r => r.share))];
   }
 
-  const kinds = { over_time: overTime, latency };
+  // curve draws, for each run, what a hit takes against the number of CPUs; what was
+  // measured is dashed.
+  function curve(chart, width) {
+    const names = [...new Set(chart.runs.map(r => r.name.replace(/, measured$/, "")))];
+    const series = [{ label: "CPUs", value: (u, v) => v == null ? "–" : String(v) }];
+    for (const run of chart.runs) {
+      const of = names.indexOf(run.name.replace(/, measured$/, ""));
+      series.push({
+        label: run.name, stroke: css(palette[of % palette.length]), width: 2, dash: names.includes(run.name) ? [] : [3, 4],
+        points: { show: true, size: 6 }, value: (u, v) => time(v), spanGaps: true,
+      });
+    }
+    return [{
+      width, height: 300, series,
+      scales: { x: { time: false, distr: 3, log: 2 }, y: { range: (u, min, max) => [0, (max || 1) * 1.08] } },
+      axes: [
+        axis({ label: "CPUs", splits: () => chart.x, values: (u, v) => v.map(String), filter: (u, v) => v }),
+        axis({ label: "a hit, from its trap to its end", size: 72, values: (u, v) => v.map(time) }),
+      ],
+      cursor: { drag: { x: true, y: false } },
+    }, [chart.x].concat(chart.runs.map(r => r.share.map(v => v || null)))];
+  }
+
+  const kinds = { over_time: overTime, latency, curve };
   charts.drawAll(chart => chart.id, (chart, width) => kinds[chart.kind](chart, width));
 
   // Where the page is served, pprof's own view of a profile is a slash behind its file.
