@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/xeipuuv/gojsonschema"
 	"pgregory.net/rapid"
 
 	"github.com/replay/replay/replay"
@@ -328,4 +330,87 @@ func (s *small) Write(p []byte) (int, error) {
 		return 0, s.err
 	}
 	return len(p), nil
+}
+
+// A timeline is what the definition of the format asks for, and each arrow goes from a bar
+// to a bar.
+func TestTimelineIsOfTheFormat(t *testing.T) {
+	schema, err := gojsonschema.NewSchema(gojsonschema.NewReferenceLoader("file://" + filepath.ToSlash(abs(t, "testdata/trace-events.schema.json"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	valid := func(text []byte) []gojsonschema.ResultError {
+		result, err := schema.Validate(gojsonschema.NewBytesLoader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return result.Errors()
+	}
+	for name, res := range map[string]*replay.Result{"simulated": fixture(), "recorded": recordedResult()} {
+		text := []byte(timelineOf(t, res))
+		if bad := valid(text); len(bad) > 0 {
+			t.Errorf("%s: %d faults, the first: %v", name, len(bad), bad[0])
+		}
+		var doc struct{ TraceEvents []flowEvent }
+		if err := json.Unmarshal(text, &doc); err != nil {
+			t.Fatal(err)
+		}
+		ends := map[string]int{}
+		for _, e := range doc.TraceEvents {
+			if e.Phase != "s" && e.Phase != "f" {
+				continue
+			}
+			key := fmt.Sprint(e.Cat, e.ID)
+			if e.Phase == "s" {
+				ends[key]++
+			} else {
+				ends[key]--
+			}
+			if !slices.ContainsFunc(doc.TraceEvents, func(x flowEvent) bool {
+				return x.Phase == "X" && x.PID == e.PID && x.TID == e.TID && x.TS <= e.TS+0.0005 && e.TS <= x.TS+x.Dur+0.0005
+			}) {
+				t.Errorf("%s: an arrow %+v is at no bar", name, e)
+			}
+		}
+		for key, n := range ends {
+			if n != 0 {
+				t.Errorf("%s: arrow %s has %d begins more than ends", name, key, n)
+			}
+		}
+		if len(ends) == 0 {
+			t.Errorf("vacuous: %s has no arrow", name)
+		}
+	}
+	for _, bad := range []string{
+		`{"traceEvents":[{"name":"x","ph":"X","pid":1,"tid":1,"ts":1}]}`,           // no length
+		`{"traceEvents":[{"name":"x","ph":"X","pid":1,"tid":1,"ts":1,"dur":-1}]}`,  // a negative one
+		`{"traceEvents":[{"name":"x","ph":"M","pid":1,"tid":1,"ts":1,"args":{}}]}`, // no such metadata
+		`{"traceEvents":[{"name":"x","ph":"s","pid":1,"tid":1,"ts":1,"cat":"c"}]}`, // an arrow without id
+		`{"traceEvents":[{"name":"x","ph":"q","pid":1,"tid":1,"ts":1,"dur":1}]}`,   // no such phase
+		`{"traceEvents":[{"name":"x","ph":"X","pid":"1","tid":1,"ts":1,"dur":1}]}`, // a number as text
+		`{"events":[]}`,
+	} {
+		if len(valid([]byte(bad))) == 0 {
+			t.Errorf("the schema takes %s", bad)
+		}
+	}
+}
+
+type flowEvent struct {
+	Phase string  `json:"ph"`
+	PID   int64   `json:"pid"`
+	TID   int64   `json:"tid"`
+	TS    float64 `json:"ts"`
+	Dur   float64 `json:"dur"`
+	Cat   string  `json:"cat"`
+	ID    any     `json:"id"`
+}
+
+func abs(t *testing.T, name string) string {
+	t.Helper()
+	path, err := filepath.Abs(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
