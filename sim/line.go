@@ -93,11 +93,11 @@ type line struct {
 	served  bool  // the holder's core had it queued and got it again
 	holder  int32 // CPU that wrote or fetched it last; -1: only memory has it
 	writer  int32 // CPU whose store is the newest; -1: none
-	wrote   uint8 // label of the operation that made it
-	had     uint8 // and of that which had the line last
 	sharers coreSet
 	mm      *MM       // whose it is; nil: all address spaces share it
 	path    bool      // speculations read it
+	wrote   uint8     // label of the operation that made the newest store,
+	had     uint8     // and of that which had the line last
 	queue   *waitlist // nil before the first request that has to wait
 }
 

@@ -32,11 +32,10 @@ type Ticket struct {
 type Op struct {
 	Task *Task // from its ticket, as is At
 	Kind OpKind
-	At   Time
-	Tag  any // the caller's own; it comes back in records and as blame
-	// Label is the caller's own as well, below MaxLabels: LinePairs tells operations apart
-	// by it.
+	// Label is the caller's own, below MaxLabels: LinePairs tells operations apart by it.
 	Label uint8
+	At    Time
+	Tag   any // the caller's own; it comes back in records and as blame
 	MM    *MM
 
 	// Repeat issues the operation again, the Gap of its ticket after its end, until the
