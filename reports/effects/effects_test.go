@@ -3,6 +3,7 @@ package effects
 import (
 	"bytes"
 	"errors"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -171,6 +172,20 @@ func TestChange(t *testing.T) {
 		if got := change(c.was, c.is); got != c.want {
 			t.Errorf("from %d to %d: %q, want %q", c.was, c.is, got, c.want)
 		}
+	}
+}
+
+// A rule is shown as a shell takes it.
+func TestInShell(t *testing.T) {
+	r := &Ranking{Effects: []Effect{{WhatIf: []string{`munmap by comm="it's $x": drop`, "brk: drop"}, Matched: true}}}
+	var b bytes.Buffer
+	if err := r.Text(&b, false); err != nil {
+		t.Fatal(err)
+	}
+	_, word, _ := strings.Cut(b.String(), "--what-if ")
+	out, err := exec.Command("sh", "-c", "printf %s "+word).Output()
+	if want := strings.Join(r.Effects[0].WhatIf, "; "); err != nil || string(out) != want {
+		t.Errorf("a shell reads %q, %v; want %q", out, err, want)
 	}
 }
 

@@ -24,7 +24,7 @@ func (r *Ranking) Text(w io.Writer, all bool) error {
 	}
 	for i := range effects {
 		e := &effects[i]
-		fmt.Fprintf(&b, "%2d. %s.\n      --what-if '%s'\n", i+1, printable(r.Sentence(e)), printable(strings.Join(e.WhatIf, "; ")))
+		fmt.Fprintf(&b, "%2d. %s.\n      --what-if %s\n", i+1, printable(r.Sentence(e)), inShell(printable(strings.Join(e.WhatIf, "; "))))
 	}
 	if n := len(r.Effects) - len(effects); n > 0 {
 		fmt.Fprintf(&b, "\n%d more do less; -v or --json has all.\n", n)
@@ -38,6 +38,9 @@ func (r *Ranking) Text(w io.Writer, all bool) error {
 	_, err := io.WriteString(w, b.String())
 	return err
 }
+
+// inShell is a word as shells take it.
+func inShell(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // printable replaces what could move a terminal's cursor.
 func printable(s string) string {
