@@ -275,17 +275,74 @@ func TestStoreFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &files{limit: func(string) error { // a file is where each folder should be
-		for i := range 256 {
-			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%02x", i)), nil, 0o666); err != nil {
-				return err
-			}
-		}
-		return nil
+	cells := cellsOf(t, g)
+	blocked := store.path(cells[0].Key("sha of churn-1x1.parquet"))
+	f := &files{limit: func(string) error { // a file is where the folder should be
+		return os.WriteFile(filepath.Dir(blocked), nil, 0o666)
 	}}
-	if _, err := (&Runner{Source: f, Store: store}).Run(t.Context(), g.Traces, cellsOf(t, g)); err == nil || !strings.Contains(err.Error(), "store of cells") {
+	if _, err := (&Runner{Source: f, Store: store}).Run(t.Context(), g.Traces, cells); err == nil || !strings.Contains(err.Error(), "store of cells") {
 		t.Errorf("got %v", err)
 	}
+	if err := os.Remove(filepath.Dir(blocked)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range cells {
+		if r, err := store.Get(cells[i].Key("sha of churn-1x1.parquet")); err != nil || r != nil && r.Error != "" {
+			t.Errorf("%s is said to have failed: %+v, %v", cells[i], r, err)
+		}
+	}
+}
+
+// tearing is a trace that cannot be read any more at some time.
+type tearing struct {
+	timeline.Trace
+	torn func() bool
+}
+
+func (t tearing) Stream(c traces.Columns) (traces.Stream, error) {
+	if t.torn() {
+		return nil, errors.New("torn")
+	}
+	return t.Trace.Stream(c)
+}
+
+// Cells that are done stay so when their trace fails the others.
+func TestTraceFailsLater(t *testing.T) {
+	g := grid(corpus + "churn-1x1.parquet")
+	cells := cellsOf(t, g)
+	other := cells[0].Profile.Clone()
+	other.Name, other.Recorder.HitLag = "other", other.Recorder.HitLag+40
+	for _, c := range cellsOf(t, g) {
+		cells = append(cells, Cell{other, c.Options})
+	}
+	store, err := OpenStore(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	torn := func() bool {
+		names, err := filepath.Glob(store.dir + "/*/*.json")
+		return err != nil || len(names) > 0
+	}
+	records, err := (&Runner{Source: tornFiles{&files{}, torn}, Store: store}).Run(t.Context(), g.Traces, cells)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range records {
+		if failed := strings.Contains(r.Error, "torn"); failed != (i >= 8) {
+			t.Errorf("cell %d: %q", i, r.Error)
+		}
+	}
+}
+
+// tornFiles is files, of traces that tear.
+type tornFiles struct {
+	*files
+	torn func() bool
+}
+
+func (f tornFiles) Open(ctx context.Context, name string) (timeline.Trace, int64, func(), error) {
+	trace, rows, release, err := f.files.Open(ctx, name)
+	return tearing{trace, f.torn}, rows, release, err
 }
 
 // A trace that cannot be read, and a cell that cannot be replayed, do not sink the rest,
