@@ -124,6 +124,9 @@ func ValidationText(w io.Writer, v *fit.Validation) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	if v.Waited && v.Observes() && v.Recording > 0 {
+		fmt.Fprintf(w, "\nof each wait, on either side, recording its lock_start took %s\n", span(v.Recording))
+	}
 	if u := replay.Unknowns(v.Unknown, replay.UnknownLosses); len(u) > 0 {
 		fmt.Fprintf(w, "\n%s\n", printable(u[0].String()))
 	} else if v.Lost > 0 {

@@ -32,6 +32,9 @@ type Validation struct {
 	FP, FN              int64 // only the model; only the kernel
 	Waits               struct{ Observed, Predicted dist.Dist }
 	Waited              bool // the trace tells how long lookups waited
+	// Recording is what recording its lock_start takes of each wait, on either side: the
+	// recorder has the CPU before the lock is asked for.
+	Recording sim.Time
 	// ArrivalError is how far inferred arrivals lie from those that lock events show,
 	// of the lookups that failed.
 	ArrivalError dist.Dist
@@ -116,6 +119,9 @@ func Validate(ctx context.Context, trace timeline.Trace, profile *machines.Profi
 	}
 	defer rec.Close()
 	v.lockDelay = sim.Time(rec.LockDelay()) * sim.Nanosecond
+	if !v.inferred {
+		v.v.Recording = v.lockDelay
+	}
 	p, err := replay.NewPlayer(&reached{Operations: rec, occupancy: v.occupancy}, topo, s, replay.PlayerConfig{
 		Resolver: resolverOfKernel, Options: &options,
 		Repeat: []string{"replay", "validate", "--machine", profile.From(), "--using", using.String(), trace.Path()}, Each: v.hit, LockDelay: v.lockDelay, Stamped: stamped,
