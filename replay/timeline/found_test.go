@@ -66,3 +66,22 @@ func TestWhatIsNeeded(t *testing.T) {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
+
+// A call is undecided when a loss overlaps it anywhere, and not its entry alone.
+func TestUndecidedCallsByHand(t *testing.T) {
+	ops, r := all(t, `
+		100000 munmap tid=10 dur_ns=1000 addr=0x1000 len=0x1000 ret=0
+		1000000 munmap tid=10 dur_ns=2000000 addr=0x2000 len=0x1000 ret=0
+		2600000 lost cpu=1 dur_ns=100000 ret=5
+		9000000 munmap tid=10 dur_ns=1000 addr=0x3000 len=0x1000 ret=0
+		9500000 hit tid=10 addr=0x401000 path=/a probe=p:a`)
+	var got []bool
+	for _, op := range ops {
+		if op.Change != nil {
+			got = append(got, op.Origin.Undecided)
+		}
+	}
+	if fmt.Sprint(got) != "[false true false]" || r.Found().UndecidedSections != 1 {
+		t.Errorf("undecided %v, %d sections", got, r.Found().UndecidedSections)
+	}
+}
