@@ -164,3 +164,28 @@ func TestMergeTellsProcesses(t *testing.T) {
 		t.Errorf("hits of %q, want %q", got, want)
 	}
 }
+
+// What recorders lost adds up, and of what each tells it is said which.
+func TestMergeAddsLosses(t *testing.T) {
+	text := func(lost int, rest string) string {
+		return fmt.Sprintf("# replay-trace 1\n# clock perf\n# lost %d\n# warning \"of %[1]d\"\n# cpus %[1]d\n%s\n", lost, rest)
+	}
+	paths := writeEach(t, []string{
+		text(5, "50000000400 hit cpu=0 pid=1 tid=1 addr=0x401136 probe=a:f\n50000000500 lost cpu=0 ret=5"), text(7, "50000000450 lost cpu=1 ret=7"),
+		"app  4101/4101  [000]    50.000000480: PERF_RECORD_LOST lost 3\n" + hitsText,
+	})
+	events, meta, err := readMerged(paths...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows int64
+	for i := range events {
+		if events[i].Kind == traces.Lost {
+			rows += events[i].Ret
+		}
+	}
+	warnings := strings.Join(meta.Warnings, "\n")
+	if meta.Lost != 15 || rows != 15 || meta.CPUs != 7 || !strings.Contains(warnings, paths[0]+": of 5") || !strings.Contains(warnings, paths[1]+": of 7") {
+		t.Errorf("%d lost, rows of %d, %d CPUs, %q", meta.Lost, rows, meta.CPUs, meta.Warnings)
+	}
+}
