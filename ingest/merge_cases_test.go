@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/replay/replay/ingest/assemble"
 	"github.com/replay/replay/traces"
 )
 
@@ -187,5 +188,36 @@ func TestMergeAddsLosses(t *testing.T) {
 	warnings := strings.Join(meta.Warnings, "\n")
 	if meta.Lost != 15 || rows != 15 || meta.CPUs != 7 || !strings.Contains(warnings, paths[0]+": of 5") || !strings.Contains(warnings, paths[1]+": of 7") {
 		t.Errorf("%d lost, rows of %d, %d CPUs, %q", meta.Lost, rows, meta.CPUs, meta.Warnings)
+	}
+}
+
+// Of the totals that perf tells at the end, only what is beyond the losses in place is new.
+func TestRestOfLosses(t *testing.T) {
+	for _, test := range []struct{ seen, total, rest int64 }{{4, 10, 6}, {10, 10, 0}, {12, 10, 0}, {0, 3, 3}} {
+		l := losses{seen: test.seen, total: test.total, newest: 100}
+		r := &assemble.Record{}
+		if told := l.rest(r); told != (test.rest > 0) || r.Ret != test.rest {
+			t.Errorf("%+v: %d", test, r.Ret)
+		}
+	}
+}
+
+// A child process leads its own process, a thread is of its creator's, for whoever names
+// threads alone.
+func TestProcessesAcrossInputs(t *testing.T) {
+	j := &joint{pids: map[int32]int32{}}
+	for _, child := range []struct {
+		tid   int64
+		flags int32
+		pid   int32
+	}{{5, 0, 5}, {6, assemble.CloneThread, 1}} {
+		r := &assemble.Record{}
+		r.Kind, r.PID, r.TID, r.Ret, r.Flags, r.Has = traces.Fork, 1, 2, child.tid, child.flags, traces.ColPID|traces.ColTID|traces.ColRet|traces.ColFlags
+		j.follow(r)
+		alone := &assemble.Record{}
+		alone.Kind, alone.TID, alone.Has = traces.Hit, int32(child.tid), traces.ColTID
+		if j.follow(alone); alone.PID != child.pid || !alone.Got(traces.ColPID) {
+			t.Errorf("%+v is of %d", child, alone.PID)
+		}
 	}
 }
