@@ -22,6 +22,8 @@ type MM struct {
 	leaves []*line
 	vmas   []*vmaLines // by VMA.ID, which is small and reused
 
+	history history
+
 	applied Time // of the latest change outside any section: a snapshot, or one whose section is not known
 	flights []*Task
 	courses []*course
@@ -46,6 +48,8 @@ func (s *System) NewMM(id int32, space *mm.AddressSpace) *MM {
 	}
 	m.seqLine().path = true
 	m.seqLine().mm, m.root.mm = m, m
+	m.history.record(space.Version(), nil, space.VMAs())
+	space.Watch(m.history.record)
 	s.mms = append(s.mms, m)
 	return m
 }

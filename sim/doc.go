@@ -19,7 +19,10 @@
 //  5. mmap_lock (rwsem.go) is the kernel's rw_semaphore: reader fast path and
 //     stealing, writers that spin and then sleep, FIFO, handoff, wake batches,
 //     downgrade.
-//  6. An [Observer] is told of every finished hit, with its row of the ledger and
+//  6. The oracle (oracle.go) judges each answer that was found without the lock, by a record
+//     of its own of what was mapped when: some instant of the lookup has to have shown it.
+//     An answer that it refuses stops the machine, with a [Fault].
+//  7. An [Observer] is told of every finished hit, with its row of the ledger and
 //     the section to blame, and of every finished section.
 //
 // # Time

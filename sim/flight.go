@@ -249,8 +249,7 @@ func (s *System) depart(t *Task, c *course, from waypoint) {
 
 // landed is the end of a lookup that nothing disturbed.
 func landed(s *System, t *Task) {
-	t.lookup.Start = t.motion.start(t.flight.entry)
-	t.account = true
+	t.startLookup(t.motion.start(t.flight.entry))
 	arrived(s, t)
 }
 
@@ -357,8 +356,7 @@ func (s *System) interrupt(t *Task) {
 		return
 	}
 	if f.from == (waypoint{}) && f.way.pc == 0 { // else it began before
-		t.lookup.Start = t.motion.start(f.entry)
-		t.account = true
+		t.startLookup(t.motion.start(f.entry))
 	}
 	t.next = advance
 	now, at := s.now, f.from.moment

@@ -97,13 +97,8 @@ const here = 1
 
 // checked is the end of the first lookup; that of the uprobe follows.
 func checked(s *System, t *Task) {
+	s.judge(t, s.resolver.check)
 	s.endLookup(t)
-	if t.hit.Check.Outcome == Lockless && s.comparable(t, &t.hit.Check) {
-		s.oracle++
-		if v, ok := t.op.MM.Space.Find(t.op.Trampoline); uint64(v.ID) != t.regs[protocol.RegVMA] || ok != (v.ID != 0) {
-			panic("sim: a lockless check of the trampoline found what a locked one would not")
-		}
-	}
 	s.delay(t, max(t.op.LookupAt-s.now, 0), beginLookup)
 }
 
@@ -116,8 +111,7 @@ func beginLookup(s *System, t *Task) {
 
 // lookUp begins the lookup that was prepared, step by step.
 func lookUp(s *System, t *Task) {
-	t.lookup.Start = s.now
-	t.account = true
+	t.startLookup(s.now)
 	if len(t.walk.plan) == 0 {
 		t.lookup.Outcome = Unconfigured
 		s.beginLocked(t)
@@ -126,9 +120,17 @@ func lookUp(s *System, t *Task) {
 	advance(s, t)
 }
 
+// startLookup notes when t.lookup began. Nothing that it may read has changed since.
+func (t *Task) startLookup(at Time) {
+	t.lookup.Start = at
+	t.account = true
+	t.look = t.op.MM.history.begin()
+}
+
 // endLookup counts what t.lookup took.
 func (s *System) endLookup(t *Task) {
 	t.account = false
+	t.op.MM.history.end(t.look)
 	l := t.lookup
 	l.Answered = s.now
 	l.Parts.Lookup = s.now - l.Start - l.Parts.Stall - l.Parts.LockWait
@@ -378,9 +380,6 @@ func passBarrier(s *System, t *Task) {
 func (s *System) dropVMA(t *Task) bool {
 	w := &t.walk
 	v := t.op.MM.vma(w.vma.ID)
-	if t.lookup.Outcome == Lockless {
-		s.compare(t) // while the lock still holds it to be true
-	}
 	if v.readers--; v.readers > 0 || v.writer == nil {
 		return false
 	}
@@ -394,9 +393,7 @@ func (s *System) dropVMA(t *Task) bool {
 func answered(s *System, t *Task) {
 	h := &t.hit
 	h.Found = t.regs[protocol.RegUprobe] != 0
-	if s.resolver.SeqBits > 0 {
-		s.compare(t)
-	}
+	s.judge(t, s.resolver)
 	s.endLookup(t)
 	h.Outcome = h.Deciding().Outcome
 	s.perform(t, s.resolver.before, handle)
@@ -425,30 +422,4 @@ func endHit(s *System, t *Task) {
 	h.Transfers = t.transfers
 	s.observer.Hit(h)
 	s.finish(t)
-}
-
-// compare is the oracle of every run: a lockless answer must be what a locked lookup
-// would have given at some instant between begin and end. The sequence says that no write
-// section overlapped, the VMA's lock that none changed it, so this instant will do. An
-// upper bound is no answer: it holds to nothing.
-func (s *System) compare(t *Task) {
-	if t.lookup.Outcome != Lockless || !s.comparable(t, t.lookup) {
-		return
-	}
-	s.oracle++
-	v, ok := t.op.MM.Space.Find(t.op.Addr)
-	var probe mm.ProbeID
-	if ok && v.FileBacked() {
-		probe, ok = s.probes.Find(v.File, v.Offset(t.op.Addr))
-	}
-	if !ok || probe != probeOf(t.regs[protocol.RegUprobe]) {
-		panic("sim: a lockless lookup returned what a locked one would not")
-	}
-}
-
-// comparable reports whether a locked lookup at the end of l has to find the same: not
-// where the mappings changed meanwhile without a section, by an operation of which only
-// the outcome is known. Then what was there before is as right.
-func (s *System) comparable(t *Task, l *Lookup) bool {
-	return t.op.MM.applied < l.Start
 }

@@ -27,6 +27,8 @@ type Resolver struct {
 	check *Resolver
 
 	parts protocol.Parts // that speculate and locked are of
+	// Off holds the rules that it does without.
+	Off protocol.Off
 }
 
 // alike are resolvers that differ in barriers alone, which are nothing on x86.
@@ -47,7 +49,7 @@ var resolvers = func() (all []*Resolver) {
 // Compile makes a resolver of programs, without the rules that are off. Not all that can be
 // explored can be timed.
 func Compile(l *protocol.Library, r protocol.Resolver, off protocol.Off) (*Resolver, error) {
-	c := &Resolver{Resolver: r, Alike: alike[r.Name]}
+	c := &Resolver{Resolver: r, Alike: alike[r.Name], Off: off}
 	var err error
 	if c.parts, err = r.Parts(l, off); err != nil {
 		return nil, err
@@ -56,7 +58,7 @@ func Compile(l *protocol.Library, r protocol.Resolver, off protocol.Off) (*Resol
 	if err != nil {
 		return nil, err
 	}
-	c.check = &Resolver{Resolver: protocol.Resolver{Name: "in_uprobe_trampoline", SeqBits: 32}, parts: check}
+	c.check = &Resolver{Resolver: protocol.Resolver{Name: "in_uprobe_trampoline", SeqBits: 32, Explored: true}, Off: off, parts: check}
 	for _, part := range []struct {
 		program protocol.Program
 		to      *plan

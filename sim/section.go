@@ -83,6 +83,7 @@ type Section struct {
 // Lookup is how one lookup of a hit went.
 type Lookup struct {
 	Outcome  Outcome
+	Wrong    bool // what was found without the lock was there at no instant of the lookup
 	Start    Time
 	Sampled  Time // speculation: the sequence was read at the begin
 	Checked  Time // speculation: the sequence was compared at the end

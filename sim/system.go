@@ -89,7 +89,8 @@ type System struct {
 	pairs      [NumRoles][MaxLabels][MaxLabels]pairStats // had, took
 	global     globalLines
 	digest     uint64
-	oracle     int64 // answers checked
+	oracle     int64 // answers judged,
+	wrong      int64 // and found wrong
 	asRecorded bool
 	handled    uint64
 
@@ -143,8 +144,10 @@ func (s *System) Digest() uint64 { return s.digest }
 // Lines returns the traffic by role.
 func (s *System) Lines() [NumRoles]LineStats { return s.stats }
 
-// Checked is the number of lockless answers that the oracle compared.
+// Checked is the number of lockless answers that the oracle judged. Wrong is how many of
+// them no locked lookup could have given: without all rules there may be some.
 func (s *System) Checked() int64 { return s.oracle }
+func (s *System) Wrong() int64   { return s.wrong }
 
 // cancelInterval is how many events pass between looks at the context.
 const cancelInterval = 1 << 16
@@ -187,8 +190,7 @@ func (s *System) run(ctx context.Context, src Source, closed bool, until Time) (
 			return err
 		}
 		if s.events.empty() {
-			s.checkIdle()
-			return nil
+			return s.checkIdle()
 		}
 		e := s.events.pop()
 		s.now, s.turn = e.at, e.when
@@ -200,12 +202,19 @@ func (s *System) run(ctx context.Context, src Source, closed bool, until Time) (
 	return nil
 }
 
-// checkIdle holds that a machine that stands still has done everything. A thread that
-// waits for what nobody will do is a mistake of this package.
-func (s *System) checkIdle() {
+// ErrStuck is returned when threads wait for what nobody will do, for want of a rule.
+var ErrStuck = errors.New("threads wait for ever")
+
+// checkIdle holds that a machine that stands still has done everything. With all rules, a
+// thread that waits for what nobody will do is a mistake of this package.
+func (s *System) checkIdle() error {
 	if s.queued > 0 || s.begun > 0 {
+		if len(s.resolver.Off) > 0 {
+			return fmt.Errorf("%w: at %v, %d operations that had begun cannot end", ErrStuck, s.now, s.begun)
+		}
 		panic(fmt.Sprintf("sim: stuck at %v: %d operations begun and not ended, %d not begun", s.now, s.begun, s.queued))
 	}
+	return nil
 }
 
 // advance reads the next operation of the source.

@@ -57,6 +57,7 @@ type Task struct {
 	locked    Time     // spent on such waits
 	transfers int64
 	lookup    *Lookup // of hit, the one that runs
+	look      look    // the same, to the oracle
 	account   bool    // stalls count for lookup.Parts
 	flight    flight
 }

@@ -138,6 +138,7 @@ func (s *AddressSpace) splice(i, j int, parts []VMA) {
 		}
 	}
 	s.trial.keep(s, i, j, len(parts))
+	s.changed(s.vmas[i:j], parts)
 	s.gaps -= s.gapsAround(i, j)
 	s.vmas = slices.Replace(s.vmas, i, j, parts...)
 	s.gaps += s.gapsAround(i, i+len(parts))

@@ -41,6 +41,17 @@ type AddressSpace struct {
 	written []uint32
 	moving  []VMA
 	trial   *trial // nil when operations last
+	watch   func(version uint64, removed, added []VMA)
+}
+
+// Watch has a function told of each change: by which version, which mappings went, and
+// which came in their place; of one that only changed, both. An operation may have several.
+func (s *AddressSpace) Watch(f func(version uint64, removed, added []VMA)) { s.watch = f }
+
+func (s *AddressSpace) changed(removed, added []VMA) {
+	if s.watch != nil && s.trial == nil {
+		s.watch(s.version, removed, added)
+	}
 }
 
 // Len is the number of mappings.
@@ -56,9 +67,10 @@ func (s *AddressSpace) Version() uint64 { return s.version }
 // Inherit makes s what a fork makes of its parent: a Clone of it in place of all that
 // s had.
 func (s *AddressSpace) Inherit(parent *AddressSpace) {
-	version := s.version
+	before := *s
 	*s = *parent.Clone()
-	s.version = version + 1
+	s.version, s.watch = before.version+1, before.watch
+	s.changed(before.vmas, s.vmas)
 }
 
 // Find returns the mapping at addr (vma_lookup).
@@ -179,6 +191,8 @@ func (s *AddressSpace) Reset() Effect {
 		e.Unmapped += s.vmas[i].Pages()
 	}
 	s.trial.keep(s, 0, len(s.vmas), 0)
+	s.version++
+	s.changed(s.vmas, nil)
 	s.vmas, s.freeIDs = s.vmas[:0], s.freeIDs[:0]
 	s.gaps, s.brk, s.shmem, s.lastID = 0, 0, 0, 0
 	return e
