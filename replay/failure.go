@@ -76,6 +76,9 @@ func repeatRun(trace string, profile *machines.Profile, o *Options, resolver str
 	for _, rule := range o.WhatIf {
 		words = append(words, "--what-if", rule.String())
 	}
+	if len(o.Fault) > 0 {
+		words = append(words, "--fault", strings.Join(o.Fault, "+"))
+	}
 	return append(words,
 		"--speed", strconv.FormatFloat(float64(o.SpeedPPM)/1e6, 'f', -1, 64), "--clone", strconv.Itoa(max(o.Clone, 1)),
 		"--seed", strconv.FormatUint(o.Seed, 10), trace,

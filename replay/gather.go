@@ -103,10 +103,25 @@ func (g *gatherer) Hit(h *sim.HitRecord) {
 	if g.when != nil {
 		g.when.hit(h, o)
 	}
+	if f := r.Fault; f != nil {
+		f.add(h, o)
+	}
 	g.addLookup(h, &h.Check)
 	g.addLookup(h, &h.Lookup)
 	if g.each != nil {
 		g.each(h)
+	}
+}
+
+// add notes the wrong answers of a hit.
+func (f *Fault) add(h *sim.HitRecord, o *timeline.Origin) {
+	for _, l := range []*sim.Lookup{&h.Check, &h.Lookup} {
+		if !l.Wrong {
+			continue
+		}
+		if f.Wrong++; f.First == nil {
+			f.First = &WrongAnswer{Row: o.Seq, TID: o.TID, Comm: o.Comm, Probe: o.Probe, At: l.Answered}
+		}
 	}
 }
 
@@ -231,6 +246,9 @@ func (g *gatherer) blameOf(c *timeline.Class) *Blame {
 func (g *gatherer) finish(sys *sim.System) Run {
 	r := g.run
 	r.Digest = sys.Digest()
+	if r.Fault != nil {
+		r.Fault.Judged = sys.Checked()
+	}
 	r.Makespan = g.end
 	r.WriterWait = g.writerWait.Dist()
 	if g.when != nil {

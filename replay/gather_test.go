@@ -230,3 +230,20 @@ func TestGapsAfterSections(t *testing.T) {
 		t.Errorf("from the first hit to the last it takes %d ns more than in the recording", end)
 	}
 }
+
+// TestWrongAnswers: both lookups of a hit are counted, and the first is kept.
+func TestWrongAnswers(t *testing.T) {
+	options := DefaultOptions()
+	g := newGatherer(&PlayerConfig{Resolver: "speculative", Options: &options})
+	g.run.Fault = &Fault{Rules: []string{"compare"}}
+	for i := range int64(3) {
+		o := &timeline.Origin{Class: &timeline.Class{TID: 7, Comm: "app", Probe: "p"}, Seq: 40 + i}
+		h := &sim.HitRecord{Op: sim.Op{Tag: o, MM: &sim.MM{}}}
+		h.Lookup.Wrong, h.Check.Wrong, h.Lookup.Answered = i > 0, i == 2, sim.Time(i)
+		g.Hit(h)
+	}
+	f := g.run.Fault
+	if f.Wrong != 3 || f.First == nil || *f.First != (WrongAnswer{Row: 41, TID: 7, Comm: "app", Probe: "p", At: 1}) {
+		t.Errorf("%+v, first %+v", f, f.First)
+	}
+}

@@ -66,6 +66,7 @@ type Options struct {
 	Seed      uint64
 	Layout    string       // of mmap_lock's words, a name of sim.Layout; "": the machine's
 	WhatIf    whatif.Rules // what is otherwise than it was recorded; none is as it was
+	Fault     []string     // rules of sim/protocol that the resolvers do without; none is right
 	Window    Window       // of single waits, holds and spans; it changes no figure
 }
 

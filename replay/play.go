@@ -129,6 +129,14 @@ func NewPlayer(from timeline.Operations, topo *sim.Topology, s *timeline.Survey,
 		return nil, err
 	}
 	g, options := newGatherer(&c), c.Options
+	if len(options.Fault) > 0 {
+		switch broken, err := r.Without(options.Fault...); {
+		case err == nil:
+			r, g.run.Fault = broken, &Fault{Rules: options.Fault}
+		case !errors.Is(err, sim.ErrUntimed):
+			return nil, err
+		}
+	}
 	if c.Timeless {
 		g.when = nil
 	}

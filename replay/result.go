@@ -100,6 +100,25 @@ type Run struct {
 	Series       Series     // the run over virtual time
 	Spans        []Span     // by Start, then CPU, then TID; at most MaxSpans
 	SpansDropped int64      // spans beyond MaxSpans
+
+	Fault *Fault // of a resolver without some rules; else nil
+}
+
+// Fault is what a resolver without some rules answered that was wrong.
+type Fault struct {
+	Rules  []string // that it does without
+	Judged int64    // lookups that were answered without the lock
+	Wrong  int64    // of them, with what no locked lookup could have, at any instant of theirs
+	First  *WrongAnswer
+}
+
+// WrongAnswer is a lookup that was.
+type WrongAnswer struct {
+	Row   int64 // of the trace
+	TID   int32
+	Comm  string
+	Probe string
+	At    sim.Time // of the answer
 }
 
 // Lockless is the number of hits resolved without mmap_lock.

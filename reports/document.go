@@ -135,7 +135,8 @@ type Run struct {
 	Optimised       *int64 `json:"optimised_hits"`
 	LookupFallbacks *int64 `json:"lookup_fallbacks"`
 
-	OverTime *RunOverTime `json:"over_time" csv:"-"` // a report of before there was one has none
+	OverTime *RunOverTime `json:"over_time" csv:"-"`       // a report of before there was one has none
+	Fault    *Fault       `json:"fault,omitempty" csv:"-"` // of a resolver without some rules
 }
 
 // RunOverTime is a run in slices of equal length from its start. Hits count where they
@@ -147,6 +148,34 @@ type RunOverTime struct {
 	ResolveNs  []Nanos `json:"resolve_ns"`
 	LockWaitNs []Nanos `json:"lock_wait_ns"`
 	HeldNs     []Nanos `json:"held_ns"` // mmap_lock was held for write
+}
+
+// Fault is what a resolver without some rules answered that was wrong.
+type Fault struct {
+	Rules  []string     `json:"rules"`
+	Judged int64        `json:"judged"` // lookups that were answered without the lock
+	Wrong  int64        `json:"wrong"`  // of them, with what no locked lookup could have
+	First  *WrongAnswer `json:"first"`  // null where none was wrong
+}
+
+// WrongAnswer is a lookup that was.
+type WrongAnswer struct {
+	Row   int64  `json:"row"`
+	TID   int32  `json:"tid"`
+	Comm  string `json:"comm"`
+	Probe string `json:"probe"`
+	AtNs  Nanos  `json:"at_ns"`
+}
+
+func newFault(f *replay.Fault) *Fault {
+	if f == nil {
+		return nil
+	}
+	doc := &Fault{Rules: f.Rules, Judged: f.Judged, Wrong: f.Wrong}
+	if w := f.First; w != nil {
+		doc.First = &WrongAnswer{w.Row, w.TID, w.Comm, w.Probe, Nanos(w.At)}
+	}
+	return doc
 }
 
 // Reasons counts fallbacks; its fields add up to them.
@@ -436,6 +465,7 @@ func newRun(r *replay.Run) Run {
 		},
 		Undecided: &r.Undecided, FallbacksLow: &r.Low, FallbacksHigh: &r.High,
 		Optimised: &r.Optimised, LookupFallbacks: &r.LookupFallbacks, OverTime: newRunOverTime(&r.Series),
+		Fault: newFault(r.Fault),
 	}
 }
 

@@ -73,6 +73,9 @@ func comments(res *replay.Result, r *replay.Run) []string {
 			fmt.Sprintf("seed: %d, digest: %016x", o.Seed, r.Digest),
 			"resolver: "+r.Resolver,
 		)
+		if r.Fault != nil {
+			all = append(all, "without "+strings.Join(r.Fault.Rules, ", "))
+		}
 		for _, rule := range o.WhatIf {
 			all = append(all, "what if "+validUTF8(rule.String()))
 		}

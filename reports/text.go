@@ -209,7 +209,7 @@ func findings(res *replay.Result) []finding {
 	if !answered(res) {
 		return unansweredFindings(res, r)
 	}
-	all := []finding{{resultEmphasis(r), resolvedSentence(r)}}
+	all := append(faultFindings(res), finding{resultEmphasis(r), resolvedSentence(r)})
 	if s := lookupsSentence(r); s != "" {
 		all = append(all, finding{plain, s})
 	}
@@ -250,6 +250,33 @@ func unansweredFindings(res *replay.Result, r *replay.Run) []finding {
 		all = append(all, finding{caution, printable(u.String())})
 	}
 	return all
+}
+
+// faultFindings say what resolvers without some rules answered.
+func faultFindings(res *replay.Result) (all []finding) {
+	for i := range res.Runs {
+		r := &res.Runs[i]
+		f := r.Fault
+		if f == nil {
+			continue
+		}
+		without := fmt.Sprintf("%s without %s", r.Resolver, strings.Join(f.Rules, " and "))
+		if w := f.First; w != nil {
+			all = append(all, finding{bad, fmt.Sprintf("%s: of %s without the lock, %s none that a locked lookup could have given, at any instant of theirs (%s); the first to thread %s (tid %d), at %s of virtual time, in row %d, of %s.",
+				without, plural(f.Judged, "answer"), isAre(f.Wrong), share(f.Wrong, f.Judged), printable(w.Comm), w.TID, span(w.At), w.Row, printable(w.Probe))})
+			continue
+		}
+		all = append(all, finding{caution, fmt.Sprintf("%s: each of %s without the lock is one that a locked lookup could have given. That it shows on this trace, timed so, in no answer proves nothing: replay prove --mutate %s tries every order.",
+			without, plural(f.Judged, "answer"), strings.Join(f.Rules, "+"))})
+	}
+	return all
+}
+
+func isAre(n int64) string {
+	if n == 1 {
+		return "1 is"
+	}
+	return count(n) + " are"
 }
 
 func resultEmphasis(r *replay.Run) emphasis {

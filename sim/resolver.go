@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/replay/replay/sim/protocol"
@@ -72,6 +74,24 @@ func Compile(l *protocol.Library, r protocol.Resolver, off protocol.Off) (*Resol
 		}
 	}
 	return c, nil
+}
+
+// ErrUntimed is returned for rules of which the machine can show nothing.
+var ErrUntimed = errors.New("nothing that is timed depends on it: the machine's memory has one order, and objects live as long as they are needed")
+
+// Without returns the resolver without some rules.
+func (r *Resolver) Without(rules ...string) (*Resolver, error) {
+	broken, err := Compile(protocol.Kernel, r.Resolver, rules)
+	if err != nil {
+		return nil, err
+	}
+	same := func(a, b plan) bool { return reflect.DeepEqual(a, b) }
+	lookup := same(r.speculate, broken.speculate) && same(r.locked, broken.locked) && same(r.before, broken.before) && same(r.after, broken.after)
+	section := same(r.begin, broken.begin) && same(r.end, broken.end) && same(r.downgrade, broken.downgrade)
+	if lookup && (section || len(r.speculate) == 0) { // a lookup with the lock sees no section
+		return nil, ErrUntimed
+	}
+	return broken, nil
 }
 
 // CheckLoads is how many lines the check of an optimised hit reads without the lock.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"math"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/replay/replay/replay/whatif"
 	"github.com/replay/replay/reports"
 	"github.com/replay/replay/sim"
+	"github.com/replay/replay/sim/protocol"
 	"github.com/replay/replay/traces"
 )
 
@@ -35,6 +37,7 @@ var playFlags = []cli.Flag{
 func runCommand(e *env) *cli.Command {
 	flags := append(slices.Clone(playFlags),
 		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`DIR` for the reports (default TRACE.run)"},
+		&cli.StringFlag{Name: "fault", Usage: "replay a broken version, without `RULE` of replay prove --list (several with + between): what would it have answered, and how often wrongly? A wrong answer is an exit code of 1"},
 		&cli.BoolFlag{Name: "no-trace", Usage: "do not keep the trace that is made of a raw capture"},
 		&cli.BoolFlag{Name: "crossover", Usage: "also replay with more and fewer hits and changes: from where on does speculation lose? Takes forty replays"},
 		&cli.StringFlag{Name: "curve", Usage: "also replay on each of `LIST` of numbers of CPUs, such as 1,2,4-8, with copies of the recorded threads: how does it scale?"},
@@ -150,7 +153,41 @@ func (e *env) run(c *cli.Context) error {
 	if c.Bool("web") {
 		served = e.serve(c, []string{dir})
 	}
-	return cmp.Or(loss.check(result.Trace.Lost, result.Trace.Events, result.Unknown), served)
+	return cmp.Or(wrong(result), loss.check(result.Trace.Lost, result.Trace.Events, result.Unknown), served)
+}
+
+// wrong is the exit code of a broken version that answered wrongly.
+func wrong(r *replay.Result) error {
+	for i := range r.Runs {
+		if f := r.Runs[i].Fault; f != nil && f.Wrong > 0 {
+			return &coded{code: exitRegression}
+		}
+	}
+	return nil
+}
+
+// parseFault reads rules, which some resolver has to show something of.
+func parseFault(s string, resolvers []string) ([]string, error) {
+	rules := strings.Split(s, "+")
+	for _, rule := range rules {
+		if !protocol.Kernel.HasRule(rule) {
+			return nil, usage("--fault %s: there is no rule %q; see replay prove --list", s, rule)
+		}
+	}
+	var first error
+	for _, name := range resolvers {
+		r, err := sim.FindResolver(name)
+		if err != nil {
+			return nil, err
+		}
+		if _, err = r.Without(rules...); err == nil {
+			return rules, nil
+		}
+		if first == nil || errors.Is(first, sim.ErrUntimed) {
+			first = err
+		}
+	}
+	return nil, usage("--fault %s: %v; replay prove --mutate %s explores it", s, first, s)
 }
 
 // parseCurve reads the numbers of CPUs of a curve, nil for none.
@@ -191,7 +228,10 @@ func runOptions(c *cli.Context) (replay.Options, error) {
 	if o.WhatIf, err = whatif.ParseAll(c.StringSlice("what-if")); err != nil {
 		return o, usage("--what-if: %v", err)
 	}
-	return o, nil
+	if c.IsSet("fault") {
+		o.Fault, err = parseFault(c.String("fault"), o.Resolvers)
+	}
+	return o, err
 }
 
 // playOptions reads the flags that say how to replay.
