@@ -55,12 +55,13 @@ func Merge(a, b *Merged) (*Merged, error) {
 		sum.Metrics, sum.Hist, sum.Profile = a.Metrics, a.Hist, a.Profile
 		return sum, nil
 	}
+	for name := range b.Metrics {
+		sum.Metrics[name] = reports.Figure{}
+	}
 	for name, f := range a.Metrics {
-		g := b.Metrics[name]
-		if f.Known && g.Known {
+		sum.Metrics[name] = reports.Figure{}
+		if g := b.Metrics[name]; f.Known && g.Known {
 			sum.Metrics[name] = reports.Figure{Milli: f.Milli + g.Milli, Known: true}
-		} else {
-			sum.Metrics[name] = reports.Figure{}
 		}
 	}
 	sum.Hist = mergeHist(a.Hist, b.Hist)

@@ -531,6 +531,25 @@ func TestMergeInAnyOrder(t *testing.T) {
 }
 
 // A profile is the same bytes however its samples are ordered.
+// What is unknown of one trace is unknown of the sum, whichever comes first.
+func TestMergeKeepsUnknown(t *testing.T) {
+	merged := func(metrics map[string]reports.Figure) *Merged {
+		return &Merged{Key: "k", Traces: 1, Metrics: metrics}
+	}
+	a := merged(map[string]reports.Figure{"both": {Milli: 1000, Known: true}, "one": {Milli: 1000, Known: true}, "none": {}, "a": {Milli: 1000, Known: true}})
+	b := merged(map[string]reports.Figure{"both": {Milli: 2000, Known: true}, "one": {}, "none": {}, "b": {Milli: 1000, Known: true}})
+	want := map[string]reports.Figure{"both": {Milli: 3000, Known: true}, "one": {}, "none": {}, "a": {}, "b": {}}
+	for _, pair := range [][2]*Merged{{a, b}, {b, a}} {
+		sum, err := Merge(pair[0], pair[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, sum.Metrics); diff != "" {
+			t.Errorf("sum (-want +got):\n%s", diff)
+		}
+	}
+}
+
 func TestCanonicalProfile(t *testing.T) {
 	g := grid(corpus + "churn-1x1.parquet")
 	r := run(t, t.TempDir(), &files{}, g)[1]
