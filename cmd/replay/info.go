@@ -47,6 +47,7 @@ func (e *env) inspect(c *cli.Context, path string) (*reports.Info, error) {
 	}
 	count := reports.NewInfoCounter()
 	if !stored {
+		e.detail(c, "counting what is in %s as it is read", path)
 		o.Progress = e.progress(c, reading)
 		stream, err := openInputs(c.Context, []string{path}, o)
 		if err != nil {
