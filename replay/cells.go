@@ -43,6 +43,25 @@ func EachCell(ctx context.Context, trace timeline.Trace, cells []Cell, take func
 	return eachCell(ctx, trace, cells, nil, take, progress)
 }
 
+// playAll replays a trace in cells of one resolver each, all of which have to come out.
+func playAll(ctx context.Context, trace timeline.Trace, cells []Cell, progress func(done, total int64)) ([]*Result, error) {
+	outcomes, err := PlayCells(ctx, trace, cells, progress)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]*Result, len(outcomes))
+	for i, o := range outcomes {
+		switch {
+		case o.Err != nil:
+			return nil, o.Err
+		case len(o.Result.Runs) == 0:
+			return nil, ErrNoHits
+		}
+		results[i] = o.Result
+	}
+	return results, nil
+}
+
 // playCells replays the cells. Those of one run have its resolvers, and say when things
 // happened.
 func playCells(ctx context.Context, trace timeline.Trace, cells []Cell, resolvers []string, progress func(done, total int64)) ([]Outcome, error) {

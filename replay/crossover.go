@@ -76,21 +76,13 @@ func Cross(ctx context.Context, trace timeline.Trace, profile *machines.Profile,
 			}
 		}
 	}
-	outcomes, err := PlayCells(ctx, trace, cells, progress)
+	results, err := playAll(ctx, trace, cells, progress)
 	if err != nil {
 		return nil, err
 	}
-	for i := range outcomes {
-		if err := outcomes[i].Err; err != nil {
-			return nil, err
-		}
-	}
 	for i := range c.Cells {
 		cell := &c.Cells[i]
-		a, b := outcomes[2*i].Result, outcomes[2*i+1].Result
-		if len(a.Runs) == 0 {
-			return nil, ErrNoHits
-		}
+		a, b := results[2*i], results[2*i+1]
 		ns := max(a.Trace.DurationNs, 1)
 		perS := func(n int64) int64 { return n * 1_000_000 / max(ns/1000, 1) }
 		cell.HitsPerS, cell.WritersPerS = perS(cell.Hits.of(a.Trace.Hits)), perS(cell.Writers.of(a.Trace.Writers))

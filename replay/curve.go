@@ -55,18 +55,12 @@ func Scale(ctx context.Context, trace timeline.Trace, profile *machines.Profile,
 			cells = append(cells, Cell{profile, o})
 		}
 	}
-	outcomes, err := PlayCells(ctx, trace, cells, progress)
+	results, err := playAll(ctx, trace, cells, progress)
 	if err != nil {
 		return nil, err
 	}
-	for i := range outcomes {
-		if err := outcomes[i].Err; err != nil {
-			return nil, err
-		}
-		if len(outcomes[i].Result.Runs) == 0 {
-			return nil, ErrNoHits
-		}
-		r, p := &outcomes[i].Result.Runs[0], &c.Points[i]
+	for i := range results {
+		r, p := &results[i].Runs[0], &c.Points[i]
 		n := sim.Time(max(r.Hits, 1))
 		p.Hits, p.Makespan = r.Hits, r.Makespan
 		p.Resolve, p.Hit = r.Resolve.Mean(), (r.Parts.Resolve()+r.Parts.Handler)/n

@@ -39,6 +39,7 @@ type Model struct {
 	Seed      uint64  `json:"seed"`
 	Layout    string  `json:"layout,omitempty"`
 	WhatIf    string  `json:"what_if,omitempty"`
+	Fault     string  `json:"fault,omitempty"`   // rules that a resolver did without
 	Version   int     `json:"version,omitempty"` // of the model; 0 where it is not known
 }
 
@@ -65,11 +66,14 @@ type Bounds struct {
 func NewEntry(d *Document) *Entry {
 	e := &Entry{
 		Trace: EntryTrace{Name: path.Base(d.Trace.Path), SHA256: d.Trace.SHA256, Events: d.Trace.Events, Hits: d.Trace.Hits},
-		Model: Model{d.Machine, d.Timing, d.Speed, d.Clone, d.Placement, d.Seed, d.Layout, strings.Join(d.WhatIf, "; "), d.ModelVersion},
+		Model: Model{d.Machine, d.Timing, d.Speed, d.Clone, d.Placement, d.Seed, d.Layout, strings.Join(d.WhatIf, "; "), "", d.ModelVersion},
 		Runs:  []EntryRun{},
 	}
 	for i := range d.Runs {
 		r := &d.Runs[i]
+		if r.Fault != nil {
+			e.Model.Fault = strings.Join(r.Fault.Rules, "+")
+		}
 		run := EntryRun{Resolver: r.Resolver, Digest: r.Digest, Metrics: make(map[string]Figure, len(metrics))}
 		for _, m := range metrics {
 			run.Metrics[m.name] = m.value(r)
@@ -155,6 +159,7 @@ func (m *Model) explain(n *Model) string {
 	note("seed", m.Seed, n.Seed)
 	note("layout", cmp.Or(m.Layout, "of the machine"), cmp.Or(n.Layout, "of the machine"))
 	note("what if", cmp.Or(m.WhatIf, "nothing"), cmp.Or(n.WhatIf, "nothing"))
+	note("rules left out", cmp.Or(m.Fault, "none"), cmp.Or(n.Fault, "none"))
 	return strings.Join(changes, ", ")
 }
 

@@ -387,6 +387,11 @@ func TestInjectedRegression(t *testing.T) {
 			t.Errorf("exit %d, %q is not in\n%s%s", r.code, want, r.stdout, r.stderr)
 		}
 	}
+	succeed(t, "run", "-q", "-o", "broken.run", "--fault", "even+compare", trace)
+	r = call(t, "check", "--baseline", "base.json", "broken.run")
+	if want := "the model changed: rules left out none became even+compare"; !strings.Contains(strings.Join(strings.Fields(r.stdout), " "), want) {
+		t.Errorf("%q is not in\n%s%s", want, r.stdout, r.stderr)
+	}
 	if r := call(t, "run", "-q", "-o", "x.run", "--what-if", "unmap: drop", trace); r.code != exitUsage || !strings.Contains(r.stderr, `"unmap" is no operation`) {
 		t.Errorf("exit %d: %s", r.code, r.stderr)
 	}

@@ -9,7 +9,8 @@ import (
 )
 
 // Sketch gathers a distribution of times in memory that is bounded, and little where the
-// times are alike. Two of them add up.
+// times are alike. Two of them add up. There is one for each thread, CPU and probe that hits,
+// of which an HdrHistogram of this precision and range would take a quarter of a megabyte.
 type Sketch struct {
 	pages []*page // by bin; nil for none
 	count int64
