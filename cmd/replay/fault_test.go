@@ -44,8 +44,8 @@ func TestFault(t *testing.T) {
 	for rule, want := range map[string]string{
 		"rmb":       "nothing that is timed depends on it",
 		"vma-rcu":   "nothing that is timed depends on it",
-		"try-begin": "for which the machine has no price",
-		"read-once": "no word of the machine is ever torn",
+		"try-begin": "--fault try-begin: speculative: mmap_lock_speculation_start waits for a word to change (seq = await mm.seq even), for which the machine has no price",
+		"read-once": "--fault read-once: speculative: find_active_uprobe_speculative reads a word in parts (tmp = load vma.file part 3), and no word of the machine is ever torn",
 		"nonsense":  `there is no rule "nonsense"; see replay prove --list`,
 	} {
 		if r := call(t, "run", "-q", "-o", "y.run", "--fault", rule, trace); r.code != exitUsage || !strings.Contains(r.stderr, want) {

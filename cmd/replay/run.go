@@ -174,7 +174,10 @@ func parseFault(s string, resolvers []string) ([]string, error) {
 			return nil, usage("--fault %s: there is no rule %q; see replay prove --list", s, rule)
 		}
 	}
-	var first error
+	// The reason is that of one that speculates: the others have rules in their check of
+	// optimised hits alone.
+	var reason error
+	speculates := false
 	for _, name := range resolvers {
 		r, err := sim.FindResolver(name)
 		if err != nil {
@@ -183,11 +186,11 @@ func parseFault(s string, resolvers []string) ([]string, error) {
 		if _, err = r.Without(rules...); err == nil {
 			return rules, nil
 		}
-		if first == nil || errors.Is(first, sim.ErrUntimed) {
-			first = err
+		if better := r.Speculator() != "" && !speculates; reason == nil || better || errors.Is(reason, sim.ErrUntimed) {
+			reason, speculates = err, speculates || better
 		}
 	}
-	return nil, usage("--fault %s: %v; replay prove --mutate %s explores it", s, first, s)
+	return nil, usage("--fault %s: %v; replay prove --mutate %s explores it", s, reason, s)
 }
 
 // parseCurve reads the numbers of CPUs of a curve, nil for none.
