@@ -20,7 +20,7 @@ func TestSlowHits(t *testing.T) {
 		s.section(&sim.Section{Op: sim.Op{Tag: writer}, Requested: 1, Acquired: 2, Released: 30})
 		for i, wait := range []sim.Time{5, 0, 9, 7, 9, 1} {
 			at := sim.Time(100 * i)
-			h := &sim.HitRecord{Op: sim.Op{Tag: origin(int64(i), "hit")}, Trap: at, End: at + wait}
+			h := &sim.HitRecord{Op: &sim.Op{Tag: origin(int64(i), "hit")}, Trap: at, End: at + wait}
 			h.Parts.LockWait, h.Lookup.LockAt, h.Lookup.Blame = wait, at+1, any(writer)
 			if i == 3 {
 				h.Lookup.Blame = any(unseen)

@@ -57,7 +57,7 @@ func TestGathererAgainstSums(t *testing.T) {
 				g.Section(&s)
 				continue
 			}
-			h := sim.HitRecord{Op: sim.Op{Tag: o, MM: mm}, CPU: rapid.Int32Range(0, 2).Draw(t, "cpu"), Trap: span("trap"), Transfers: rapid.Int64Range(0, 9).Draw(t, "transfers"), Inferred: rapid.Bool().Draw(t, "inferred")}
+			h := sim.HitRecord{Op: &sim.Op{Tag: o, MM: mm}, CPU: rapid.Int32Range(0, 2).Draw(t, "cpu"), Trap: span("trap"), Transfers: rapid.Int64Range(0, 9).Draw(t, "transfers"), Inferred: rapid.Bool().Draw(t, "inferred")}
 			h.End = h.Trap + span("length")
 			lookup := func() (l sim.Lookup) {
 				l.Outcome = rapid.SampledFrom([]sim.Outcome{sim.Lockless, sim.Lockless, sim.WriterActive, sim.SeqChanged, sim.NoVMA, sim.Unconfigured}).Draw(t, "outcome")
@@ -238,7 +238,7 @@ func TestWrongAnswers(t *testing.T) {
 	g.run.Fault = &Fault{Rules: []string{"compare"}}
 	for i := range int64(3) {
 		o := &timeline.Origin{Class: &timeline.Class{TID: 7, Comm: "app", Probe: "p"}, Seq: 40 + i}
-		h := &sim.HitRecord{Op: sim.Op{Tag: o, MM: &sim.MM{}}}
+		h := &sim.HitRecord{Op: &sim.Op{Tag: o, MM: &sim.MM{}}}
 		h.Lookup.Wrong, h.Check.Wrong, h.Lookup.Answered = i > 0, i == 2, sim.Time(i)
 		g.Hit(h)
 	}

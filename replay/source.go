@@ -137,32 +137,30 @@ func (s *source) Waiting(task *sim.Task) sim.Ticket {
 }
 
 // Op is part of sim.Source.
-func (s *source) Op(task *sim.Task) sim.Op {
+func (s *source) Op(task *sim.Task, op *sim.Op) {
 	t := s.tasks[task.ID]
 	of := t.next.operation(t.clone)
 	s.ticket(t, &t.begun, of)
 	t.next.at++
 	t.doing = of
-	op := sim.Op{
-		Kind: of.Kind, Tag: of.Origin, MM: s.space(of.Space), Addr: of.Addr, File: of.File, Offset: of.Addr % mm.PageSize, Trampoline: of.Trampoline,
-		LockDelay: s.lockDelay,
-		Hold:      sim.Time(of.Hold) * sim.Nanosecond, ReadHold: sim.Time(of.ReadHold) * sim.Nanosecond,
+	op.Kind, op.Tag, op.MM, op.LockDelay = of.Kind, of.Origin, s.space(of.Space), s.lockDelay
+	if of.Kind == sim.OpHit {
+		op.Addr, op.File, op.Offset, op.Trampoline = of.Addr, of.File, of.Addr%mm.PageSize, of.Trampoline
+		if s.stamped != nil && of.Trampoline != 0 {
+			s.stamped.place(op, s.scale(of.LookupAt-s.survey.Start))
+		}
+		return
 	}
-	if of.Kind != sim.OpHit {
-		op.Label = s.labels.of(of.Origin.ID, of.Origin.Kind)
-	}
-	if t.clone > 0 && of.Kind != sim.OpHit {
+	op.Label = s.labels.of(of.Origin.ID, of.Origin.Kind)
+	op.Hold, op.ReadHold = sim.Time(of.Hold)*sim.Nanosecond, sim.Time(of.ReadHold)*sim.Nanosecond
+	if t.clone > 0 {
 		copied := *of.Origin // a section is told by it
 		op.Tag = &copied
-	}
-	if s.stamped != nil && of.Trampoline != 0 {
-		s.stamped.place(&op, s.scale(of.LookupAt-s.survey.Start))
 	}
 	if c := of.Change; c != nil && t.clone == 0 { // for clones it is there already
 		op.Change = func(space *mm.AddressSpace) mm.Effect { return s.make(c, space) }
 		op.Locks = func(space *mm.AddressSpace) []uint32 { return c.Locks(s.replay, space) }
 	}
-	return op
 }
 
 // scale converts ns of the recording to virtual time at the speed asked for.

@@ -27,7 +27,9 @@ type MM struct {
 	applied Time // of the latest change outside any section: a snapshot, or one whose section is not known
 	flights []*Task
 	courses []*course
-	epoch   uint64 // of the lines that speculations read: another one when any is taken
+	// vmasLocked is how many VMAs were write-locked, each of which changes a vm_lock_seq.
+	vmasLocked uint64
+	epoch      uint64 // of the lines that speculations read: another one when any is taken
 }
 
 // vmaLines are the lines of one vm_area_struct, and its own lock.

@@ -52,11 +52,11 @@ func (s *stream) Waiting(t *Task) Ticket {
 	return s.ticket(s.begun[t.ID]*len(s.tasks) + int(t.ID))
 }
 
-func (s *stream) Op(t *Task) Op {
+func (s *stream) Op(t *Task, op *Op) {
 	if !s.repeat {
 		s.begun[t.ID]++
 	}
-	return Op{Kind: OpHit, MM: s.mm, Addr: probeAddr, File: textFile, Repeat: s.repeat}
+	op.Kind, op.MM, op.Addr, op.File, op.Repeat = OpHit, s.mm, probeAddr, textFile, s.repeat
 }
 
 func (s *stream) Err() error { return nil }

@@ -28,8 +28,8 @@ func (h *hits) Next() (sim.Ticket, bool) {
 
 func (h *hits) Waiting(t *sim.Task) sim.Ticket { return h.ticket(t) }
 func (h *hits) Err() error                     { return nil }
-func (h *hits) Op(*sim.Task) sim.Op {
-	return sim.Op{Kind: sim.OpHit, MM: h.mm, Addr: 0x400000, File: 1, Offset: 0}
+func (h *hits) Op(_ *sim.Task, op *sim.Op) {
+	op.Kind, op.MM, op.Addr, op.File, op.Offset = sim.OpHit, h.mm, 0x400000, 1, 0
 }
 
 // printer prints how each hit ended.

@@ -27,7 +27,8 @@ type course struct {
 	plan    *action // the first of that which it is of
 	addr    uint64
 	version uint64     // of the address space
-	seq     uint64     // of it, when the course was surveyed
+	seq     uint64     // of it, when the course was surveyed,
+	locked  uint64     // and MM.vmasLocked
 	pc, end int        // of the first action, and behind the last one
 	at      []waypoint // of each action from pc on
 	lines   []*line
@@ -37,6 +38,25 @@ type course struct {
 	sampled moment             // the sequence is read
 	checked moment             // and compared
 	had     []uint64           // by core: 1 more than the epoch at which it had all lines
+	// The same as sums, from its begin on.
+	whole, sampledAt, checkedAt progress
+}
+
+// progress is how many loads and private walks of a course are over.
+type progress struct{ loads, halves int }
+
+// until sums up a course to a moment, nothing for never.
+func (c *course) until(m moment) (p progress) {
+	if m == never {
+		return p
+	}
+	for _, loads := range c.legs[:m.legs] {
+		if p.loads += loads; loads == 0 {
+			p.halves++
+		}
+	}
+	p.loads += m.loads
+	return p
 }
 
 // moment is an instant of a course: so many loads after so many legs.
@@ -61,7 +81,7 @@ var never = moment{legs: -1}
 func (s *System) course(t *Task) *course {
 	m, w := t.op.MM, &t.walk
 	for _, c := range m.courses {
-		if c.addr == w.addr && c.plan == &w.plan[0] && c.version == m.Space.Version() && c.like(m, w) {
+		if c.addr == w.addr && c.plan == &w.plan[0] && c.version == m.Space.Version() && c.locked == m.vmasLocked && c.like(m, w.resolver) {
 			if w.pc < c.pc || w.pc >= c.end {
 				return nil
 			}
@@ -85,8 +105,8 @@ func (s *System) course(t *Task) *course {
 
 // like reports whether the sequence decides what it did when the course was surveyed. To a
 // resolver that compares it, any even one is like another.
-func (c *course) like(m *MM, w *walk) bool {
-	return c.sampled == never || c.seq == m.seq || w.resolver.SeqBits > 0 && (c.seq^m.seq)&1 == 0
+func (c *course) like(m *MM, r *Resolver) bool {
+	return c.sampled == never || c.seq == m.seq || r.SeqBits > 0 && (c.seq^m.seq)&1 == 0
 }
 
 // coursesMax is how many courses an address space remembers: as many as there are
@@ -98,7 +118,7 @@ const coursesMax = 8
 func (s *System) survey(t *Task) *course {
 	m, w := t.op.MM, &t.walk
 	c := &course{
-		plan: &w.plan[0], addr: w.addr, version: m.Space.Version(), seq: m.seq, pc: w.pc,
+		plan: &w.plan[0], addr: w.addr, version: m.Space.Version(), seq: m.seq, locked: m.vmasLocked, pc: w.pc,
 		sampled: never, checked: never, had: make([]uint64, len(s.coreCPU)),
 	}
 	lookup, before, regs := *t.lookup, t.walk, t.regs
@@ -141,6 +161,7 @@ func (s *System) survey(t *Task) *course {
 		return nil
 	}
 	c.end, c.vma, c.regs = w.pc, w.vma, t.regs
+	c.whole, c.sampledAt, c.checkedAt = c.until(moment{legs: len(c.legs)}), c.until(c.sampled), c.until(c.checked)
 	return c
 }
 
@@ -203,8 +224,8 @@ func (s *System) flyOn(t *Task) bool {
 		return false
 	}
 	c := s.course(t)
-	if c == nil || w.vma.ID != 0 && w.vma != c.vma {
-		return false
+	if c == nil || w.vma.ID != 0 && (w.vma != c.vma || w.version != c.version) {
+		return false // what it found may have gone, and the like of it come
 	}
 	from := c.at[w.pc-c.pc]
 	if w.stage == there {

@@ -18,7 +18,8 @@ type schedule struct {
 	resolver string
 	closed   bool
 	recorded bool
-	others   int // mappings below those that are hit
+	others   int  // mappings below those that are hit
+	delay    Time // before each lookup's mmap_lock
 	ops      []scheduled
 }
 
@@ -65,8 +66,8 @@ func anySchedule(t *rapid.T, m *Machine) schedule {
 	return s
 }
 
-// play runs the schedule and returns all that can be seen of it.
-func (c *schedule) play(t *rapid.T, m *Machine, stepwise bool) (*recorder, uint64, [NumRoles]LineStats, int) {
+// run runs the schedule and returns all that can be seen of it.
+func (c *schedule) run(t *rapid.T, m *Machine, stepwise bool) (*recorder, *System) {
 	rec := &recorder{}
 	s := newSystem(t, m, c.cpus, c.resolver, Config{Seed: 7, Observer: rec, AsRecorded: c.recorded && !c.closed, Stepwise: stepwise})
 	spaces := []*MM{s.NewMM(1, &mm.AddressSpace{}), s.NewMM(2, &mm.AddressSpace{})}
@@ -90,7 +91,7 @@ func (c *schedule) play(t *rapid.T, m *Machine, stepwise bool) (*recorder, uint6
 		op := planned{
 			Op: Op{
 				Task: task, Kind: o.kind, At: o.at, MM: spaces[o.space],
-				Addr: o.addr, File: textFile, Offset: o.addr % mm.PageSize, Tag: i,
+				Addr: o.addr, File: textFile, Offset: o.addr % mm.PageSize, Tag: i, LockDelay: c.delay,
 			},
 			CPU: o.cpu, Due: o.at, Until: c.ops[len(c.ops)-1].at,
 		}
@@ -123,8 +124,11 @@ func (c *schedule) play(t *rapid.T, m *Machine, stepwise bool) (*recorder, uint6
 	if err := s.Run(t.Context(), src, c.closed); err != nil {
 		t.Fatal(err)
 	}
-	return rec, s.Digest(), s.Lines(), s.flown
+	return rec, s
 }
+
+// byWhatTheyTell compares records by what they tell.
+var byWhatTheyTell = cmp.Options{cmpopts.IgnoreFields(Op{}, "Task", "MM", "Change", "Locks")}
 
 // TestEachDisturbance lets one thing happen at every moment of a hit that flies, and holds
 // that the two are as step by step.
@@ -191,8 +195,7 @@ func TestEachDisturbance(t *testing.T) {
 			if flown == 0 && c.resolver != "locked" {
 				t.Fatalf("%s: nothing flies", c.name)
 			}
-			opts := cmp.Options{cmpopts.IgnoreFields(Op{}, "Task", "MM", "Change", "Locks")}
-			if d := cmp.Diff(want.hits, got.hits, opts) + cmp.Diff(want.sections, got.sections, opts); d != "" || digest != again || lines != traffic {
+			if d := cmp.Diff(want.hits, got.hits, byWhatTheyTell) + cmp.Diff(want.sections, got.sections, byWhatTheyTell); d != "" || digest != again || lines != traffic {
 				t.Fatalf("%s, %v after the trap (-step by step +flown; lines %v, %v):\n%.3000s", c.name, offset, lines, traffic, d)
 			}
 		}
@@ -212,30 +215,34 @@ func TestFlightsChangeNothing(t *testing.T) {
 			m.CoresPerSocket = 8
 		}
 		c := anySchedule(t, m)
-		want, digest, lines, none := c.play(t, m, true)
-		got, again, traffic, some := c.play(t, m, false)
-		if none != 0 {
-			t.Fatalf("%d flights step by step", none)
+		want, step := c.run(t, m, true)
+		got, all := c.run(t, m, false)
+		if step.flown != 0 || step.lone.n != 0 {
+			t.Fatalf("%d flights step by step, %d hits alone", step.flown, step.lone.n)
 		}
-		flown += some
+		flown += all.flown
 		recalled += len(got.sections)
-		opts := cmp.Options{cmpopts.IgnoreFields(Op{}, "Task", "MM", "Change", "Locks")}
 		for i := range want.hits {
-			if d := cmp.Diff(want.hits[i], got.hits[i], opts); d != "" {
+			if d := cmp.Diff(want.hits[i], got.hits[i], byWhatTheyTell); d != "" {
 				t.Fatalf("hit %d of %+v (-step by step +flown):\n%s", i, c, d)
 			}
 		}
-		if d := cmp.Diff(want.sections, got.sections, opts); d != "" {
+		if d := cmp.Diff(want.sections, got.sections, byWhatTheyTell); d != "" {
 			t.Fatalf("sections of %+v (-step by step +flown):\n%s", c, d)
 		}
-		if lines != traffic {
-			t.Fatalf("lines: step by step %v, flown %v", lines, traffic)
-		}
-		if digest != again {
-			t.Fatal("another digest")
-		}
+		holdAlike(t, step, all)
 	})
 	if flown < 100 || recalled < 100 {
 		t.Errorf("%d flights and %d sections in all the programs: too few to tell", flown, recalled)
+	}
+}
+
+// holdAlike holds that two runs moved the same lines, for the same reasons, and decided alike.
+func holdAlike(t *rapid.T, step, all *System) {
+	if d := cmp.Diff(step.Lines(), all.Lines()) + cmp.Diff(step.LinePairs(), all.LinePairs()); d != "" {
+		t.Fatalf("lines, and who took them from whom (-step by step +all):\n%s", d)
+	}
+	if step.Digest() != all.Digest() {
+		t.Fatal("another digest")
 	}
 }

@@ -224,29 +224,11 @@ func (s *System) request(l *line, r request) {
 // serve moves l to r's core; done, it continues the task or ends its store.
 func (s *System) serve(l *line, r request) {
 	cpu := r.cpu
-	cost := s.localCost(l, cpu, r.kind)
-	pair := s.pair(l, &r)
-	if !s.cached(l, cpu, r.kind) {
-		parallel := r.kind == load && (l.shared || l.holder < 0)
-		transfer := s.transferCost(l, cpu, r.kind, r.since < s.now)
-		if transfer > 0 {
-			s.stats[l.role].Transfers++
-			pair.transfers++
-			r.task.transfers++
-		}
-		cost += transfer
-		if !parallel {
-			s.taken(l)
-			l.busy = true
-		}
-	} else {
-		l.busy = true // as it was, so that nobody flies who reads it
-	}
-	done := s.now + cost
+	// Many may read at once; one that is there is busy as well, so that nobody flies who reads it.
+	l.busy = s.cached(l, cpu, r.kind) || !l.parallel(r.kind)
+	done := s.now + s.bring(l, &r)
 	stall := done - r.since - s.localCost(l, cpu, r.kind)
-	s.stats[l.role].Stall += stall
-	pair.stall += stall
-	s.own(l, cpu, r.kind, r.label)
+	s.stalled(l, &r, stall)
 	if r.async {
 		s.push(done, cpu, event{task: r.task, line: l, kind: evStore})
 		return
@@ -256,6 +238,34 @@ func (s *System) serve(l *line, r request) {
 		r.task.line = l
 	}
 	s.runAt(r.task, done)
+}
+
+// parallel reports whether an access that the line has to come for disturbs nobody.
+func (l *line) parallel(kind access) bool { return kind == load && (l.shared || l.holder < 0) }
+
+// bring has l on its way to r's core, which takes the time that is returned.
+func (s *System) bring(l *line, r *request) Time {
+	cost := s.localCost(l, r.cpu, r.kind)
+	if s.cached(l, r.cpu, r.kind) {
+		return cost
+	}
+	transfer := s.transferCost(l, r.cpu, r.kind, r.since < s.now)
+	if transfer > 0 {
+		s.stats[l.role].Transfers++
+		s.pair(l, r).transfers++
+		r.task.transfers++
+	}
+	if !l.parallel(r.kind) {
+		s.taken(l)
+	}
+	return cost + transfer
+}
+
+// stalled counts how long r waits for l, which it has now.
+func (s *System) stalled(l *line, r *request, stall Time) {
+	s.stats[l.role].Stall += stall
+	s.pair(l, r).stall += stall
+	s.own(l, r.cpu, r.kind, r.label)
 }
 
 // pair is where the traffic is counted of a request. What is only read is not there

@@ -126,15 +126,14 @@ func TestLineAgainstMESI(t *testing.T) {
 
 // stepOnce is one turn of System.run, for tests that look in between.
 func stepOnce(s *System) {
-	if t := s.direct; t != nil {
-		s.direct, s.now, s.turn = nil, s.directAt.at, s.directAt
-		s.step(t)
+	if s.direct != nil {
+		s.goOn()
 		return
 	}
 	if err := s.feed(); err != nil {
 		panic(err)
 	}
-	if s.events.empty() {
+	if s.direct != nil || s.events.empty() {
 		return
 	}
 	e := s.events.pop()

@@ -32,8 +32,11 @@ const (
 
 // beginHit is a trap: its entry path, then the lookup.
 func beginHit(s *System, t *Task) {
-	t.hit = HitRecord{Op: t.op, CPU: t.cpu, Trap: s.now}
+	t.hit = HitRecord{Op: &t.op, CPU: t.cpu, Trap: s.now}
 	t.transfers = 0
+	if s.alone(t) {
+		return
+	}
 	s.ensureProbe(t)
 	entry := s.jitter(t, s.machine.Hit.Entry(t.hit.Optimised()))
 	s.firstLookup(t)

@@ -95,9 +95,9 @@ type Lookup struct {
 	Blame    any   // tag of the section that spoiled the speculation or kept the lock, or nil
 }
 
-// HitRecord is a finished hit. It is reused: copy what must last.
+// HitRecord is a finished hit. It is reused, and so is what Op points to: copy what must last.
 type HitRecord struct {
-	Op        Op
+	Op        *Op
 	CPU       int32
 	Outcome   Outcome // the row of the ledger: that of Deciding
 	Found     bool    // there was a uprobe
@@ -200,6 +200,8 @@ func nextVMA(s *System, t *Task) {
 			}
 		}
 		t.locked += s.now - t.since
+		s.disturb(m) // who looks at the VMA's sequence
+		m.vmasLocked++
 		v.writer, v.lockSeq = nil, m.seq
 		s.invalidate(t, &v.head)
 	}

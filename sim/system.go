@@ -40,8 +40,8 @@ type Source interface {
 	// yielded and has not begun. There is one. Where a thread is behind, millions may
 	// wait: the source knows best how to keep them.
 	Waiting(*Task) Ticket
-	// Op returns that operation, which begins now.
-	Op(*Task) Op
+	// Op fills in that operation, which begins now. What it leaves is zero.
+	Op(*Task, *Op)
 	// Err is why Next returned false early, nil at the end of the trace.
 	Err() error
 }
@@ -72,9 +72,11 @@ type System struct {
 	cores      []core
 	unplanned  []*core // whose next arrival is not known
 
-	turn     when  // the event that is handled
-	direct   *Task // continues at directAt, before anything in events
-	directAt when
+	turn       when  // the event that is handled
+	direct     *Task // continues at directAt, before anything in events,
+	directAt   when
+	directKind eventKind // by its next step (evRun), or since an operation is due (evIssue)
+	until      Time      // RunFor stops then
 
 	source    Source
 	pending   Ticket // next of source
@@ -97,6 +99,8 @@ type System struct {
 	vmaLocks bool // the resolver takes them
 	stepwise bool
 	mms      []*MM
+	sole     sole // scratch
+	lone     loneHits
 	flights  int    // under way
 	flown    int    // that began
 	epoch    uint64 // of the lines that speculations read and all address spaces share
@@ -170,6 +174,7 @@ func (s *System) RunFor(ctx context.Context, src Source, closed bool, until Time
 
 func (s *System) run(ctx context.Context, src Source, closed bool, until Time) (err error) {
 	defer s.caught(&err)
+	s.until = until
 	if s.source == nil {
 		s.source, s.closed = src, closed
 		s.advance()
@@ -178,9 +183,8 @@ func (s *System) run(ctx context.Context, src Source, closed bool, until Time) (
 		if s.handled++; s.handled%cancelInterval == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if t := s.direct; t != nil {
-			s.direct, s.now, s.turn = nil, s.directAt.at, s.directAt
-			s.step(t)
+		if s.direct != nil {
+			s.goOn()
 			if len(s.unplanned) > 0 {
 				s.plan()
 			}
@@ -188,6 +192,9 @@ func (s *System) run(ctx context.Context, src Source, closed bool, until Time) (
 		}
 		if err := s.feed(); err != nil {
 			return err
+		}
+		if s.direct != nil {
+			continue
 		}
 		if s.events.empty() {
 			return s.checkIdle()
@@ -237,13 +244,28 @@ func (s *System) feed() error {
 		if !s.events.empty() && s.due > s.events.first().at && !(s.closed && len(s.expecting) > 0) {
 			return nil
 		}
-		s.issue(&s.pending)
+		next := s.pending
+		s.advance() // first, so that it is known what comes after
+		s.issue(&next)
 		if s.queued++; s.queued > MaxQueuedOps {
 			return fmt.Errorf("%w: more than %d; use --timing original", ErrQueue, MaxQueuedOps)
 		}
-		s.advance()
+		if s.direct != nil {
+			return nil
+		}
 	}
 	return nil
+}
+
+// goOn is the event that did not go through the queue.
+func (s *System) goOn() {
+	t := s.direct
+	s.direct, s.now, s.turn = nil, s.directAt.at, s.directAt
+	if s.directKind == evIssue {
+		s.enqueue(t)
+		return
+	}
+	s.step(t)
 }
 
 func (s *System) handle(e *event) {

@@ -56,12 +56,13 @@ func (p *planned) ticket() Ticket {
 
 func (l *list) Waiting(t *Task) Ticket { return l.given[t][0].ticket() }
 
-func (l *list) Op(t *Task) Op {
-	op := l.given[t][0].Op
+func (l *list) Op(t *Task, op *Op) {
+	at := op.At
+	*op = l.given[t][0].Op
+	op.Task, op.At = t, at
 	if !op.Repeat {
 		l.given[t] = l.given[t][1:]
 	}
-	return op
 }
 
 func (l *list) Err() error { return nil }
@@ -72,7 +73,11 @@ type recorder struct {
 	sections []Section
 }
 
-func (r *recorder) Hit(h *HitRecord)   { r.hits = append(r.hits, *h) }
+func (r *recorder) Hit(h *HitRecord) {
+	op := *h.Op
+	r.hits = append(r.hits, *h)
+	r.hits[len(r.hits)-1].Op = &op
+}
 func (r *recorder) Section(s *Section) { r.sections = append(r.sections, *s) }
 
 const (

@@ -85,9 +85,14 @@ func (s *System) push(at Time, cpu int32, e event) {
 // not go through the queue: see Run.
 func (s *System) runAt(t *Task, at Time) {
 	t.gen++
-	e := event{when: s.place(at, t.cpu, t, evRun), task: t, gen: t.gen, kind: evRun}
+	s.continueAt(t, at, evRun)
+}
+
+// continueAt has t go on at the given time, for one of the two reasons of System.directKind.
+func (s *System) continueAt(t *Task, at Time, kind eventKind) {
+	e := event{when: s.place(at, t.cpu, t, kind), task: t, gen: t.gen, kind: kind}
 	if s.direct == nil && s.mayPass(at) && (s.events.empty() || e.before(s.events.first())) {
-		s.direct, s.directAt = t, e.when
+		s.direct, s.directAt, s.directKind = t, e.when, kind
 		return
 	}
 	s.queueDirect()
@@ -104,7 +109,7 @@ func (s *System) mayPass(at Time) bool {
 func (s *System) queueDirect() {
 	if t := s.direct; t != nil {
 		s.direct = nil
-		s.events.push(event{when: s.directAt, task: t, gen: t.gen, kind: evRun}, s.now)
+		s.events.push(event{when: s.directAt, task: t, gen: t.gen, kind: s.directKind}, s.now)
 	}
 }
 
@@ -233,14 +238,14 @@ func (s *System) arm(t *Task) {
 	if t.first.CPU >= 0 {
 		t.cpu = t.first.CPU
 	}
-	s.push(max(s.now, t.due()), t.cpu, event{task: t, kind: evIssue})
+	s.continueAt(t, max(s.now, t.due()), evIssue)
 }
 
 // start begins the first waiting operation of a task that has its CPU.
 func start(s *System, t *Task) {
 	t.ticket = t.first
-	t.op = s.source.Op(t)
-	t.op.Task, t.op.At = t, t.ticket.At
+	t.op = Op{Task: t, At: t.ticket.At}
+	s.source.Op(t, &t.op)
 	if t.waiting--; t.waiting > 0 {
 		t.first = s.source.Waiting(t)
 	}

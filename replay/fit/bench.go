@@ -127,8 +127,8 @@ func (p *producers) Next() (sim.Ticket, bool) {
 func (p *producers) Waiting(*sim.Task) sim.Ticket { panic("fit: a producer has no second operation") }
 
 // Op is part of sim.Source.
-func (p *producers) Op(*sim.Task) sim.Op {
-	return sim.Op{Kind: sim.OpHit, Repeat: true, MM: p.mm, Addr: 0x401000, File: 1, Trampoline: p.trampoline}
+func (p *producers) Op(_ *sim.Task, op *sim.Op) {
+	op.Kind, op.Repeat, op.MM, op.Addr, op.File, op.Trampoline = sim.OpHit, true, p.mm, 0x401000, 1, p.trampoline
 }
 
 // Err is part of sim.Source.

@@ -18,7 +18,7 @@ func TestArrivalErrorByHand(t *testing.T) {
 		at, lockStart, farAway int64 // ns
 	}{{0, 5000, 5110, 0}, {0, 5000, 5130, 20}, {0, 5000, 5090, 20}, {1, 5000, 5040, 0}, {1, 5000, 5047, 7}} {
 		v := &validator{start: 1000, recorder: &machines.Recorder{FailLag: 100, Window: 10, SyscallFailLag: 30}, arrival: dist.NewSketch()}
-		h := &sim.HitRecord{Op: sim.Op{At: sim.Time(test.at-1000) * sim.Nanosecond, Trampoline: test.trampoline}}
+		h := &sim.HitRecord{Op: &sim.Op{At: sim.Time(test.at-1000) * sim.Nanosecond, Trampoline: test.trampoline}}
 		v.addArrival(h, &h.Check, &timeline.Truth{LockStart: test.lockStart})
 		if got := v.arrival.Dist().Total.Nanos(); got != test.farAway {
 			t.Errorf("%+v: %d ns off", test, got)
