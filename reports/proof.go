@@ -323,7 +323,7 @@ func hazards(w io.Writer, cases []*explore.Case) {
 	}
 	t.Flush()
 	fmt.Fprintln(w)
-	for _, rule := range protocol.Kernel.Rules() {
+	for _, rule := range protocol.Kernel().Rules() {
 		fmt.Fprintf(t, "%s\t%s\n", rule.Name, rule.Doc)
 	}
 	t.Flush()

@@ -560,7 +560,8 @@ func TestNoTwoResolversAreOne(t *testing.T) {
 		}
 		digests[r.Digest()] = r.resolver
 	}
-	for _, r := range resolvers {
+	for i := range resolvers {
+		r := resolvers[i].compiled()
 		if like := r.Alike; like != "" {
 			other, err := FindResolver(like)
 			if err != nil || other.Loads() != r.Loads() || other.SeqBits != r.SeqBits {

@@ -141,7 +141,7 @@ func growing(t *testing.T, r *Resolver) (wrong, changed int, err error) {
 // the file's pointer does not, and a resolver that claims to have all its rules is a fault.
 func TestOracle(t *testing.T) {
 	series, _ := protocol.FindResolver("speculative")
-	r, err := Compile(protocol.Kernel, *series, nil)
+	r, err := Compile(protocol.Kernel(), *series, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,14 +149,14 @@ func TestOracle(t *testing.T) {
 		t.Errorf("%d wrong, %d refused, %v", wrong, changed, err)
 	}
 	for _, rule := range []string{"compare", "sequence-not-pointer"} {
-		if r, err = Compile(protocol.Kernel, *series, protocol.Off{rule}); err != nil {
+		if r, err = Compile(protocol.Kernel(), *series, protocol.Off{rule}); err != nil {
 			t.Fatal(err)
 		}
 		if wrong, _, err := growing(t, r); wrong == 0 || err != nil {
 			t.Errorf("without %s: %d wrong, %v", rule, wrong, err)
 		}
 	}
-	library, err := protocol.Parse(protocol.Kernel, "mine", broken)
+	library, err := protocol.Parse(protocol.Kernel(), "mine", broken)
 	if err != nil {
 		t.Fatal(err)
 	}

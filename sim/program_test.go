@@ -51,7 +51,7 @@ func TestOneDefinition(t *testing.T) {
 			t.Errorf("%s: violates %q in %d states, want %q; as it is, %d", c.name, violated, explored.States, c.violated, states)
 		}
 
-		library, err := protocol.Parse(protocol.Kernel, "mine", c.programs)
+		library, err := protocol.Parse(protocol.Kernel(), "mine", c.programs)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func TestWhatCannotBeTimed(t *testing.T) {
 		"try-begin": "speculative: mmap_lock_speculation_start waits for a word to change (seq = await mm.seq even), for which the machine has no price",
 		"read-once": "speculative: find_active_uprobe_speculative reads a word in parts (tmp = load vma.file part 3), and no word of the machine is ever torn",
 	} {
-		if _, err := Compile(protocol.Kernel, *series, protocol.Off{rule}); err == nil || err.Error() != want {
+		if _, err := Compile(protocol.Kernel(), *series, protocol.Off{rule}); err == nil || err.Error() != want {
 			t.Errorf("without %s: %v, want %s", rule, err, want)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 
 	"github.com/replay/replay/sim/protocol"
 )
@@ -36,17 +37,25 @@ type Resolver struct {
 // alike are resolvers that differ in barriers alone, which are nothing on x86.
 var alike = map[string]string{"speculative-v1": "speculative-merged"}
 
-// resolvers are all that there are, oldest kernel first, the upper bound last.
-var resolvers = func() (all []*Resolver) {
+// resolvers are all that there are, oldest kernel first, the upper bound last; each is
+// compiled when it is first asked for.
+var resolvers = func() (all []resolver) {
 	for _, r := range protocol.Resolvers() {
-		compiled, err := Compile(protocol.Kernel, r, nil)
-		if err != nil {
-			panic(err)
-		}
-		all = append(all, compiled)
+		all = append(all, resolver{r.Name, sync.OnceValue(func() *Resolver {
+			compiled, err := Compile(protocol.Kernel(), r, nil)
+			if err != nil {
+				panic(err)
+			}
+			return compiled
+		})})
 	}
 	return all
 }()
+
+type resolver struct {
+	name     string
+	compiled func() *Resolver
+}
 
 // Compile makes a resolver of programs, without the rules that are off. Not all that can be
 // explored can be timed.
@@ -81,7 +90,7 @@ var ErrUntimed = errors.New("nothing that is timed depends on it: the machine's 
 
 // Without returns the resolver without some rules.
 func (r *Resolver) Without(rules ...string) (*Resolver, error) {
-	broken, err := Compile(protocol.Kernel, r.Resolver, rules)
+	broken, err := Compile(protocol.Kernel(), r.Resolver, rules)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +104,7 @@ func (r *Resolver) Without(rules ...string) (*Resolver, error) {
 }
 
 // CheckLoads is how many lines the check of an optimised hit reads without the lock.
-func CheckLoads() int64 { return resolvers[0].check.Loads() }
+func CheckLoads() int64 { return resolvers[0].compiled().check.Loads() }
 
 // Loads is how many lines the resolver reads without the lock.
 func (r *Resolver) Loads() int64 { return r.speculate.loads() }
@@ -143,7 +152,7 @@ func frameOf(p protocol.Program, condition func(*protocol.Step) bool) string {
 func ResolverNames() []string {
 	names := make([]string, len(resolvers))
 	for i := range resolvers {
-		names[i] = resolvers[i].Name
+		names[i] = resolvers[i].name
 	}
 	return names
 }
@@ -151,8 +160,8 @@ func ResolverNames() []string {
 // FindResolver returns the resolver of that name.
 func FindResolver(name string) (*Resolver, error) {
 	for _, r := range resolvers {
-		if r.Name == name {
-			return r, nil
+		if r.name == name {
+			return r.compiled(), nil
 		}
 	}
 	return nil, fmt.Errorf("unknown resolver %q: want one of %s", name, strings.Join(ResolverNames(), ", "))

@@ -12,10 +12,11 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+
+	_ "github.com/replay/replay/cmd/replay/heap"
 )
 
 func main() {
-	startHeap()
 	// A reader that has seen enough, such as head, is an error of the write, so
 	// that temporary files go away. Notify, unlike Ignore, is not inherited.
 	// So is a file that would grow over the limit (ulimit -f).

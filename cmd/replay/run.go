@@ -170,7 +170,7 @@ func wrong(r *replay.Result) error {
 func parseFault(s string, resolvers []string) ([]string, error) {
 	rules := strings.Split(s, "+")
 	for _, rule := range rules {
-		if !protocol.Kernel.HasRule(rule) {
+		if !protocol.Kernel().HasRule(rule) {
 			return nil, usage("--fault %s: there is no rule %q; see replay prove --list", s, rule)
 		}
 	}

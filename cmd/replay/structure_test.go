@@ -20,7 +20,7 @@ var mayImport = map[string][]string{
 	"sim":     {"sim"},
 	"replay":  {"traces", "sim", "replay"},
 	"reports": {"replay", "sim", "traces", "reports"},
-	"cmd":     {"traces", "ingest", "sim", "replay", "reports"},
+	"cmd":     {"traces", "ingest", "sim", "replay", "reports", "cmd"},
 }
 
 // rooms are the packages of replay/: each may use those before it.

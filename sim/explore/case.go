@@ -186,7 +186,7 @@ func (p *caseParser) finish(name string) (*Case, error) {
 	case len(c.Threads) > threadMax:
 		return fail("case %s has %d threads: at most %d are explored", c.Name, len(c.Threads), threadMax)
 	}
-	library, err := protocol.Parse(protocol.Kernel, name, strings.Join(p.own, "\n"))
+	library, err := protocol.Parse(protocol.Kernel(), name, strings.Join(p.own, "\n"))
 	if err != nil {
 		return nil, err
 	}
@@ -531,7 +531,7 @@ func (p *caseParser) expects(w []string) error {
 func (p *caseParser) knownRules(rules []string) error {
 	p.later(func() error {
 		for _, rule := range rules {
-			if !protocol.Kernel.HasRule(rule) && !strings.Contains(strings.Join(p.own, "\n"), "rule "+rule+" ") {
+			if !protocol.Kernel().HasRule(rule) && !strings.Contains(strings.Join(p.own, "\n"), "rule "+rule+" ") {
 				return fmt.Errorf("unknown rule %q", rule)
 			}
 		}

@@ -105,7 +105,7 @@ func TestHazards(t *testing.T) {
 		}
 	}
 	// Every rule is taken away somewhere, and that shows.
-	for _, rule := range protocol.Kernel.Rules() {
+	for _, rule := range protocol.Kernel().Rules() {
 		shown := slices.ContainsFunc(BuiltIn(), func(c *Case) bool {
 			return slices.ContainsFunc(c.Breaks, func(b Break) bool { return slices.Contains(b.Without, rule.Name) })
 		})

@@ -61,10 +61,10 @@ type Exploration struct {
 // rules, it is the cases that name these; if none does, those whose programs have them.
 func Plan(cases []*Case, s Selection) ([]Exploration, error) {
 	for _, rule := range s.Off {
-		known := protocol.Kernel.HasRule(rule) || slices.ContainsFunc(cases, func(c *Case) bool { return c.Library.HasRule(rule) })
+		known := protocol.Kernel().HasRule(rule) || slices.ContainsFunc(cases, func(c *Case) bool { return c.Library.HasRule(rule) })
 		if !known {
 			var names []string
-			for _, r := range protocol.Kernel.Rules() {
+			for _, r := range protocol.Kernel().Rules() {
 				names = append(names, r.Name)
 			}
 			return nil, fmt.Errorf("unknown rule %q: want one of %s", rule, strings.Join(names, ", "))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 )
 
 //go:embed programs.txt
@@ -20,16 +21,15 @@ type Library struct {
 // RuleDoc is what a rule asks for.
 type RuleDoc struct{ Name, Doc string }
 
-// Kernel holds the programs of this package.
-var Kernel = mustParse(text)
-
-func mustParse(text string) *Library {
+// Kernel returns the programs of this package. They are parsed when they are first asked
+// for: most commands start without them.
+var Kernel = sync.OnceValue(func() *Library {
 	l, err := Parse(nil, "programs.txt", text)
 	if err != nil {
 		panic(err)
 	}
 	return l
-}
+})
 
 // Error is a fault in a text, with its place.
 type Error struct {

@@ -19,7 +19,7 @@ func versions() []Version {
 // bases are the programs without the variants of versions.
 func bases() []string {
 	var names []string
-	for _, name := range Kernel.Programs() {
+	for _, name := range Kernel().Programs() {
 		if !strings.Contains(name, ".") {
 			names = append(names, name)
 		}
@@ -29,7 +29,7 @@ func bases() []string {
 
 // standsAlone reports whether a program has all labels that it goes to: fragments do not.
 func standsAlone(name string, v Version) bool {
-	_, err := Kernel.Assemble(name, v, nil)
+	_, err := Kernel().Assemble(name, v, nil)
 	return err == nil
 }
 
@@ -44,14 +44,14 @@ func TestAssemble(t *testing.T) {
 				continue
 			}
 			programs++
-			on, _ := Kernel.Assemble(name, v, nil)
+			on, _ := Kernel().Assemble(name, v, nil)
 			for _, step := range on {
 				if step.Op == If && (step.To < 0 || step.To > len(on)) {
 					t.Errorf("%s %v: %v goes to %d of %d", name, v, step, step.To, len(on))
 				}
 			}
-			for _, rule := range Kernel.Rules() {
-				off, err := Kernel.Assemble(name, v, Off{rule.Name})
+			for _, rule := range Kernel().Rules() {
+				off, err := Kernel().Assemble(name, v, Off{rule.Name})
 				if err != nil {
 					t.Errorf("%s %v without %s: %v", name, v, rule.Name, err)
 				}
@@ -61,7 +61,7 @@ func TestAssemble(t *testing.T) {
 			}
 		}
 	}
-	for _, rule := range Kernel.Rules() {
+	for _, rule := range Kernel().Rules() {
 		if !changed[rule.Name] {
 			t.Errorf("rule %s changes no program", rule.Name)
 		}
@@ -71,7 +71,7 @@ func TestAssemble(t *testing.T) {
 	}
 	for _, name := range []string{"hit", "munmap", "mmap", "replace", "move-start", "mprotect", "mremap", "expand", "brk", "fork", "register", "unregister", "rotate", "trampoline"} {
 		if !standsAlone(name, nil) {
-			_, err := Kernel.Assemble(name, nil, nil)
+			_, err := Kernel().Assemble(name, nil, nil)
 			t.Error(err)
 		}
 	}
@@ -90,7 +90,7 @@ func TestText(t *testing.T) {
 	seen := map[Op]bool{}
 	for _, v := range versions() {
 		for _, name := range bases() {
-			p, err := Kernel.Assemble(name, v, nil)
+			p, err := Kernel().Assemble(name, v, nil)
 			if err != nil {
 				continue
 			}
@@ -150,7 +150,7 @@ func TestLines(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := r.Parts(Kernel, nil)
+		p, err := r.Parts(Kernel(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -205,7 +205,7 @@ func TestExec(t *testing.T) {
 	}
 	start := Registers{RegMM: mmap, RegUprobes: uprobes, RegAddr: 5}
 	for _, r := range Resolvers() {
-		parts, err := r.Parts(Kernel, nil)
+		parts, err := r.Parts(Kernel(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -247,7 +247,7 @@ func TestExec(t *testing.T) {
 	}
 	// The writer's sequence is odd inside and even after, of the width of its word.
 	for _, v := range []Version{nil, {"merged"}, {"v1"}} {
-		p, err := Kernel.Assemble("nothing", v, nil)
+		p, err := Kernel().Assemble("nothing", v, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -265,7 +265,7 @@ func TestExec(t *testing.T) {
 
 // A reader's answer changes if one step of the program does.
 func TestOneStep(t *testing.T) {
-	changed, err := Parse(Kernel, "mine", "program key\n inode = load file.inode\n offset = addr + start\n offset = offset + pgoff\n")
+	changed, err := Parse(Kernel(), "mine", "program key\n inode = load file.inode\n offset = addr + start\n offset = offset + pgoff\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,7 +279,7 @@ func TestOneStep(t *testing.T) {
 	if Outcome(got[RegOutcome]) != NoUprobe {
 		t.Errorf("the changed program answers %v", Outcome(got[RegOutcome]))
 	}
-	if p, _ := r.Parts(Kernel, nil); listing(p.Speculate) == listing(parts.Speculate) {
+	if p, _ := r.Parts(Kernel(), nil); listing(p.Speculate) == listing(parts.Speculate) {
 		t.Error("the change is not in the program")
 	}
 }
@@ -305,7 +305,7 @@ func TestErrors(t *testing.T) {
 		"program a\n  vma = load vma[addr]":             "mine:2: \"vma[addr]\": vma is no node",
 		"program a\n  refuse because if seq odd goto x": "mine:2: unknown outcome \"because\"",
 	} {
-		_, err := Parse(Kernel, "mine", text)
+		_, err := Parse(Kernel(), "mine", text)
 		if err == nil || !strings.HasPrefix(err.Error(), strings.TrimSuffix(want, ": want one of ")) {
 			t.Errorf("%q: %v, want %s", text, err, want)
 		}
@@ -315,7 +315,7 @@ func TestErrors(t *testing.T) {
 		"program a\n  use a":        "program a: more than 20 programs use each other: does one use itself?",
 		"program a\n  use b":        "unknown program \"b\"",
 	} {
-		l, err := Parse(Kernel, "mine", text)
+		l, err := Parse(Kernel(), "mine", text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -323,7 +323,7 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%q: %v, want %s", text, err, want)
 		}
 	}
-	if _, err := Kernel.Assemble("hit", nil, Off{"nonsense"}); err == nil {
+	if _, err := Kernel().Assemble("hit", nil, Off{"nonsense"}); err == nil {
 		t.Error("no error for an unknown rule")
 	}
 	if _, err := FindResolver("none"); err == nil {
@@ -335,7 +335,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("program a\n seq = load.acquire mm.seq {SeqLine}\n refuse writer_active if seq odd goto out\nout:\n")
 	f.Add("program a\n store.release node[addr] = vma - 1 commits @rmb\n free.rcu vma")
 	f.Fuzz(func(t *testing.T, text string) {
-		l, err := Parse(Kernel, "fuzz", text)
+		l, err := Parse(Kernel(), "fuzz", text)
 		if (l == nil) != (err != nil) {
 			t.Fatal("a library and an error, or neither")
 		}
