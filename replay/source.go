@@ -16,7 +16,8 @@ type source struct {
 	survey     *timeline.Survey
 	cpus       int
 	topo       *sim.Topology
-	order      []int // CPUs in the order that a placement fills them
+	entry      []sim.Time // of a trap by int3, by CPU
+	order      []int      // CPUs in the order that a placement fills them
 
 	threads []*recordedThread // by Operation.Thread
 	tasks   []*simThread      // by Task.ID
@@ -30,6 +31,7 @@ type source struct {
 	ended bool     // there are none
 	lead  sim.Time // by how much a trap may lie before its lookup, at most
 
+	done      func(*timeline.Operation) // told of those that are over, where nobody else may keep them; else nil
 	labels    labels
 	lockDelay sim.Time // see PlayerConfig
 	stamped   *Stamped
@@ -44,9 +46,13 @@ func newSource(a timeline.Operations, sys *sim.System, topo *sim.Topology, s *ti
 		operations: a, sys: sys, topo: topo, options: c.Options, survey: s, cpus: topo.CPUs(),
 		labels: labels{names: []string{HitLabel}}, order: topo.Order(c.Options.Placement == Spread), replay: c.Nth, lockDelay: c.LockDelay, stamped: c.Stamped,
 	}
+	if r, ok := a.(*timeline.Reader); ok && c.Options.Clone <= 1 && c.Each == nil {
+		src.done = r.Done
+	}
 	hit := &topo.Machine.Hit
-	for cpu := range topo.CPUs() {
-		src.lead = max(src.lead, topo.Cycles(int32(cpu), max(hit.Entry(false), hit.Entry(true))))
+	for cpu := range int32(topo.CPUs()) {
+		src.entry = append(src.entry, topo.Cycles(cpu, hit.Entry(false)))
+		src.lead = max(src.lead, topo.Cycles(cpu, max(hit.Entry(false), hit.Entry(true))))
 	}
 	return src
 }
@@ -104,20 +110,31 @@ func (s *source) insert(next sim.Ticket) {
 	s.queue[i] = next
 }
 
+// begin is a thread that begins its next operation: so long after the one before, in ns of
+// the recording, unless it is its first.
+func (s *source) begin(t *simThread, at *position, op *timeline.Operation) (gap int64, first bool) {
+	if op.CPU >= 0 && s.options.Placement == Recorded {
+		at.cpu = s.recordedCPU(op.CPU, t.clone)
+	}
+	gap, first = op.At-at.last, !at.begun
+	at.last, at.begun = op.At+op.Hold+op.ReadHold, true
+	return gap, first
+}
+
 // ticket is that of a thread's next operation, from where it is, which it leaves. due is
 // when it would begin if nothing were in its way.
 func (s *source) ticket(t *simThread, at *position, op *timeline.Operation) (next sim.Ticket, due sim.Time) {
-	if s.options.Placement == Recorded && op.CPU >= 0 {
-		at.cpu = s.recordedCPU(op.CPU, t.clone)
-	}
+	gap, first := s.begin(t, at, op)
 	due = s.scale(op.At - s.survey.Start)
 	if op.Kind == sim.OpHit {
 		// The trap is before the lookup, which is what was reconstructed.
-		due = max(due-s.topo.Cycles(at.cpu, s.topo.Machine.Hit.Entry(op.Trampoline != 0)), 0)
+		entry := s.entry[at.cpu]
+		if op.Trampoline != 0 {
+			entry = s.topo.Cycles(at.cpu, s.topo.Machine.Hit.Entry(true))
+		}
+		due = max(due-entry, 0)
 	}
 	next = sim.Ticket{Task: t.task, CPU: at.cpu, At: due + t.phase}
-	gap, first := op.At-at.last, !at.begun
-	at.last, at.begun = op.At+op.Hold+op.ReadHold, true
 	if s.options.Timing == Original || first { // a thread begins when it did
 		return next, due
 	}
@@ -140,8 +157,11 @@ func (s *source) Waiting(task *sim.Task) sim.Ticket {
 func (s *source) Op(task *sim.Task, op *sim.Op) {
 	t := s.tasks[task.ID]
 	of := t.next.operation(t.clone)
-	s.ticket(t, &t.begun, of)
+	s.begin(t, &t.begun, of)
 	t.next.at++
+	if s.done != nil && t.doing != nil {
+		s.done(t.doing)
+	}
 	t.doing = of
 	op.Kind, op.Tag, op.MM, op.LockDelay = of.Kind, of.Origin, s.space(of.Space), s.lockDelay
 	if of.Kind == sim.OpHit {

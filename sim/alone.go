@@ -77,16 +77,14 @@ func (s *System) whole(m *MM, addr uint64) *course {
 	if len(plan) == 0 {
 		plan, locks = s.resolver.locked, 1
 	}
-	for _, c := range m.courses {
-		if c.addr != addr || len(plan) == 0 || c.plan != &plan[0] || c.version != m.Space.Version() || !c.like(m, s.resolver) {
-			continue
-		}
-		if c.regs[protocol.RegUprobe] == 0 || c.pc != locks || c.end != len(plan)-locks || locks > 0 && (plan[0].blocks != mmapRead || plan[c.end].blocks != mmapReadDone) {
-			return nil
-		}
-		return c
+	if len(plan) == 0 {
+		return nil
 	}
-	return nil
+	c := m.course(plan, addr, s.resolver)
+	if c == nil || c.regs[protocol.RegUprobe] == 0 || c.pc != locks || c.end != len(plan)-locks || locks > 0 && (plan[0].blocks != mmapRead || plan[c.end].blocks != mmapReadDone) {
+		return nil
+	}
+	return c
 }
 
 // forecast is when the lookup ends, and false where somebody else is at its lines or has

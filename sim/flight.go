@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"github.com/replay/replay/sim/mm"
 	"github.com/replay/replay/sim/protocol"
 )
@@ -26,13 +28,14 @@ type flight struct {
 type course struct {
 	plan    *action // the first of that which it is of
 	addr    uint64
-	version uint64     // of the address space
+	version uint64     // of the address space, at which it was seen to be as it is
 	seq     uint64     // of it, when the course was surveyed,
 	locked  uint64     // and MM.vmasLocked
 	pc, end int        // of the first action, and behind the last one
 	at      []waypoint // of each action from pc on
 	lines   []*line
-	vma     mm.VMA             // that is found
+	vma     mm.VMA             // that is found,
+	leaf    int                // and where: its number
 	regs    protocol.Registers // at the end; but what holds the sequence
 	legs    []int              // so many loads, or 0 for a private walk
 	sampled moment             // the sequence is read
@@ -80,13 +83,11 @@ var never = moment{legs: -1}
 // none: that would be refused, or nobody was there.
 func (s *System) course(t *Task) *course {
 	m, w := t.op.MM, &t.walk
-	for _, c := range m.courses {
-		if c.addr == w.addr && c.plan == &w.plan[0] && c.version == m.Space.Version() && c.locked == m.vmasLocked && c.like(m, w.resolver) {
-			if w.pc < c.pc || w.pc >= c.end {
-				return nil
-			}
-			return c
+	if c := m.course(w.plan, w.addr, w.resolver); c != nil {
+		if w.pc < c.pc || w.pc >= c.end {
+			return nil
 		}
+		return c
 	}
 	if w.stage != ahead || w.pc > 0 && w.plan[w.pc-1].blocks == nothing {
 		return nil // in the midst of things
@@ -101,6 +102,39 @@ func (s *System) course(t *Task) *course {
 	}
 	m.courses = append(m.courses, c)
 	return c
+}
+
+// course returns a course of a plan to an address that was surveyed, nil where none is as
+// things are now.
+func (m *MM) course(p plan, addr uint64, r *Resolver) *course {
+	for i := 0; i < len(m.courses); i++ {
+		c := m.courses[i]
+		switch {
+		case c.addr != addr || c.plan != &p[0]:
+		case !c.fits(m):
+			m.courses = slices.Delete(m.courses, i, i+1)
+			i--
+		case c.locked == m.vmasLocked && c.like(m, r):
+			return c
+		}
+	}
+	return nil
+}
+
+// fits reports whether the address is mapped as it was when the course was surveyed, by the
+// same structure, which the same leaf has: most changes of an address space are elsewhere.
+func (c *course) fits(m *MM) bool {
+	if c.version == m.Space.Version() {
+		return true
+	}
+	if v, _ := m.Space.Find(c.addr); v != c.vma {
+		return false
+	}
+	if _, leaf := m.Space.Path(c.addr); leaf != c.leaf {
+		return false
+	}
+	c.version = m.Space.Version()
+	return true
 }
 
 // like reports whether the sequence decides what it did when the course was surveyed. To a
@@ -161,6 +195,7 @@ func (s *System) survey(t *Task) *course {
 		return nil
 	}
 	c.end, c.vma, c.regs = w.pc, w.vma, t.regs
+	_, c.leaf = m.Space.Path(c.addr)
 	c.whole, c.sampledAt, c.checkedAt = c.until(moment{legs: len(c.legs)}), c.until(c.sampled), c.until(c.checked)
 	return c
 }

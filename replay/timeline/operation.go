@@ -29,7 +29,34 @@ type Operation struct {
 	Trampoline uint64
 	LookupAt   int64 // ns
 
-	own Origin // of a hit, whose Origin points here
+	own   Origin // of a hit, whose Origin points here
+	block *operationBlock
+}
+
+// operationBlock is a number of operations that are allocated at once, and used again when
+// every reader is done with all of them: what is made for one row in a million is still in
+// the caches for the next, and no garbage.
+type operationBlock struct {
+	list [operationBlockSize]Operation
+	used int          // of list, by the reconstruction
+	left atomic.Int32 // operations that some reader is not done with, summed over readers
+	free chan<- *operationBlock
+}
+
+const operationBlockSize = 128
+
+// freeBlocks is how many blocks are kept: those of maxLag, and of chunks under way.
+const freeBlocks = 512
+
+// done says that so many operations are not used any more by a reader.
+func (b *operationBlock) done(n int32) {
+	if b.left.Add(-n) != 0 {
+		return
+	}
+	select {
+	case b.free <- b:
+	default: // there are enough
+	}
 }
 
 // Space is an address space of the trace.

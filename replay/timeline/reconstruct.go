@@ -43,8 +43,9 @@ type Reconstruction struct {
 	classes   classes
 	kinds     lockKinds
 
-	block     *[operationBlock]Operation // of which some are used
-	used      int
+	block     *operationBlock // the latest
+	free      chan *operationBlock
+	readers   int32 // of each operation
 	changes   *[changeBlock]Change
 	changed   int
 	mapper    mapper // the latest
@@ -94,6 +95,7 @@ func Reconstruct(ctx context.Context, trace Trace, s *Survey, c Config) (*Recons
 		locks = newLockBook(watching.within(c.From, c.To))
 	}
 	return &Reconstruction{
+		free: make(chan *operationBlock, freeBlocks), readers: 1,
 		stream: stream, using: using, arrive: c.Using == Everything || c.Using == Stamps, profile: c.Profile, survey: s, inference: in, sections: map[int32]*recentSpans{}, breaks: map[int32]uint64{}, turns: turns{},
 		spaces: map[int32]*Space{}, processes: map[int32]*process{}, programs: programs{}, threads: map[int32]*thread{}, lastStart: map[int32]int64{},
 		numbers: map[threadKey]int32{}, classes: newClasses(), kinds: newLockKinds(),
@@ -261,22 +263,32 @@ func (r *Reconstruction) take(ev *traces.Event, lookup traces.Lookup) {
 	}
 }
 
-// operationBlock is how many operations are allocated at once.
-const operationBlock = 128
-
 // operation returns a new operation of a thread at the row ev, on its CPU. emit queues
 // it.
 func (r *Reconstruction) operation(kind sim.OpKind, number int32, s *Space, ev *traces.Event) *Operation {
-	if r.block == nil || r.used == operationBlock {
-		r.block, r.used = new([operationBlock]Operation), 0
+	if r.block == nil || r.block.used == operationBlockSize {
+		r.block = r.anyBlock()
 	}
-	op := &r.block[r.used]
-	r.used++
-	op.Kind, op.Thread, op.Space, op.CPU = kind, number, s, -1
+	op := &r.block.list[r.block.used]
+	r.block.used++
+	*op = Operation{Kind: kind, Thread: number, Space: s, CPU: -1, block: r.block}
 	if ev.Got(traces.ColCPU) {
 		op.CPU = ev.CPU
 	}
 	return op
+}
+
+// anyBlock is a block that nobody uses.
+func (r *Reconstruction) anyBlock() *operationBlock {
+	var b *operationBlock
+	select {
+	case b = <-r.free:
+		b.used = 0
+	default:
+		b = &operationBlock{free: r.free}
+	}
+	b.left.Store(operationBlockSize * r.readers)
+	return b
 }
 
 // emit queues an operation whose time and origin are known.

@@ -4,7 +4,8 @@ import "context"
 
 // Operations yields reconstructed operations in order of time.
 type Operations interface {
-	// Next returns the next operation, which stays as it is.
+	// Next returns the next operation, which stays as it is. (A Reader that is told that
+	// one is not used any more may let it become another.)
 	Next() (*Operation, bool)
 	Err() error // why Next returned false early, nil at the end of the trace
 }
@@ -28,6 +29,7 @@ const (
 // beside them.
 func Share(ctx context.Context, rec *Reconstruction, readers int) *Shared {
 	s := &Shared{ctx: ctx, rec: rec}
+	rec.readers = int32(readers)
 	for range readers {
 		s.out = append(s.out, make(chan []*Operation, chunksAhead))
 		s.left = append(s.left, make(chan struct{}))
@@ -77,6 +79,21 @@ type Reader struct {
 	left  chan struct{}
 	chunk []*Operation
 	ended bool
+
+	block *operationBlock // of the latest operation that is done with,
+	done  int32           // and how many of it, not counted there yet
+}
+
+// Done says that an operation, and the Origin of a hit, are not looked at any more. When all
+// readers have said so of all around it, its memory is used for a later one.
+func (r *Reader) Done(op *Operation) {
+	if op.block != r.block {
+		if r.block != nil {
+			r.block.done(r.done)
+		}
+		r.block, r.done = op.block, 0
+	}
+	r.done++
 }
 
 // Next is part of Operations.
