@@ -33,17 +33,21 @@ type gatherer struct {
 // classRows are the rows of one class.
 type classRows struct {
 	samples [][]sampleCell // by CPU; few each
-	probe   *ProbeRow
 	blame   *Blame
 }
 
-// sampleCell is a sample of a class on a CPU.
+// sampleCell counts hits of a class on a CPU that ended alike, in one address space. All
+// sums of a run are made of cells at its end.
 type sampleCell struct {
 	outcome sim.Outcome
 	twice   twice
 	mm      int32
-	row     *Sample
-	times   *hitTimes
+
+	hits, transfers int64
+	parts, check    sim.Parts
+
+	row   *Sample
+	times *hitTimes
 }
 
 // hitTimes are how long the hits took that share a probe, a thread, a CPU and an address
@@ -80,15 +84,6 @@ func (g *gatherer) Hit(h *sim.HitRecord) {
 	o := h.Op.Tag.(*timeline.Origin)
 	r := g.run
 	g.end = max(g.end, h.End)
-	r.Hits++
-	r.Lookups++
-	if h.Optimised() {
-		r.Lookups++
-		r.Optimised++
-	}
-	r.Outcomes[h.Outcome]++
-	r.Parts.Add(h.Parts)
-	r.LineTransfers += h.Transfers
 	switch {
 	case o.Undecided:
 		r.Undecided++
@@ -98,16 +93,28 @@ func (g *gatherer) Hit(h *sim.HitRecord) {
 	if h.Inferred {
 		g.inferred++
 	}
-	g.addSample(h, o.Class)
-	g.addRows(h, o.Class)
+	cell := g.cell(h, o.Class)
+	cell.hits++
+	cell.transfers += h.Transfers
+	cell.parts.Add(&h.Parts)
+	cell.times.resolve.Add(h.Parts.Resolve())
+	if h.Optimised() {
+		cell.check.Add(&h.Check.Parts)
+	}
+	if h.Check.Acquired != 0 || h.Lookup.Acquired != 0 {
+		cell.times.lockWait.Add(h.Parts.LockWait)
+	}
 	if g.when != nil {
 		g.when.hit(h, o)
 	}
 	if f := r.Fault; f != nil {
 		f.add(h, o)
 	}
-	g.addLookup(h, &h.Check)
-	g.addLookup(h, &h.Lookup)
+	for _, l := range []*sim.Lookup{&h.Check, &h.Lookup} {
+		if l.Blame != nil {
+			g.blame(h, l)
+		}
+	}
 	if g.each != nil {
 		g.each(h)
 	}
@@ -125,36 +132,14 @@ func (f *Fault) add(h *sim.HitRecord, o *timeline.Origin) {
 	}
 }
 
-// addLookup counts one lookup of a hit, and what the section to blame cost it.
-func (g *gatherer) addLookup(h *sim.HitRecord, l *sim.Lookup) {
-	if l.Outcome != sim.Lockless {
-		g.run.LookupFallbacks++
-	}
-	blamed, ok := l.Blame.(*timeline.Origin)
-	if !ok {
-		return
-	}
-	b := g.blameOf(blamed.Class)
+// blame counts what the section to blame cost a lookup.
+func (g *gatherer) blame(h *sim.HitRecord, l *sim.Lookup) {
+	b := g.blameOf(l.Blame.(*timeline.Origin).Class)
 	if l == h.Deciding() && l.Outcome != sim.Unconfigured {
 		b.Fallbacks++
 	}
 	b.Wait += l.Parts.LockWait
 	b.Wasted += l.Parts.Wasted
-}
-
-func (g *gatherer) addSample(h *sim.HitRecord, c *timeline.Class) {
-	cell := g.cell(h, c)
-	cell.times.resolve.Add(h.Parts.Resolve())
-	if h.Check.Acquired != 0 || h.Lookup.Acquired != 0 {
-		cell.times.lockWait.Add(h.Parts.LockWait)
-	}
-	s := cell.row
-	s.Hits++
-	s.Parts.Add(h.Parts)
-	if s.Check != nil {
-		s.Check.Parts.Add(h.Check.Parts)
-	}
-	s.LineTransfers += h.Transfers
 }
 
 // cell is where a hit is counted.
@@ -184,26 +169,55 @@ func (g *gatherer) cell(h *sim.HitRecord, c *timeline.Class) *sampleCell {
 		g.timesOf[key] = times
 		g.times = append(g.times, times)
 	}
-	*cells = append(*cells, sampleCell{h.Outcome, how, h.Op.MM.ID, row, times})
+	g.mm(h.Op.MM.ID, c)
+	*cells = append(*cells, sampleCell{outcome: h.Outcome, twice: how, mm: h.Op.MM.ID, row: row, times: times})
 	return &(*cells)[len(*cells)-1]
 }
 
-func (g *gatherer) addRows(h *sim.HitRecord, c *timeline.Class) {
-	rows := slot(&g.classes, c.ID)
-	if rows.probe == nil {
-		if rows.probe = g.probes[c.Probe]; rows.probe == nil {
-			rows.probe = &ProbeRow{Probe: c.Probe}
-			g.probes[c.Probe] = rows.probe
+// sum adds up the cells.
+func (g *gatherer) sum() {
+	for i := range g.classes {
+		for _, cells := range g.classes[i].samples {
+			for j := range cells {
+				g.add(&cells[j])
+			}
 		}
 	}
-	p := rows.probe
-	p.Hits++
-	p.Outcomes[h.Outcome]++
-	p.Parts.Add(h.Parts)
-	m := g.mm(h.Op.MM.ID, c)
-	m.Hits++
-	m.Outcomes[h.Outcome]++
-	m.Wait += h.Parts.LockWait
+}
+
+func (g *gatherer) add(c *sampleCell) {
+	r, s := g.run, c.row
+	r.Hits += c.hits
+	r.Lookups += c.hits
+	r.Outcomes[c.outcome] += c.hits
+	r.Parts.Add(&c.parts)
+	r.LineTransfers += c.transfers
+	if c.twice.optimised {
+		r.Lookups += c.hits
+		r.Optimised += c.hits
+		s.Check.Parts.Add(&c.check)
+	}
+	for _, how := range []sim.Outcome{c.twice.check, c.twice.lookup} {
+		if how != sim.Lockless {
+			r.LookupFallbacks += c.hits
+		}
+	}
+	s.Hits += c.hits
+	s.Parts.Add(&c.parts)
+	s.LineTransfers += c.transfers
+
+	p := g.probes[s.Probe]
+	if p == nil {
+		p = &ProbeRow{Probe: s.Probe}
+		g.probes[s.Probe] = p
+	}
+	p.Hits += c.hits
+	p.Outcomes[c.outcome] += c.hits
+	p.Parts.Add(&c.parts)
+	m := g.mms[c.mm]
+	m.Hits += c.hits
+	m.Outcomes[c.outcome] += c.hits
+	m.Wait += c.parts.LockWait
 }
 
 func (g *gatherer) mm(id int32, c *timeline.Class) *MmRow {
@@ -244,6 +258,7 @@ func (g *gatherer) blameOf(c *timeline.Class) *Blame {
 
 // finish returns the run, but its lines, with every list in its canonical order.
 func (g *gatherer) finish(sys *sim.System) Run {
+	g.sum()
 	r := g.run
 	r.Digest = sys.Digest()
 	if r.Fault != nil {

@@ -73,9 +73,9 @@ func TestGathererAgainstSums(t *testing.T) {
 			h.Lookup = lookup()
 			if rapid.Bool().Draw(t, "optimised") {
 				h.Op.Trampoline, h.Check = 1, lookup()
-				h.Parts.Add(h.Check.Parts)
+				h.Parts.Add(&h.Check.Parts)
 			}
-			h.Parts.Add(h.Lookup.Parts)
+			h.Parts.Add(&h.Lookup.Parts)
 			h.Parts.Handler = span("handler")
 			h.Outcome = h.Deciding().Outcome
 			hits = append(hits, h)

@@ -69,7 +69,7 @@ func checkRun(t *testing.T, res *Result, r *Run) {
 	}
 	for i := range r.Samples {
 		samples += r.Samples[i].Hits
-		parts.Add(r.Samples[i].Parts)
+		parts.Add(&r.Samples[i].Parts)
 	}
 	for i := range r.Probes {
 		probes += r.Probes[i].Hits

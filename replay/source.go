@@ -93,21 +93,21 @@ func (s *source) expand(op *timeline.Operation) {
 			s.space(op.Space)
 			next, due := s.ticket(t, &t.yielded, op)
 			next.Due, next.Until = max(due, s.bound), s.until(t)
-			s.insert(next)
+			s.insert(&next)
 		}
 	}
 }
 
 // insert puts a ticket where its time is; those that are due together stay in the order
 // of their operations.
-func (s *source) insert(next sim.Ticket) {
-	s.queue = append(s.queue, next)
-	i := len(s.queue) - 1
+func (s *source) insert(next *sim.Ticket) {
+	i := len(s.queue)
+	s.queue = append(s.queue, sim.Ticket{})
 	for i > s.head && s.queue[i-1].Due > next.Due {
 		s.queue[i] = s.queue[i-1]
 		i--
 	}
-	s.queue[i] = next
+	s.queue[i] = *next
 }
 
 // begin is a thread that begins its next operation: so long after the one before, in ns of

@@ -45,7 +45,7 @@ func (b *builder) hit(n int, at sim.Time, o sim.Outcome, p sim.Parts, transfers 
 	r.Hits++
 	r.Lookups++
 	r.Outcomes[o]++
-	r.Parts.Add(p)
+	r.Parts.Add(&p)
 	r.LineTransfers += transfers
 	b.resolve = append(b.resolve, p.Resolve())
 	if o != sim.Lockless {
@@ -66,7 +66,7 @@ func (b *builder) hit(n int, at sim.Time, o sim.Outcome, p sim.Parts, transfers 
 	}
 	sample := &r.Samples[i]
 	sample.Hits++
-	sample.Parts.Add(p)
+	sample.Parts.Add(&p)
 	sample.LineTransfers += transfers
 	slice := &r.Series.Slices[at/r.Series.Step]
 	slice.Outcomes[o]++
@@ -124,7 +124,7 @@ func (b *builder) probe(name string, o sim.Outcome, p sim.Parts) {
 			row.Hits++
 			row.Events++
 			row.Outcomes[o]++
-			row.Parts.Add(p)
+			row.Parts.Add(&p)
 			addTimes(&row.Times, o, p)
 			return
 		}

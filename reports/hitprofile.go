@@ -125,7 +125,7 @@ func (f *hitFrames) portions(s *replay.Sample) []portion {
 		return all
 	}
 	uprobe := s.Parts
-	uprobe.Sub(c.Parts)
+	uprobe.Sub(&c.Parts)
 	check, lookup := split(c.Parts, c.Outcome, f.check), split(uprobe, c.Lookup, f.syscall)
 	if c.Lookup == sim.Lockless && c.Outcome != sim.Lockless {
 		resolvedIn(check, s)

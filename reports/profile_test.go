@@ -95,7 +95,7 @@ func TestProfileTotals(t *testing.T) {
 func TestOptimisedProfile(t *testing.T) {
 	check := sim.Parts{Lookup: 20 * sim.Nanosecond, LockWait: 900 * sim.Nanosecond, Wasted: 5 * sim.Nanosecond, LockHold: 5 * sim.Nanosecond}
 	all := check
-	all.Add(sim.Parts{Lookup: 40 * sim.Nanosecond})
+	all.Add(&sim.Parts{Lookup: 40 * sim.Nanosecond})
 	res := emptyResult()
 	r := &res.Runs[0]
 	*r = replay.Run{Resolver: "speculative", Hits: 3, Lookups: 6, LookupFallbacks: 3, Optimised: 3}
@@ -144,7 +144,7 @@ func TestProfileTotalsAlways(t *testing.T) {
 			}
 			r.Hits++
 			r.Outcomes[s.Outcome]++
-			r.Parts.Add(s.Parts)
+			r.Parts.Add(&s.Parts)
 			r.Samples = append(r.Samples, s)
 		}
 		got := sum(written(t, HitProfile(&replay.Result{}, &r)))

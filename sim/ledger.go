@@ -29,7 +29,7 @@ type Parts struct {
 }
 
 // Add adds q to p.
-func (p *Parts) Add(q Parts) {
+func (p *Parts) Add(q *Parts) {
 	p.Lookup += q.Lookup
 	p.Stall += q.Stall
 	p.LockWait += q.LockWait
@@ -39,7 +39,7 @@ func (p *Parts) Add(q Parts) {
 }
 
 // Sub takes q, which is of some of what p counts, out of p.
-func (p *Parts) Sub(q Parts) {
+func (p *Parts) Sub(q *Parts) {
 	p.Lookup -= q.Lookup
 	p.Stall -= q.Stall
 	p.LockWait -= q.LockWait

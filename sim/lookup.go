@@ -137,7 +137,7 @@ func (s *System) endLookup(t *Task) {
 	l := t.lookup
 	l.Answered = s.now
 	l.Parts.Lookup = s.now - l.Start - l.Parts.Stall - l.Parts.LockWait
-	t.hit.Parts.Add(l.Parts)
+	t.hit.Parts.Add(&l.Parts)
 	s.fold(uint64(s.now), uint64(t.ID), uint64(l.Outcome))
 }
 

@@ -79,7 +79,8 @@ type System struct {
 	until      Time      // RunFor stops then
 
 	source    Source
-	pending   Ticket // next of source
+	pending   *Ticket // next of source
+	after     *Ticket // room for the one after it
 	due       Time
 	expecting []*Task // idle, with operations still to come (closed loop)
 	queued    int     // operations issued and not begun
@@ -126,6 +127,7 @@ func NewSystem(c Config) *System {
 		first[core], s.coreCPU[core] = cpu, cpu
 	}
 	s.global.init()
+	s.pending, s.after = &Ticket{}, &Ticket{}
 	return s
 }
 
@@ -231,7 +233,7 @@ func (s *System) advance() {
 		s.due = Never
 		return
 	}
-	s.pending, s.due = next, next.Due
+	*s.pending, s.due = next, next.Due
 }
 
 // feed issues what is due before the next event. In a closed loop it also reads
@@ -245,8 +247,10 @@ func (s *System) feed() error {
 			return nil
 		}
 		next := s.pending
+		s.pending = s.after
 		s.advance() // first, so that it is known what comes after
-		s.issue(&next)
+		s.issue(next)
+		s.after = next
 		if s.queued++; s.queued > MaxQueuedOps {
 			return fmt.Errorf("%w: more than %d; use --timing original", ErrQueue, MaxQueuedOps)
 		}

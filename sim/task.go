@@ -30,7 +30,7 @@ type Task struct {
 	first   Ticket // of the first of them
 	last    Time   // end of the operation before
 	op      Op     // the one that runs,
-	ticket  Ticket // and its ticket
+	ticket  Ticket // and its ticket, if it repeats
 	until   Time   // no further operation is due after it
 
 	next   resume // what to do at the next evRun
@@ -243,9 +243,10 @@ func (s *System) arm(t *Task) {
 
 // start begins the first waiting operation of a task that has its CPU.
 func start(s *System, t *Task) {
-	t.ticket = t.first
-	t.op = Op{Task: t, At: t.ticket.At}
-	s.source.Op(t, &t.op)
+	t.op = Op{Task: t, At: t.first.At}
+	if s.source.Op(t, &t.op); t.op.Repeat {
+		t.ticket = t.first
+	}
 	if t.waiting--; t.waiting > 0 {
 		t.first = s.source.Waiting(t)
 	}

@@ -112,11 +112,11 @@ func TestPartsAdd(t *testing.T) {
 	if got := p.Resolve(); got != 7 {
 		t.Errorf("lookup, stalls and the wait for the lock take %d together, want 7", got)
 	}
-	p.Add(Parts{Lookup: 100, Stall: 200, LockWait: 400, LockHold: 800, Wasted: 1600, Handler: 3200})
+	p.Add(&Parts{Lookup: 100, Stall: 200, LockWait: 400, LockHold: 800, Wasted: 1600, Handler: 3200})
 	if want := (Parts{Lookup: 101, Stall: 202, LockWait: 404, LockHold: 808, Wasted: 1616, Handler: 3232}); p != want {
 		t.Errorf("%+v, want %+v", p, want)
 	}
-	p.Sub(Parts{Lookup: 100, Stall: 200, LockWait: 400, LockHold: 800, Wasted: 1600, Handler: 3200})
+	p.Sub(&Parts{Lookup: 100, Stall: 200, LockWait: 400, LockHold: 800, Wasted: 1600, Handler: 3200})
 	if want := (Parts{Lookup: 1, Stall: 2, LockWait: 4, LockHold: 8, Wasted: 16, Handler: 32}); p != want {
 		t.Errorf("%+v, want %+v", p, want)
 	}
