@@ -32,7 +32,7 @@ func cellsOf(profile *machines.Profile) []Cell {
 // A cell among many, of two machines, is what it is alone, but for when things happened.
 // The 36th makes each change of an address space as the first does.
 func TestPlayCells(t *testing.T) {
-	trace := replaytest.Corpus(t, "churn-1x1")
+	trace := replaytest.Begin(t, "churn-1x1", 10_000)
 	other := replaytest.Machine(t).Clone()
 	other.Name, other.Recorder.HitLag = "other", other.Recorder.HitLag+40
 	cells := append(cellsOf(replaytest.Machine(t)), cellsOf(other)[:2]...)
@@ -77,7 +77,7 @@ func TestPlayCells(t *testing.T) {
 // A cell that cannot be replayed does not disturb the others, and neither does one in
 // which the simulator is at fault.
 func TestCellFails(t *testing.T) {
-	trace := replaytest.Corpus(t, "churn-1x1")
+	trace := replaytest.Begin(t, "churn-1x1", 10_000)
 	cells := cellsOf(replaytest.Machine(t))[:6]
 	cells[1].Options.CPUs = sim.MaxCPUs + 1
 	cells[3].Options.Resolvers = []string{"nosuch"}

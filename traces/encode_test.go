@@ -6,6 +6,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -126,8 +127,8 @@ func TestTheLibraryReadsTheStore(t *testing.T) {
 			if len(got[i].Stack) == 0 {
 				got[i].Stack = nil
 			}
-			if d := cmp.Diff(want, got[i]); d != "" {
-				t.Fatalf("row %d (-want +got):\n%s", i, d)
+			if !reflect.DeepEqual(want, got[i]) {
+				t.Fatalf("row %d (-want +got):\n%s", i, cmp.Diff(want, got[i]))
 			}
 		}
 		checkIndexes(t, f)

@@ -181,6 +181,7 @@ func corpusRun(t testing.TB, names ...string) *web.Server {
 // The page of a real recording draws its charts, sorts, filters, opens what it cut and
 // its stacks, and asks nobody else for anything.
 func TestPageInBrowser(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a browser takes seconds to start")
 	}
@@ -260,6 +261,7 @@ func byNumber(a, b string) int {
 
 // The index, and pprof's flame graph, graph and top, work under the server.
 func TestServedInBrowser(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a browser takes seconds to start")
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,8 +17,25 @@ import (
 	"github.com/replay/replay/traces"
 )
 
-// needLive skips where nothing can be recorded with a tool.
-func needLive(t *testing.T, tool capture.Tool) {
+// live is a folder with the program counts, in which captures are recorded. Each is a
+// process of its own: it waits for the kernel most of the time, and so several record at
+// once.
+type live struct{ dir string }
+
+// liveAtOnce is how many record at once, at most; more would lose events on a machine
+// with two CPUs.
+const liveAtOnce = 6
+
+// records makes a folder to record in with a tool, where that can be done, at the same
+// time as others.
+func records(t *testing.T, tool capture.Tool, flags ...string) *live {
+	t.Helper()
+	t.Parallel()
+	return recordsAlone(t, tool, flags...)
+}
+
+// recordsAlone is records for captures of all processes, whose buffers the others would fill.
+func recordsAlone(t *testing.T, tool capture.Tool, flags ...string) *live {
 	t.Helper()
 	if missing := capture.ThisMachine().Missing(capture.Options{Tool: tool}); missing != nil {
 		t.Skip("recording: " + strings.Join(missing, "; "))
@@ -25,22 +43,66 @@ func needLive(t *testing.T, tool capture.Tool) {
 	if _, err := exec.LookPath("cc"); err != nil {
 		t.Skip("no C compiler")
 	}
-	t.Setenv(asProgram, "1") // for the guard
-}
-
-// inCountsFolder makes a folder with the program counts the current one.
-func inCountsFolder(t *testing.T, flags ...string) {
-	t.Helper()
-	inFolder(t)
-	compileCounts(t, flags...)
-}
-
-func compileCounts(t testing.TB, flags ...string) {
-	t.Helper()
-	args := append(flags, "-O2", "-o", "counts", filepath.Join(testdata, "counts.c"), "-lpthread")
+	l := &live{t.TempDir()}
+	if err := os.Mkdir(l.path("tmp"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	// A file of its own: a probe is in all processes that map a file.
+	args := append(flags, "-O2", "-o", l.path("counts"), filepath.Join(testdata, "counts.c"), "-lpthread")
 	if out, err := exec.Command("cc", args...).CombinedOutput(); err != nil {
 		t.Fatalf("cc: %v\n%s", err, out)
 	}
+	return l
+}
+
+func (l *live) path(name string) string { return filepath.Join(l.dir, name) }
+
+// environ has what tells the processes of this folder from others.
+func (l *live) environ() []string { return append(os.Environ(), "TMPDIR="+l.path("tmp")) }
+
+// command is a program in the folder.
+func (l *live) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(name, args...)
+	cmd.Dir, cmd.Env = l.dir, l.environ()
+	return cmd
+}
+
+// program is replay in the folder.
+func (l *live) program(t *testing.T, args ...string) (*exec.Cmd, *bytes.Buffer) {
+	t.Helper()
+	cmd, stderr := program(t, args...)
+	cmd.Dir, cmd.Env = l.dir, append(l.environ(), asProgram+"=1")
+	return cmd, stderr
+}
+
+// ended is a process of the program that ended.
+type ended struct {
+	code           int
+	pid            int
+	stdout, stderr string
+}
+
+// call runs replay in the folder. Its output has what perf, bpftrace and what they record
+// print, too.
+func (l *live) call(t *testing.T, args ...string) ended {
+	t.Helper()
+	cmd, stderr := l.program(t, args...)
+	var stdout strings.Builder
+	cmd.Stdout = &stdout
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+	return ended{cmd.ProcessState.ExitCode(), cmd.Process.Pid, stdout.String(), stderr.String()}
+}
+
+func (l *live) succeed(t *testing.T, args ...string) ended {
+	t.Helper()
+	e := l.call(t, args...)
+	if e.code != exitOK {
+		t.Fatalf("replay %s: exit %d\n%s", strings.Join(args, " "), e.code, e.stderr)
+	}
+	return e
 }
 
 // counted is what counts says that it did.
@@ -64,9 +126,9 @@ const countsLength = 0x5000
 // recorded is what a trace has of a process.
 type recorded struct{ hits, rets, mmaps, munmaps, locks, stacks int }
 
-func inTrace(t *testing.T, name string, pid int) recorded {
+func (l *live) inTrace(t *testing.T, name string, pid int) recorded {
 	t.Helper()
-	events, _ := readEvents(t, name)
+	events, _ := readEvents(t, l.path(name))
 	var r recorded
 	for i := range events {
 		ev := &events[i]
@@ -93,9 +155,9 @@ func inTrace(t *testing.T, name string, pid int) recorded {
 }
 
 // expect compares a trace with what its program counted; hits may be of markers.
-func expect(t *testing.T, trace string, c counted, hits int) recorded {
+func (l *live) expect(t *testing.T, trace string, c counted, hits int) recorded {
 	t.Helper()
-	r := inTrace(t, trace, c.pid)
+	r := l.inTrace(t, trace, c.pid)
 	if hits == 0 || r.hits+r.rets != hits || r.mmaps != c.maps || r.munmaps != c.maps {
 		t.Errorf("%d hits, %d returns, %d mmaps, %d munmaps in the trace; the program counted %d hits and %d of each", r.hits, r.rets, r.mmaps, r.munmaps, hits, c.maps)
 	}
@@ -116,11 +178,11 @@ func noProbes(t *testing.T, pid int) {
 }
 
 // noProcesses fails if something that the test started is still there after a while.
-func noProcesses(t *testing.T) {
+func (l *live) noProcesses(t *testing.T) {
 	t.Helper()
 	var left map[int]string
 	for range 100 {
-		if left = processes(); len(left) == 0 {
+		if left = l.processes(); len(left) == 0 {
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -130,14 +192,14 @@ func noProcesses(t *testing.T) {
 
 // processes are the command lines of what the test started: all have its folder in
 // their environment.
-func processes() map[int]string {
+func (l *live) processes() map[int]string {
 	found := map[int]string{}
 	files, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, name := range files {
 		dir := filepath.Dir(name)
 		pid, _ := strconv.Atoi(filepath.Base(dir))
 		environ, _ := os.ReadFile(name)
-		if strings.Contains(string(environ), "TMPDIR="+os.Getenv("TMPDIR")) && pid != os.Getpid() {
+		if strings.Contains(string(environ), "TMPDIR="+l.path("tmp")) && pid != os.Getpid() {
 			cmdline, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
 			found[pid] = strings.ReplaceAll(string(cmdline), "\x00", " ")
 		}
@@ -148,8 +210,7 @@ func processes() map[int]string {
 // TestCaptureCounts records a program in every way that perf can, and expects to
 // the last one what the program counted.
 func TestCaptureCounts(t *testing.T) {
-	needLive(t, capture.Perf)
-	inCountsFolder(t)
+	t.Parallel()
 	for _, test := range []struct {
 		name, flags string
 		hits        func(counted) int
@@ -159,38 +220,62 @@ func TestCaptureCounts(t *testing.T) {
 		{"no locks", "--probe ./counts:probed --no-locks", nil, func(r recorded) bool { return r.locks == 0 }},
 		{"stacks", "--probe ./counts:probed --stacks", nil, func(r recorded) bool { return r.stacks == r.hits }},
 		{"return", "--probe ./counts:probed%return", func(c counted) int { return 2 * c.hits }, func(r recorded) bool { return r.hits == r.rets }},
-		{"offset", "--probe ./counts:" + probedOffset(t), nil, nil},
+		{"offset", "--probe ./counts:OFFSET", nil, nil},
 		{"twice", "--probe ./counts:probed --probe ./counts:probed%return", func(c counted) int { return 2 * c.hits }, nil},
-		{"all", "-a --probe ./counts:probed", nil, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			args := strings.Fields("capture -f -o t.parquet " + test.flags + " -- ./counts 200")
-			out := succeed(t, args...)
-			c := parseCounts(t, out)
+			l := records(t, capture.Perf)
+			args := strings.Fields("capture -f -o t.parquet " + l.withOffset(t, test.flags) + " -- ./counts 200")
+			e := l.succeed(t, args...)
+			c := parseCounts(t, e.stdout)
 			hits := c.hits
 			if test.hits != nil {
 				hits = test.hits(c)
 			}
-			r := expect(t, "t.parquet", c, hits)
+			r := l.expect(t, "t.parquet", c, hits)
 			if test.check != nil && !test.check(r) {
 				t.Errorf("%+v", r)
 			}
-			if !strings.Contains(out, "replay run t.parquet") {
-				t.Errorf("it does not say what comes next: %s", out)
+			if !strings.Contains(e.stdout, "replay run t.parquet") {
+				t.Errorf("it does not say what comes next: %s", e.stdout)
 			}
-			noProbes(t, os.Getpid())
-			if _, err := os.Stat("t.perf.data"); err == nil {
+			noProbes(t, e.pid)
+			if size(l.path("t.perf.data")) > 0 {
 				t.Error("the recording is left")
 			}
+			l.noProcesses(t)
 		})
 	}
-	noProcesses(t)
+}
+
+// Of all processes, those of the program are recorded to the last, too. Nothing else is
+// recorded meanwhile: the buffers would be full of it.
+func TestCaptureAll(t *testing.T) {
+	for _, tool := range []capture.Tool{capture.Perf, capture.BPFtrace} {
+		t.Run(string(tool), func(t *testing.T) {
+			l := recordsAlone(t, tool)
+			e := l.succeed(t, "capture", "--tool", string(tool), "-o", "t.parquet", "-a", "--probe", "./counts:probed", "--", "./counts", "200")
+			c := parseCounts(t, e.stdout)
+			l.expect(t, "t.parquet", c, c.hits)
+			noProbes(t, e.pid)
+			l.noProcesses(t)
+		})
+	}
+}
+
+// withOffset puts the offset of the probed function in for OFFSET.
+func (l *live) withOffset(t *testing.T, flags string) string {
+	t.Helper()
+	if !strings.Contains(flags, "OFFSET") {
+		return flags
+	}
+	return strings.Replace(flags, "OFFSET", l.probedOffset(t), 1)
 }
 
 // probedOffset is where --print says that the function is.
-func probedOffset(t *testing.T) string {
+func (l *live) probedOffset(t *testing.T) string {
 	t.Helper()
-	script := succeed(t, "capture", "--print", "--probe", "./counts:probed", "--", "./counts")
+	script := l.succeed(t, "capture", "--print", "--probe", "./counts:probed", "--", "./counts").stdout
 	m := regexp.MustCompile(`/counts:(0x[0-9a-f]+)'`).FindStringSubmatch(script)
 	if m == nil {
 		t.Fatalf("no offset in\n%s", script)
@@ -200,40 +285,36 @@ func probedOffset(t *testing.T) string {
 
 // A marker counts only once its semaphore is raised, in the program itself.
 func TestCaptureMarker(t *testing.T) {
+	t.Parallel()
 	for _, tool := range []capture.Tool{capture.Perf, capture.BPFtrace} {
-		t.Run(string(tool), func(t *testing.T) { captureMarker(t, tool) })
-	}
-}
-
-func captureMarker(t *testing.T, tool capture.Tool) {
-	needLive(t, tool)
-	inCountsFolder(t)
-	for _, probe := range []string{"sdt:counts:round", "./counts:sdt:counts:round"} {
-		r := call(t, "capture", "--tool", string(tool), "-f", "-o", "t.parquet", "--probe", probe, "--", "./counts", "200")
-		if strings.Contains(r.stderr, ".note.stapsdt") {
-			t.Skip("no sys/sdt.h; install systemtap-sdt-dev")
+		for _, probe := range []string{"sdt:counts:round", "./counts:sdt:counts:round"} {
+			t.Run(string(tool)+" "+probe, func(t *testing.T) {
+				l := records(t, tool)
+				e := l.call(t, "capture", "--tool", string(tool), "-f", "-o", "t.parquet", "--probe", probe, "--", "./counts", "200")
+				if strings.Contains(e.stderr, ".note.stapsdt") {
+					t.Skip("no sys/sdt.h; install systemtap-sdt-dev")
+				}
+				if e.code != exitOK {
+					t.Fatalf("exit %d: %s", e.code, e.stderr)
+				}
+				c := parseCounts(t, e.stdout)
+				l.expect(t, "t.parquet", c, c.marks)
+				noProbes(t, e.pid)
+			})
 		}
-		if r.code != exitOK {
-			t.Fatalf("exit %d: %s", r.code, r.stderr)
-		}
-		c := parseCounts(t, r.stdout)
-		expect(t, "t.parquet", c, c.marks)
 	}
-	noProbes(t, os.Getpid())
 }
 
 // The dynamic symbols of a stripped file are enough.
 func TestCaptureStripped(t *testing.T) {
-	needLive(t, capture.Perf)
-	inCountsFolder(t, "-s", "-rdynamic")
-	c := parseCounts(t, succeed(t, "capture", "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "200"))
-	expect(t, "t.parquet", c, c.hits)
+	l := records(t, capture.Perf, "-s", "-rdynamic")
+	c := parseCounts(t, l.succeed(t, "capture", "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "200").stdout)
+	l.expect(t, "t.parquet", c, c.hits)
 }
 
 // An event that is there already is recorded, and stays.
 func TestCaptureEvent(t *testing.T) {
-	needLive(t, capture.Perf)
-	inCountsFolder(t)
+	l := records(t, capture.Perf)
 	machine := capture.ThisMachine()
 	events := filepath.Join(machine.Tracefs.Dir, "uprobe_events")
 	write := func(line string) {
@@ -246,15 +327,11 @@ func TestCaptureEvent(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	path, err := filepath.Abs("counts")
-	if err != nil {
-		t.Fatal(err)
-	}
 	group := fmt.Sprintf("captured%d", os.Getpid())
-	write(fmt.Sprintf("p:%s/probed %s:%s", group, path, probedOffset(t)))
+	write(fmt.Sprintf("p:%s/probed %s:%s", group, l.path("counts"), l.probedOffset(t)))
 	defer write("-:" + group + "/probed")
-	c := parseCounts(t, succeed(t, "capture", "-o", "t.parquet", "--probe", group+":probed", "--", "./counts", "200"))
-	expect(t, "t.parquet", c, c.hits)
+	c := parseCounts(t, l.succeed(t, "capture", "-o", "t.parquet", "--probe", group+":probed", "--", "./counts", "200").stdout)
+	l.expect(t, "t.parquet", c, c.hits)
 	if !machine.Tracefs.HasEvent(group + ":probed") {
 		t.Error("it removed a probe that it did not add")
 	}
@@ -262,46 +339,43 @@ func TestCaptureEvent(t *testing.T) {
 
 // A process that runs already is recorded until it ends.
 func TestCaptureProcess(t *testing.T) {
+	t.Parallel()
 	for _, tool := range []capture.Tool{capture.Perf, capture.BPFtrace} {
-		t.Run(string(tool), func(t *testing.T) { captureProcess(t, tool) })
+		t.Run(string(tool), func(t *testing.T) {
+			l := records(t, tool)
+			app := l.command("./counts", "200", "w")
+			var out strings.Builder
+			app.Stdout = &out
+			if err := app.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer app.Process.Kill()
+			waited := make(chan error, 1)
+			go func() { waited <- app.Wait() }() // or it stays a process for perf
+			e := l.succeed(t, "capture", "--tool", string(tool), "-p", fmt.Sprint(app.Process.Pid), "--probe", "./counts:probed")
+			if err := <-waited; err != nil {
+				t.Fatal(err)
+			}
+			c := parseCounts(t, out.String())
+			l.expect(t, fmt.Sprintf("pid-%d.parquet", c.pid), c, c.hits)
+			noProbes(t, e.pid)
+		})
 	}
-}
-
-func captureProcess(t *testing.T, tool capture.Tool) {
-	needLive(t, tool)
-	inCountsFolder(t)
-	app := exec.Command("./counts", "200", "w")
-	var out strings.Builder
-	app.Stdout = &out
-	if err := app.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer app.Process.Kill()
-	waited := make(chan error, 1)
-	go func() { waited <- app.Wait() }() // or it stays a process for perf
-	succeed(t, "capture", "--tool", string(tool), "-p", fmt.Sprint(app.Process.Pid), "--probe", "./counts:probed")
-	if err := <-waited; err != nil {
-		t.Fatal(err)
-	}
-	c := parseCounts(t, out.String())
-	expect(t, fmt.Sprintf("pid-%d.parquet", c.pid), c, c.hits)
-	noProbes(t, os.Getpid())
 }
 
 // The printed commands record the same without the program, but for the ingest.
 func TestCapturePrinted(t *testing.T) {
-	needLive(t, capture.Perf)
-	inCountsFolder(t)
-	script := succeed(t, "capture", "--print", "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "200")
-	group := fmt.Sprintf("captured%d", os.Getpid()) // others may run this test
+	l := records(t, capture.Perf)
+	script := l.succeed(t, "capture", "--print", "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "200").stdout
+	group := fmt.Sprintf("printed%d", os.Getpid()) // others may run this test
 	script = strings.NewReplacer("replay/", group+"/", "replay:", group+":", "replay ingest", "true").Replace(script)
-	out, err := exec.Command("sh", "-c", script).CombinedOutput()
+	out, err := l.command("sh", "-c", script).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s\n%s", err, script, out)
 	}
-	succeed(t, "ingest", "-q", "-o", "t.parquet", "t.perf.data")
+	l.succeed(t, "ingest", "-q", "-o", "t.parquet", "t.perf.data")
 	c := parseCounts(t, string(out))
-	expect(t, "t.parquet", c, c.hits)
+	l.expect(t, "t.parquet", c, c.hits)
 	if capture.ThisMachine().Tracefs.HasEvent(group + ":probed") {
 		t.Error("the script left its probe")
 	}
@@ -309,8 +383,7 @@ func TestCapturePrinted(t *testing.T) {
 
 // bpftrace counts the same as perf, and as the program.
 func TestCaptureBpftrace(t *testing.T) {
-	needLive(t, capture.BPFtrace)
-	inCountsFolder(t)
+	t.Parallel()
 	for _, test := range []struct {
 		name, flags, args string
 		check             func(recorded) bool
@@ -319,35 +392,35 @@ func TestCaptureBpftrace(t *testing.T) {
 		// Long enough for a look at its mappings while it lives.
 		{"stacks", "--probe ./counts:probed --stacks --no-locks", "4000", func(r recorded) bool { return r.locks == 0 && r.stacks == r.hits }},
 		{"return", "--probe ./counts:probed%return", "200", func(r recorded) bool { return r.hits == r.rets }},
-		{"offset", "--probe ./counts:" + probedOffset(t), "200", nil},
-		{"all", "-a --probe ./counts:probed", "200", nil},
+		{"offset", "--probe ./counts:OFFSET", "200", nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			args := strings.Fields("capture --tool bpftrace -f -o t.parquet " + test.flags + " -- ./counts " + test.args)
-			c := parseCounts(t, succeed(t, args...))
+			l := records(t, capture.BPFtrace)
+			args := strings.Fields("capture --tool bpftrace -f -o t.parquet " + l.withOffset(t, test.flags) + " -- ./counts " + test.args)
+			c := parseCounts(t, l.succeed(t, args...).stdout)
 			hits := c.hits
 			if test.name == "return" {
 				hits *= 2 // its entries, too
 			}
-			if r := expect(t, "t.parquet", c, hits); test.check != nil && !test.check(r) {
+			if r := l.expect(t, "t.parquet", c, hits); test.check != nil && !test.check(r) {
 				t.Errorf("%+v", r)
 			}
+			l.noProcesses(t)
 		})
 	}
-	noProcesses(t)
 }
 
 // The file that is probed is the one that the process has mapped.
 func TestCaptureMappedFile(t *testing.T) {
+	t.Parallel()
 	for _, tool := range []capture.Tool{capture.Perf, capture.BPFtrace} {
 		for name, start := range map[string]string{
-			"replaced":  "cp counts new; mkdir -p a; cp counts a/app; exec_app() { ./a/app 0 & }; exec_app; sleep 0.2; mv new a/app; echo $!",
+			"replaced":  "cp counts new; mkdir -p a; cp counts a/app; exec_app() { ./a/app 0 >/dev/null & }; exec_app; sleep 0.2; mv new a/app; echo $!",
 			"namespace": "mkdir -p a; cp counts a/app; unshare -m sh -c 'mount -t tmpfs tmpfs a && cp counts a/app && exec ./a/app 0' >/dev/null 2>&1 & sleep 0.5; echo $!",
 		} {
 			t.Run(string(tool)+" "+name, func(t *testing.T) {
-				needLive(t, tool)
-				inCountsFolder(t)
-				out, err := exec.Command("sh", "-c", "exec 2>/dev/null; "+strings.Replace(start, "./a/app 0 &", "./a/app 0 >/dev/null &", 1)).Output()
+				l := records(t, tool)
+				out, err := l.command("sh", "-c", "exec 2>/dev/null; "+start).Output()
 				pid, _ := strconv.Atoi(strings.TrimSpace(string(out)))
 				if err != nil || pid == 0 {
 					t.Fatalf("%s: %v", out, err)
@@ -356,16 +429,16 @@ func TestCaptureMappedFile(t *testing.T) {
 				if _, err := os.Stat(fmt.Sprintf("/proc/%d/root/", pid)); err != nil {
 					t.Skip("no mount namespaces here")
 				}
-				cmd, stderr := program(t, "capture", "--tool", string(tool), "--probe", "./a/app:probed", "-p", strconv.Itoa(pid), "-o", "t.parquet")
+				cmd, stderr := l.program(t, "capture", "--tool", string(tool), "--probe", "./a/app:probed", "-p", strconv.Itoa(pid), "-o", "t.parquet")
 				if err := cmd.Start(); err != nil {
 					t.Fatal(err)
 				}
 				waitFor(t, "a recording", func() bool {
-					return size("t.perf.data") > 1<<18 || size("t.bpftrace.json") > 1<<18
+					return size(l.path("t.perf.data")) > 1<<18 || size(l.path("t.bpftrace.json")) > 1<<18
 				})
 				cmd.Process.Signal(os.Interrupt)
 				cmd.Wait()
-				if r := inTrace(t, "t.parquet", pid); r.hits == 0 || !strings.Contains(stderr.String(), "that is probed") {
+				if r := l.inTrace(t, "t.parquet", pid); r.hits == 0 || !strings.Contains(stderr.String(), "that is probed") {
 					t.Errorf("%+v: %s", r, stderr)
 				}
 			})
@@ -375,11 +448,10 @@ func TestCaptureMappedFile(t *testing.T) {
 
 // Arguments with blanks reach the program that bpftrace starts.
 func TestCaptureBpftraceArguments(t *testing.T) {
-	needLive(t, capture.BPFtrace)
-	inCountsFolder(t)
-	out := succeed(t, "capture", "--tool", "bpftrace", "-o", "t.parquet", "--probe", "./counts:probed", "--", "sh", "-c", `./counts "$0"; echo "$1"`, "100", `it's "$HOME"`)
+	l := records(t, capture.BPFtrace)
+	out := l.succeed(t, "capture", "--tool", "bpftrace", "-o", "t.parquet", "--probe", "./counts:probed", "--", "sh", "-c", `./counts "$0"; echo "$1"`, "100", `it's "$HOME"`).stdout
 	c := parseCounts(t, out)
-	expect(t, "t.parquet", c, c.hits)
+	l.expect(t, "t.parquet", c, c.hits)
 	if !strings.Contains(out, `it's "$HOME"`+"\n") {
 		t.Errorf("the arguments came as %s", out)
 	}
@@ -387,44 +459,41 @@ func TestCaptureBpftraceArguments(t *testing.T) {
 
 // The printed script records the same, and leaves nothing but the recording.
 func TestCaptureBpftracePrinted(t *testing.T) {
-	needLive(t, capture.BPFtrace)
-	inCountsFolder(t)
-	script := succeed(t, "capture", "--tool", "bpftrace", "--print", "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "200")
+	l := records(t, capture.BPFtrace)
+	script := l.succeed(t, "capture", "--tool", "bpftrace", "--print", "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "200").stdout
 	script = strings.ReplaceAll(script, "replay ingest", "true")
-	cmd := exec.Command("timeout", "60", "sh", "-c", script)
-	out, err := cmd.CombinedOutput()
+	out, err := l.command("timeout", "60", "sh", "-c", script).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s\n%s", err, script, out)
 	}
-	succeed(t, "ingest", "-q", "-o", "t.parquet", "t.bpftrace.json")
+	l.succeed(t, "ingest", "-q", "-o", "t.parquet", "t.bpftrace.json")
 	c := parseCounts(t, string(out))
-	expect(t, "t.parquet", c, c.hits)
-	if files := listing(t); strings.Contains(files, "ahead") {
+	l.expect(t, "t.parquet", c, c.hits)
+	if files := below(t, l.dir); strings.Contains(files, "ahead") {
 		t.Errorf("files are left:\n%s", files)
 	}
 }
 
 // TestCaptureOverflow records a hot loop into a buffer of one page.
 func TestCaptureOverflow(t *testing.T) {
-	needLive(t, capture.Perf)
-	inCountsFolder(t)
-	r := call(t, "capture", "--max-loss", "0", "-m", "1", "--stacks", "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "20000")
-	if r.code != exitLossy || !strings.Contains(r.stderr, "overflowed: give more with -m") {
-		t.Errorf("exit %d: %s", r.code, r.stderr)
+	l := records(t, capture.Perf)
+	e := l.call(t, "capture", "--max-loss", "0", "-m", "1", "--stacks", "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "5000")
+	if e.code != exitLossy || !strings.Contains(e.stderr, "overflowed: give more with -m") {
+		t.Errorf("exit %d: %s", e.code, e.stderr)
 	}
-	c := parseCounts(t, r.stdout)
-	_, meta := readEvents(t, "t.parquet")
-	if got := inTrace(t, "t.parquet", c.pid); meta.Lost == 0 || got.hits == 0 || got.hits >= c.hits {
+	c := parseCounts(t, e.stdout)
+	_, meta := readEvents(t, l.path("t.parquet"))
+	if got := l.inTrace(t, "t.parquet", c.pid); meta.Lost == 0 || got.hits == 0 || got.hits >= c.hits {
 		t.Errorf("%d lost, %d of %d hits", meta.Lost, got.hits, c.hits)
 	}
-	noProbes(t, os.Getpid())
+	noProbes(t, e.pid)
 }
 
 // What fails leaves no probe and no file.
 func TestCaptureFails(t *testing.T) {
-	needLive(t, capture.Perf)
-	inCountsFolder(t)
-	before := listing(t)
+	l := records(t, capture.Perf)
+	writeTrace(t, l.path("app.parquet"), smallTrace(), smallMeta)
+	before := below(t, l.dir)
 	for says, line := range map[string]string{
 		"there is no such process":  "-p 4194304 --probe ./counts:probed",
 		"not found":                 "--probe ./counts:nothing -- ./counts 1",
@@ -439,34 +508,16 @@ func TestCaptureFails(t *testing.T) {
 		"want a number of events":   "--probe ./counts:probed --max-loss x -- ./counts 1",
 	} {
 		args := append([]string{"capture"}, strings.Fields(line)...)
-		r := stderrOf(t, args...)
-		if r.code != exitUsage || !strings.Contains(r.stderr, says) {
-			t.Errorf("replay %s: exit %d: %s; want %q", strings.Join(args, " "), r.code, r.stderr, says)
+		e := l.call(t, args...)
+		if e.code != exitUsage || !strings.Contains(e.stderr, says) {
+			t.Errorf("replay %s: exit %d: %s; want %q", strings.Join(args, " "), e.code, e.stderr, says)
 		}
-		noProbes(t, r.pid)
+		noProbes(t, e.pid)
 	}
-	if after := listing(t); after != before {
+	if after := below(t, l.dir); after != before {
 		t.Errorf("files before:\n%s\nand after:\n%s", before, after)
 	}
-	noProcesses(t)
-}
-
-// ended is a process of the program that ended.
-type ended struct {
-	code   int
-	pid    int
-	stderr string
-}
-
-// stderrOf runs the program as a process, which has what perf says in its stderr.
-func stderrOf(t *testing.T, args ...string) ended {
-	t.Helper()
-	cmd, stderr := program(t, args...)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	cmd.Wait()
-	return ended{cmd.ProcessState.ExitCode(), cmd.Process.Pid, stderr.String()}
+	l.noProcesses(t)
 }
 
 // waitFor waits until something is so, for a minute: recording takes long where others
@@ -493,8 +544,7 @@ func size(name string) int64 {
 // However a capture ends, its probes go, and its processes. When it was asked to
 // end, the trace has what happened before.
 func TestCaptureEnds(t *testing.T) {
-	needLive(t, capture.Perf)
-	inCountsFolder(t)
+	t.Parallel()
 	for _, test := range []struct {
 		tool   capture.Tool
 		raw    string
@@ -509,12 +559,12 @@ func TestCaptureEnds(t *testing.T) {
 		{capture.BPFtrace, "t.bpftrace.json", syscall.SIGKILL, -1},
 	} {
 		t.Run(string(test.tool)+" "+test.signal.String(), func(t *testing.T) {
-			needLive(t, test.tool)
-			cmd, stderr := program(t, "capture", "--tool", string(test.tool), "-f", "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "0")
+			l := records(t, test.tool)
+			cmd, stderr := l.program(t, "capture", "--tool", string(test.tool), "-f", "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "0")
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			waitFor(t, "a recording", func() bool { return size(test.raw) > 1<<20 })
+			waitFor(t, "a recording", func() bool { return size(l.path(test.raw)) > 1<<20 })
 			cmd.Process.Signal(test.signal)
 			cmd.Wait()
 			if code := cmd.ProcessState.ExitCode(); code != test.code {
@@ -522,18 +572,18 @@ func TestCaptureEnds(t *testing.T) {
 			}
 			if test.code != exitOK && test.tool == capture.BPFtrace {
 				// The program is nobody's then, and runs on.
-				for pid, cmdline := range processes() {
+				for pid, cmdline := range l.processes() {
 					if strings.HasPrefix(cmdline, "./counts ") {
 						syscall.Kill(pid, syscall.SIGKILL)
 					}
 				}
 			}
-			noProcesses(t)
+			l.noProcesses(t)
 			noProbes(t, cmd.Process.Pid)
 			if test.code != exitOK {
 				return
 			}
-			if events, _ := readEvents(t, "t.parquet"); len(events) < 1000 {
+			if events, _ := readEvents(t, l.path("t.parquet")); len(events) < 1000 {
 				t.Errorf("%d events", len(events))
 			}
 		})
@@ -543,14 +593,14 @@ func TestCaptureEnds(t *testing.T) {
 // A recorder whose output fails ends with the cause, and leaves nothing but the
 // program, which runs on.
 func TestCaptureOutputFails(t *testing.T) {
+	t.Parallel()
 	for _, tool := range []capture.Tool{capture.Perf, capture.BPFtrace} {
 		t.Run(string(tool), func(t *testing.T) {
-			needLive(t, tool)
-			inCountsFolder(t)
-			before := listing(t)
-			limited, stderr := program(t, "capture", "--tool", string(tool), "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "0")
+			l := records(t, tool)
+			before := below(t, l.dir)
+			limited, stderr := l.program(t, "capture", "--tool", string(tool), "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "0")
 			cmd := exec.Command("sh", append([]string{"-c", `ulimit -f 400; exec "$0" "$@"`, limited.Path}, limited.Args[1:]...)...)
-			cmd.Env, cmd.Stderr, cmd.WaitDelay = limited.Env, limited.Stderr, time.Second // the program keeps it open
+			cmd.Dir, cmd.Env, cmd.Stderr, cmd.WaitDelay = limited.Dir, limited.Env, limited.Stderr, time.Second // the program keeps it open
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -559,7 +609,7 @@ func TestCaptureOutputFails(t *testing.T) {
 				t.Errorf("exit %d: %s", code, stderr)
 			}
 			runs := false
-			for pid, cmdline := range processes() {
+			for pid, cmdline := range l.processes() {
 				if strings.HasPrefix(cmdline, "./counts ") {
 					runs = true
 					syscall.Kill(pid, syscall.SIGKILL)
@@ -568,9 +618,9 @@ func TestCaptureOutputFails(t *testing.T) {
 			if !runs {
 				t.Error("the program was ended")
 			}
-			noProcesses(t)
+			l.noProcesses(t)
 			noProbes(t, cmd.Process.Pid)
-			if after := listing(t); after != before {
+			if after := below(t, l.dir); after != before {
 				t.Errorf("files before:\n%s\nand after:\n%s", before, after)
 			}
 		})
@@ -579,15 +629,14 @@ func TestCaptureOutputFails(t *testing.T) {
 
 // Ctrl-C while the trace is made leaves the recording, which can be ingested.
 func TestCaptureInterruptedIngest(t *testing.T) {
-	needLive(t, capture.Perf)
-	inCountsFolder(t)
-	before := listing(t)
-	cmd, stderr := program(t, "capture", "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "10000")
+	l := records(t, capture.Perf)
+	before := below(t, l.dir)
+	cmd, stderr := l.program(t, "capture", "-o", "t.parquet", "--probe", "./counts:probed", "--", "./counts", "10000")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	waitFor(t, "a trace", func() bool {
-		files, _ := filepath.Glob("*t.parquet*")
+		files, _ := filepath.Glob(l.path("*t.parquet*"))
 		return len(files) > 0
 	})
 	cmd.Process.Signal(os.Interrupt)
@@ -595,9 +644,9 @@ func TestCaptureInterruptedIngest(t *testing.T) {
 	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted || !strings.Contains(stderr.String(), "the recording is left as t.perf.data") {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
-	if want := before + "\nt.perf.data"; listing(t) != want && !strings.Contains(listing(t), "t.perf.data") {
-		t.Errorf("files:\n%s", listing(t))
+	if left := strings.ReplaceAll(below(t, l.dir), l.path("t.perf.data")+"\n", ""); left != before {
+		t.Errorf("files before:\n%s\nand after:\n%s", before, below(t, l.dir))
 	}
-	succeed(t, "ingest", "-q", "t.perf.data")
+	l.succeed(t, "ingest", "-q", "t.perf.data")
 	noProbes(t, cmd.Process.Pid)
 }

@@ -149,8 +149,14 @@ func transcript(r result, args ...string) string {
 // listing is every file below the current folder.
 func listing(t testing.TB) string {
 	t.Helper()
+	return below(t, ".")
+}
+
+// below is every file below a folder, a line each.
+func below(t testing.TB, dir string) string {
+	t.Helper()
 	var names []string
-	err := filepath.WalkDir(".", func(path string, _ os.DirEntry, err error) error {
+	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
 		names = append(names, path)
 		return err
 	})

@@ -3,11 +3,13 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"flag"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,6 +26,11 @@ const asProgram = "REPLAY_TEST_AS_PROGRAM"
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
+	}
+	// Those that run at once are live captures and browsers, which wait.
+	flag.Parse()
+	if err := flag.Set("test.parallel", strconv.Itoa(liveAtOnce)); err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }

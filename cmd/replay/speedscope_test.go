@@ -25,6 +25,7 @@ const viewer = "speedscope@1.25.0"
 
 // A viewer that others wrote reads a timeline, and has as many tracks as it has threads.
 func TestTimelineInSpeedscope(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a browser takes seconds to start")
 	}

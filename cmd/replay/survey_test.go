@@ -45,8 +45,9 @@ func attached(t *testing.T, name string) string {
 	return text
 }
 
-// TestKeptSurveyChangesNothing runs and validates every recording with the survey that
-// ingest keeps, without one, with that of another trace and with one that is damaged.
+// TestKeptSurveyChangesNothing runs and validates the beginning of every recording with the
+// survey that ingest keeps, without one, with that of another trace and with one that is
+// damaged.
 func TestKeptSurveyChangesNothing(t *testing.T) {
 	inFolder(t)
 	corpus, err := filepath.Glob(filepath.Join(testdata, "../../../traces/corpus/*.parquet"))
@@ -64,20 +65,23 @@ func TestKeptSurveyChangesNothing(t *testing.T) {
 		corpus = nil
 	}
 	other := ""
-	for _, path := range append(corpus, captures...) {
+	for i, path := range append(corpus, captures...) {
+		// So many have hits and waits in each recording; a survey is known as another's by it.
+		enough := 5000 + i
 		succeed(t, "ingest", "-q", "-f", "-o", "t.parquet", path)
+		events, meta := readEvents(t, "t.parquet")
+		if len(events) > enough {
+			attach(t, "begin.parquet", "", events[:enough], meta)
+			succeed(t, "ingest", "-q", "-f", "-o", "t.parquet", "begin.parquet")
+			events, meta = readEvents(t, "t.parquet")
+		}
 		survey := attached(t, "t.parquet")
 		if survey == "" {
 			t.Fatalf("%s: no survey is kept", path)
 		}
-		events, meta := readEvents(t, "t.parquet")
 		damaged := survey[:len(survey)/2] + "#" + survey[len(survey)/2+1:]
 		want := map[string]string{}
-		keep := []string{"", survey}
-		if len(events) < 10_000 {
-			keep = append(keep, other, damaged)
-		}
-		for _, kept := range keep {
+		for _, kept := range []string{"", survey, other, damaged} {
 			attach(t, "t.parquet", kept, events, meta)
 			sha := fmt.Sprintf("%x", sha256.Sum256(contents(t, "t.parquet")))
 			for _, line := range []string{"run --json -f -o t.run t.parquet", "validate --json t.parquet", "validate --json --using syscalls t.parquet"} {

@@ -22,8 +22,8 @@ func TestSweepKilled(t *testing.T) {
 	t.Chdir(t.TempDir())
 	sweep := func(dir string, more ...string) []string {
 		return append([]string{
-			"sweep", "-q", "-o", dir, "--cpus", "2,3,4,5,6,7,8,9", "--resolver", "locked,speculative,pervma,ideal",
-			corpus + "/churn-1x1.parquet", corpus + "/javac.parquet",
+			"sweep", "-q", "-o", dir, "--cpus", "2,3,4", "--resolver", "locked,speculative,pervma,ideal",
+			corpus + "/churn-1x1.parquet", corpus + "/light-1x1.parquet",
 		}, more...)
 	}
 	one, stderr := program(t, sweep("one")...)
@@ -70,8 +70,8 @@ func TestSweepKilled(t *testing.T) {
 	if diff := cmp.Diff(folder(t, "one"), folder(t, "cut")); diff != "" {
 		t.Errorf("at once on one core (-), killed twice (+):\n%.2000s", diff)
 	}
-	if n := cells(t, "one"); n != 64 {
-		t.Errorf("%d cells, want 64", n)
+	if n := cells(t, "one"); n != 24 {
+		t.Errorf("%d cells, want 24", n)
 	}
 }
 

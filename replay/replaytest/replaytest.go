@@ -100,6 +100,13 @@ func (s *Stored) Rows(t testing.TB) []traces.Event {
 	}
 }
 
+// Begin is a trace of the first n rows of a corpus trace, where many replays are compared.
+func Begin(t testing.TB, name string, n int) *Memory {
+	t.Helper()
+	s := Corpus(t, name)
+	return &Memory{s.Meta(), s.Rows(t)[:n]}
+}
+
 // Memory is a trace of rows that are at hand.
 type Memory struct {
 	Of   traces.Meta

@@ -31,6 +31,40 @@ import (
 
 const corpus = "../../traces/corpus/"
 
+// begin is the first rows of a trace of the corpus, for what is replayed often.
+func begin(t testing.TB, name string) string {
+	t.Helper()
+	f, err := traces.Open(corpus + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	stream, err := f.Events(traces.AllColumns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	path := filepath.Join(t.TempDir(), name)
+	w, err := traces.Create(path, traces.WriterOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Abort()
+	for range 8000 {
+		var ev traces.Event
+		if err := stream.Next(&ev); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Write(&ev); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Commit(f.Meta()); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // grid is a small one.
 func grid(paths ...string) *Grid {
 	return &Grid{
@@ -153,7 +187,7 @@ func TestCellIsItsRun(t *testing.T) {
 // One core, several, a sweep that was cut and gone on with, and one that grew give the
 // same bytes.
 func TestSameBytes(t *testing.T) {
-	g := grid(corpus+"churn-1x1.parquet", corpus+"nop5.parquet", corpus+"stress-malloc-z.parquet")
+	g := grid(begin(t, "churn-1x1.parquet"), begin(t, "nop5.parquet"), begin(t, "stress-malloc-z.parquet"))
 	old := runtime.GOMAXPROCS(1)
 	want := outputs(t, g, run(t, t.TempDir(), &files{}, g))
 	runtime.GOMAXPROCS(max(old, 4))
@@ -209,7 +243,7 @@ func TestSameBytes(t *testing.T) {
 // A sweep that is cut keeps the cells of a trace that are done, where not all of them share
 // a reconstruction, and replays the others alone when it goes on.
 func TestCutWithinTrace(t *testing.T) {
-	g := grid(corpus + "churn-1x1.parquet")
+	g := grid(begin(t, "churn-1x1.parquet"))
 	cells := cellsOf(t, g)
 	other := cells[0].Profile.Clone()
 	other.Name, other.Recorder.HitLag = "other", other.Recorder.HitLag+40
