@@ -21,8 +21,8 @@ func (s *System) alone(t *Task) bool {
 	if core := s.coreOf(t); core != nil && len(core.moving) > 0 {
 		return false // which would make it longer, and the other one's
 	}
-	around := s.topo.Cycles(t.cpu, costs.Entry(false)) + s.topo.Cycles(t.cpu, costs.Exit(false))
-	if !s.nothingTo(s.now + around) {
+	own := &s.topo.costs[t.cpu]
+	if !s.nothingTo(s.now + own.entry + own.exit) {
 		return false // as mostly is so where it will not do
 	}
 	c := s.whole(m, t.op.Addr)
@@ -34,10 +34,10 @@ func (s *System) alone(t *Task) bool {
 		cycles = t.op.LookupCycles
 	}
 	a := &s.sole
-	*a = sole{task: t, course: c, load: s.topo.Cycles(t.cpu, s.machine.Line.LoadCycles), half: s.topo.Cycles(t.cpu, cycles/2)}
-	a.start = s.now + s.topo.Cycles(t.cpu, costs.Entry(false))
+	*a = sole{task: t, course: c, load: own.load, half: s.topo.Cycles(t.cpu, cycles/2)}
+	a.start = s.now + own.entry
 	end, ok := s.forecast(a)
-	end += s.topo.Cycles(t.cpu, costs.Exit(false))
+	end += own.exit
 	if !ok || end >= s.until || !s.nothingTo(end) {
 		return false
 	}
@@ -102,7 +102,7 @@ func (s *System) forecast(a *sole) (Time, bool) {
 		if a.walk += cost; moves && s.flights > 0 {
 			return 0, false
 		}
-		takes := s.topo.Cycles(cpu, s.machine.Line.StoreCycles)
+		takes := s.topo.costs[cpu].store
 		if owner != &m.count {
 			cost, moves := s.costAlone(owner, cpu, store)
 			if moves {
@@ -133,7 +133,7 @@ func (s *System) forecast(a *sole) (Time, bool) {
 		}
 	}
 	if c.pc > 0 {
-		end = max(end, a.stored) + s.topo.Cycles(cpu, s.machine.Line.RMWCycles) // of a line that it has by then
+		end = max(end, a.stored) + s.topo.costs[cpu].rmw // of a line that it has by then
 	}
 	return end, true
 }
@@ -214,7 +214,7 @@ func (s *System) answer(a *sole) {
 			s.lone.drained++
 			s.now = a.stored
 		}
-		s.now += s.topo.Cycles(t.cpu, s.machine.Line.RMWCycles)
+		s.now += s.topo.costs[t.cpu].rmw
 		s.takeAlone(t, &m.count, rmw)
 		if m.sem.readers == 0 {
 			m.sem.nonspinnable = false

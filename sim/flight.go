@@ -204,9 +204,9 @@ func (s *System) survey(t *Task) *course {
 func (s *System) when(t *Task, m moment) Time {
 	f := &t.flight
 	if i := m.legs - f.from.legs; i > 0 {
-		return t.motion.start(f.entry+i) + Time(m.loads)*s.topo.Cycles(t.cpu, s.machine.Line.LoadCycles)
+		return t.motion.start(f.entry+i) + Time(m.loads)*s.topo.costs[t.cpu].load
 	}
-	return t.motion.start(f.entry) + Time(m.loads-f.from.loads)*s.topo.Cycles(t.cpu, s.machine.Line.LoadCycles)
+	return t.motion.start(f.entry) + Time(m.loads-f.from.loads)*s.topo.costs[t.cpu].load
 }
 
 // holds reports whether a core has all lines of the course from one on. The epoch tells
@@ -286,7 +286,7 @@ func (s *System) flyOn(t *Task) bool {
 func (s *System) depart(t *Task, c *course, from waypoint) {
 	m := t.op.MM
 	t.flight = flight{on: true, index: len(m.flights), entry: int(t.motion.n), from: from, way: c}
-	load, half := s.topo.Cycles(t.cpu, s.machine.Line.LoadCycles), s.topo.Cycles(t.cpu, t.walk.half)
+	load, half := s.topo.costs[t.cpu].load, s.topo.Cycles(t.cpu, t.walk.half)
 	for i, loads := range c.legs[from.legs:] {
 		if loads == 0 {
 			t.motion.add(half, true)

@@ -116,17 +116,16 @@ func (s *System) cached(l *line, cpu int32, kind access) bool {
 
 // localCost is the time of an access to a line in the own L1.
 func (s *System) localCost(l *line, cpu int32, kind access) Time {
-	costs := &s.machine.Line
-	n := costs.LoadCycles
-	switch kind {
-	case store:
-		n = costs.StoreCycles
-	case rmw:
-		n = costs.RMWCycles
+	costs := &s.topo.costs[cpu]
+	if kind == load {
+		return costs.load
 	}
-	t := s.topo.Cycles(cpu, n)
-	if kind != load && l.writer >= 0 && l.writer != cpu {
-		t += costs.Sibling
+	t := costs.store
+	if kind == rmw {
+		t = costs.rmw
+	}
+	if l.writer >= 0 && l.writer != cpu {
+		t += s.machine.Line.Sibling
 	}
 	return t
 }
@@ -189,7 +188,7 @@ func (s *System) touch(t *Task, l *line, kind access, next resume) {
 	}
 	s.request(l, r)
 	if r.async {
-		cost := s.topo.Cycles(t.cpu, s.machine.Line.StoreCycles)
+		cost := s.topo.costs[t.cpu].store
 		s.runAt(t, s.now+cost)
 	}
 }

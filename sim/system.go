@@ -266,8 +266,10 @@ func (s *System) goOn() {
 	t := s.direct
 	s.direct, s.now, s.turn = nil, s.directAt.at, s.directAt
 	if s.directKind == evIssue {
-		s.enqueue(t)
-		return
+		if s.enqueue(t); s.direct != t || s.directAt.at != s.now {
+			return
+		}
+		s.direct, s.turn = nil, s.directAt // its CPU was free: it begins
 	}
 	s.step(t)
 }
@@ -342,12 +344,14 @@ var fnvPowers = func() (p [9]uint64) {
 // fold adds a decision to the digest: the bytes of each value, lowest first. Most of
 // them are leading zeros, which are one multiplication together.
 func (s *System) fold(values ...uint64) {
+	d := s.digest // in a register
 	for _, v := range values {
 		zeros := bits.LeadingZeros64(v) / 8
 		for range 8 - zeros {
-			s.digest = (s.digest ^ v&0xff) * fnvPrime
+			d = (d ^ v&0xff) * fnvPrime
 			v >>= 8
 		}
-		s.digest *= fnvPowers[zeros]
+		d *= fnvPowers[zeros]
 	}
+	s.digest = d
 }

@@ -14,6 +14,13 @@ type Topology struct {
 	cpus    []place // index: logical CPU
 	// psPerKcycle is the time of 1000 core cycles, by socket.
 	psPerKcycle []int64
+	costs       []cpuCosts // by CPU
+}
+
+// cpuCosts is what a machine's figures are in time on a CPU.
+type cpuCosts struct {
+	load, store, rmw Time // of a line in the own L1
+	entry, exit      Time // of a hit by int3
 }
 
 // NewTopology lays out m with the first n logical CPUs in use; 0 means all.
@@ -41,6 +48,12 @@ func NewTopology(m *Machine, n int) (*Topology, error) {
 	}
 	for _, cores := range perSocket {
 		t.psPerKcycle = append(t.psPerKcycle, 1_000_000_000_000/m.KHz(cores))
+	}
+	for cpu := range int32(n) {
+		t.costs = append(t.costs, cpuCosts{
+			load: t.Cycles(cpu, m.Line.LoadCycles), store: t.Cycles(cpu, m.Line.StoreCycles), rmw: t.Cycles(cpu, m.Line.RMWCycles),
+			entry: t.Cycles(cpu, m.Hit.Entry(false)), exit: t.Cycles(cpu, m.Hit.Exit(false)),
+		})
 	}
 	return t, nil
 }
