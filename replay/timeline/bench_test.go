@@ -25,13 +25,14 @@ func BenchmarkReconstruct(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				for {
-					if _, ok := r.Next(); !ok {
-						break
-					}
+				shared := Share(b.Context(), r, 1)
+				go shared.Feed()
+				reader := shared.Reader(0)
+				for op, ok := reader.Next(); ok; op, ok = reader.Next() {
+					reader.Done(op)
 				}
-				if r.Err() != nil {
-					b.Fatal(r.Err())
+				if reader.Err() != nil {
+					b.Fatal(reader.Err())
 				}
 				r.Close()
 				rows += s.Events

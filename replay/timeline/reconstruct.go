@@ -64,7 +64,8 @@ type Reconstruction struct {
 	observer Observer         // may be nil
 	locks    *lockBook        // may be nil
 	found    Found
-	buildIDs map[string]string // of mapped files, by path
+	buildIDs map[string]string         // of mapped files, by path
+	built    struct{ path, id string } // the latest of them
 }
 
 // maxLag is how far before its row's time an operation may lie, in ns. What is known
@@ -187,7 +188,8 @@ func (r *Reconstruction) read() {
 	if r.locks != nil {
 		r.locks.add(ev)
 	}
-	if ev.Got(traces.ColPath | traces.ColBuildID) {
+	if ev.Got(traces.ColPath|traces.ColBuildID) && (ev.BuildID != r.built.id || ev.Path != r.built.path) {
+		r.built.path, r.built.id = ev.Path, ev.BuildID
 		r.buildIDs[ev.Path] = ev.BuildID
 	}
 	if ev.Joined() {
