@@ -12,7 +12,29 @@ type batch struct {
 	any    Columns               // that some row has
 	all    Columns               // that every row has
 	kinds  []Kind                // of each row
+	has    [columnBits]rowBits   // by the number of the bit, once find was called
 	values [colCount]batchValues // by column; those that are there, without gaps
+}
+
+// rowBits has a bit for each row of a batch, the first in the lowest bit.
+type rowBits [batchRows / 8]byte
+
+// columnBits is the number of nullable columns.
+const columnBits = 28
+
+// find notes which rows have which column, as far as they differ.
+func (b *batch) find() {
+	some := b.any &^ b.all
+	for set := some; set != 0; set &= set - 1 {
+		b.has[bits.TrailingZeros64(uint64(set))%columnBits] = rowBits{}
+	}
+	at := 0
+	for _, s := range b.shapes {
+		for set := s.has & some; set != 0; set &= set - 1 {
+			setBits(b.has[bits.TrailingZeros64(uint64(set))%columnBits][:], at, s.n)
+		}
+		at += s.n
+	}
 }
 
 // shape is the columns that some rows in a row have.
@@ -52,8 +74,8 @@ var (
 var wideColumns, narrowColumns, textColumns, flagColumns Columns
 
 func init() {
-	if len(columns) != colCount {
-		panic("traces: colCount is not the number of columns")
+	if len(columns) != colCount || colEnd != 1<<columnBits {
+		panic("traces: colCount or columnBits is not the number of columns")
 	}
 	for i := range columns {
 		c := &columns[i]

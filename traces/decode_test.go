@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress"
 	"github.com/parquet-go/parquet-go/encoding"
@@ -119,7 +118,7 @@ func TestReadsWhatTheLibraryWrites(t *testing.T) {
 
 // stored is a file of the events, of which change may spoil a column before its page
 // is made.
-func stored(t *testing.T, events []Event, change func(c *columnEncoder, z *zstd.Encoder) error) []byte {
+func stored(t *testing.T, events []Event, change func(c *columnEncoder, p *pageBuffers) error) []byte {
 	t.Helper()
 	b := newBatch(nil)
 	for i := range events {
@@ -127,14 +126,11 @@ func stored(t *testing.T, events []Event, change func(c *columnEncoder, z *zstd.
 	}
 	var file bytes.Buffer
 	enc := newEncoder(&file)
-	err := enc.each(func(i int, z *zstd.Encoder) error {
-		if err := enc.columns[i].add(b, i, z); err != nil {
-			return err
+	b.find()
+	for i, c := range enc.columns {
+		if err := errors.Join(c.add(b, i, &enc.page), change(c, &enc.page)); err != nil {
+			t.Fatal(err)
 		}
-		return change(enc.columns[i], z)
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	enc.rows = int64(len(events))
 	if err := enc.close(someMeta, nil); err != nil {
@@ -157,11 +153,11 @@ func TestStacksAcrossPages(t *testing.T) {
 	const levels = 3 + 1 + 1 + 3 + 1 + 2
 	for first := 1; first < levels; first++ {
 		for second := first; second <= levels; second++ {
-			got, _, err := parse(stored(t, events, func(c *columnEncoder, z *zstd.Encoder) error {
+			got, _, err := parse(stored(t, events, func(c *columnEncoder, p *pageBuffers) error {
 				if c.column.stack == nil {
 					return nil
 				}
-				return cutPages(c, z, first, second)
+				return cutPages(c, p, first, second)
 			}), AllColumns)
 			if err != nil {
 				t.Fatal(err)
@@ -176,9 +172,9 @@ func TestStacksAcrossPages(t *testing.T) {
 // TestStackThatBeginsRepeated is in a page without any stack.
 func TestStackThatBeginsRepeated(t *testing.T) {
 	events := []Event{{Kind: Hit, Time: 1}, {Kind: Hit, Time: 2, Seq: 1}}
-	_, _, err := parse(stored(t, events, func(c *columnEncoder, z *zstd.Encoder) error {
+	_, _, err := parse(stored(t, events, func(c *columnEncoder, p *pageBuffers) error {
 		if c.column.stack != nil {
-			c.reps[1] = 1
+			c.defs, c.reps = []byte{0, 0}, []byte{0, 1}
 		}
 		return nil
 	}), AllColumns)
@@ -213,12 +209,12 @@ func TestListsThatCannotBeNull(t *testing.T) {
 }
 
 // cutPages makes pages of the levels up to each of the cuts, and leaves the rest.
-func cutPages(c *columnEncoder, z *zstd.Encoder, cuts ...int) error {
+func cutPages(c *columnEncoder, p *pageBuffers, cuts ...int) error {
 	c.namesDiffer()
 	defs, reps, ids := bytes.Clone(c.defs), bytes.Clone(c.reps), slices.Clone(c.values.i32)
 	take := func(n int) {
 		frames := bytes.Count(defs[:n], []byte{c.maxDef()})
-		c.defs, c.reps, c.levels = append(c.defs[:0], defs[:n]...), append(c.reps[:0], reps[:n]...), n
+		c.defs, c.reps = append(c.defs[:0], defs[:n]...), append(c.reps[:0], reps[:n]...)
 		c.values.i32, c.names = append(c.values.i32[:0], ids[:frames]...), frames
 		defs, reps, ids = defs[n:], reps[n:], ids[frames:]
 	}
@@ -228,7 +224,7 @@ func cutPages(c *columnEncoder, z *zstd.Encoder, cuts ...int) error {
 			continue
 		}
 		take(cut - done)
-		if err := c.endPage(z); err != nil {
+		if err := c.endPage(p); err != nil {
 			return err
 		}
 		done = cut

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
-	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go/deprecated"
@@ -26,21 +24,19 @@ const (
 	fileBufferBytes = 64 << 10
 	// zstdWindow is more than most pages have; what is beyond finds no match in the
 	// page's first bytes, and the encoders take a tenth of the memory.
-	zstdWindow    = 512 << 10
-	encodeWorkers = 2
+	zstdWindow = 512 << 10
 )
 
 // encoder turns batches into a Parquet file. The library's writer takes optional
 // columns value by value, which took three quarters of the time of writing a trace;
 // here pages are made of whole slices, with the library's encodings and metadata.
 //
-// The columns of a batch are independent of each other, so workers share them out;
-// which one does what leaves no mark in the file.
+// It takes a fraction of the time that most need to make the events.
 type encoder struct {
 	out     *bufio.Writer
 	offset  int64
 	columns []*columnEncoder
-	zstd    [encodeWorkers]*zstd.Encoder
+	page    pageBuffers
 	rows    int64 // in the current row group
 	total   int64
 	groups  []format.RowGroup
@@ -53,11 +49,9 @@ func newEncoder(out io.Writer) *encoder {
 	for i := range columns {
 		enc.columns = append(enc.columns, newColumnEncoder(&columns[i]))
 	}
-	for i := range enc.zstd {
-		// An encoder without a stream has no error to report.
-		enc.zstd[i], _ = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithZeroFrames(true), zstd.WithEncoderCRC(false),
-			zstd.WithWindowSize(zstdWindow), zstd.WithLowerEncoderMem(true))
-	}
+	// An encoder without a stream has no error to report.
+	enc.page.zstd, _ = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithZeroFrames(true), zstd.WithEncoderCRC(false),
+		zstd.WithWindowSize(zstdWindow), zstd.WithLowerEncoderMem(true))
 	enc.emit([]byte(parquetMagic))
 	return enc
 }
@@ -76,8 +70,11 @@ func (enc *encoder) write(b *batch) error {
 	if enc.err != nil {
 		return enc.err
 	}
-	if err := enc.each(func(i int, z *zstd.Encoder) error { return enc.columns[i].add(b, i, z) }); err != nil {
-		return err
+	b.find()
+	for i, c := range enc.columns {
+		if err := c.add(b, i, &enc.page); err != nil {
+			return columnError(c, err)
+		}
 	}
 	if enc.rows += int64(b.rows()); enc.rows >= RowGroupRows {
 		return enc.flush()
@@ -85,30 +82,16 @@ func (enc *encoder) write(b *batch) error {
 	return nil
 }
 
-// each calls do for every column, on all workers.
-func (enc *encoder) each(do func(i int, z *zstd.Encoder) error) error {
-	var (
-		next    atomic.Int32
-		errs    [encodeWorkers]error
-		workers sync.WaitGroup
-	)
-	for n := range encodeWorkers {
-		workers.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(columns) && errs[n] == nil; i = int(next.Add(1)) - 1 {
-				if err := do(i, enc.zstd[n]); err != nil {
-					errs[n] = fmt.Errorf("column %s: %w", columns[i].name, err)
-				}
-			}
-		})
-	}
-	workers.Wait()
-	return errors.Join(errs[:]...)
+func columnError(c *columnEncoder, err error) error {
+	return fmt.Errorf("column %s: %w", c.column.name, err)
 }
 
 // flush ends the row group.
 func (enc *encoder) flush() error {
-	if err := enc.each(func(i int, z *zstd.Encoder) error { return enc.columns[i].end(z) }); err != nil {
-		return err
+	for _, c := range enc.columns {
+		if err := c.end(&enc.page); err != nil {
+			return columnError(c, err)
+		}
 	}
 	g := format.RowGroup{
 		NumRows: enc.rows, FileOffset: enc.offset, Ordinal: int16(len(enc.groups)),

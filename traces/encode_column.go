@@ -31,11 +31,10 @@ type columnEncoder struct {
 	values   batchValues // i32 has the indexes into the dictionary where there is one, while they differ
 	names    int         // in the page, by their index
 	id       int32       // that all have, while i32 is empty
-	defs     []byte      // definition levels, while they differ
-	reps     []byte      // repetition levels of stacks
-	levels   int
-	level    byte  // that all have, while defs is empty
-	firstRow int64 // of the page, in the row group
+	levels   levels      // of rows; of stacks, while none has one
+	defs     []byte      // definition levels of stacks, once there is one
+	reps     []byte      // repetition levels of stacks, once there is one
+	firstRow int64       // of the page, in the row group
 
 	dict   dictionary
 	stacks []stackIDs // lately added, by where they are in memory
@@ -51,8 +50,12 @@ type columnEncoder struct {
 	nulls     int64
 	count     int64 // levels
 	row       int64
+}
 
-	raw, packed, encoded []byte // buffers of endPage
+// pageBuffers is what the pages of all columns are made in.
+type pageBuffers struct {
+	raw, packed, encoded []byte
+	zstd                 *zstd.Encoder
 }
 
 // encodedPage is what indexes tell of a page.
@@ -112,11 +115,12 @@ func (e *columnEncoder) reset() {
 func (e *columnEncoder) emptyPage() {
 	v := &e.values
 	v.i32, v.i64, v.flag = v.i32[:0], v.i64[:0], v.flag[:0]
-	e.plain, e.defs, e.reps, e.levels, e.names, e.firstRow = e.plain[:0], e.defs[:0], e.reps[:0], 0, 0, e.row
+	e.plain, e.defs, e.reps, e.names, e.firstRow = e.plain[:0], e.defs[:0], e.reps[:0], 0, e.row
+	e.levels.reset()
 }
 
 // add appends a batch; i is the number of the column in it.
-func (e *columnEncoder) add(b *batch, i int, z *zstd.Encoder) error {
+func (e *columnEncoder) add(b *batch, i int, p *pageBuffers) error {
 	c, v := e.column, &b.values[i]
 	if c.stack != nil {
 		e.addStacks(b, v.stack)
@@ -125,9 +129,9 @@ func (e *columnEncoder) add(b *batch, i int, z *zstd.Encoder) error {
 	}
 	switch {
 	case c.i32 != nil:
-		e.values.i32 = append(e.values.i32, v.i32...)
+		e.values.i32 = appendValues(e.values.i32, v.i32)
 	case c.i64 != nil, c.u64 != nil:
-		e.values.i64 = append(e.values.i64, v.i64...)
+		e.values.i64 = appendValues(e.values.i64, v.i64)
 	case c.flag != nil:
 		e.values.flag = append(e.values.flag, v.flag...)
 	case c.kind != nil:
@@ -143,52 +147,31 @@ func (e *columnEncoder) add(b *batch, i int, z *zstd.Encoder) error {
 	}
 	e.row += int64(b.rows())
 	if 4*max(len(e.values.i32), e.names)+8*len(e.values.i64)+len(e.values.flag)+len(e.plain) >= pageBytes {
-		return e.endPage(z)
+		return e.endPage(p)
 	}
 	return nil
+}
+
+// appendValues appends the values of a batch. A column that every row has gets the memory
+// of a page at once.
+func appendValues[T int32 | int64](to, values []T) []T {
+	if cap(to) == 0 && len(values) == batchRows {
+		to = make([]T, 0, pageBytes/unsafe.Sizeof(values[0])+batchRows)
+	}
+	return append(to, values...)
 }
 
 // addLevels notes which rows of the batch have a value.
 func (e *columnEncoder) addLevels(b *batch) {
 	bit := e.column.bit
 	switch {
-	case bit == 0:
-		e.levels += b.rows()
-	case b.any&bit == 0:
-		e.same(0, b.rows())
+	case b.any&bit == 0 && bit != 0:
+		e.levels.add(0, b.rows())
 	case b.all&bit == bit:
-		e.same(1, b.rows())
+		e.levels.add(1, b.rows())
 	default:
-		e.differ()
-		e.defs = slices.Grow(e.defs, b.rows())
-		shift := bits.TrailingZeros64(uint64(bit))
-		for _, s := range b.shapes {
-			e.defs = appendSame(e.defs, byte(s.has>>shift)&1, s.n)
-		}
-		e.levels += b.rows()
+		e.levels.pack(b.has[bits.TrailingZeros64(uint64(bit))][:], b.rows())
 	}
-}
-
-// same adds n levels that are all the same.
-func (e *columnEncoder) same(level byte, n int) {
-	if e.levels == 0 {
-		e.level = level
-	}
-	if len(e.defs) == 0 && e.level == level {
-		e.levels += n
-		return
-	}
-	e.differ()
-	e.defs = appendSame(slices.Grow(e.defs, n), level, n)
-	e.levels += n
-}
-
-// differ writes the levels out that were all the same so far.
-func (e *columnEncoder) differ() {
-	if len(e.defs) == e.levels {
-		return
-	}
-	e.defs = appendSame(slices.Grow(e.defs, e.levels), e.level, e.levels)
 }
 
 // appendSame appends n equal levels.
@@ -202,12 +185,13 @@ func appendSame(levels []byte, level byte, n int) []byte {
 // addStacks adds the batch's stacks: definition level 0 is no stack, 1 an empty one,
 // 2 a frame; frames after the first repeat.
 func (e *columnEncoder) addStacks(b *batch, stacks [][]string) {
-	if b.any&e.column.bit == 0 {
-		e.same(0, b.rows())
-		e.reps = append(e.reps, make([]byte, b.rows())...)
+	if b.any&e.column.bit == 0 && len(e.defs) == 0 {
+		e.levels.add(0, b.rows())
 		return
 	}
-	e.differ()
+	if none := e.levels.n; len(e.defs) == 0 && none > 0 {
+		e.defs, e.reps = appendSame(e.defs, 0, none), appendSame(e.reps, 0, none)
+	}
 	next := 0
 	for _, s := range b.shapes {
 		if s.has&e.column.bit == 0 {
@@ -225,7 +209,6 @@ func (e *columnEncoder) addStacks(b *batch, stacks [][]string) {
 		}
 		next += s.n
 	}
-	e.levels = len(e.defs)
 }
 
 // addFrames adds the frames of a stack. Those of one that was added lately, from the
@@ -305,21 +288,21 @@ func appendName(dst []byte, s string) []byte {
 }
 
 // end ends the column chunk.
-func (e *columnEncoder) end(z *zstd.Encoder) error {
-	if e.levels > 0 {
-		if err := e.endPage(z); err != nil {
+func (e *columnEncoder) end(p *pageBuffers) error {
+	if e.pageLevels() > 0 {
+		if err := e.endPage(p); err != nil {
 			return err
 		}
 	}
 	if !slices.ContainsFunc(e.list, func(p encodedPage) bool { return p.encoding == format.RLEDictionary }) {
 		return nil // no page needs one
 	}
-	e.raw = e.raw[:0]
+	p.raw = p.raw[:0]
 	for _, s := range e.dict.names {
-		e.raw = appendName(e.raw, s)
+		p.raw = appendName(p.raw, s)
 	}
 	var err error
-	e.dictPage, e.dictPlain, err = e.appendPage(e.dictPage[:0], z, &format.PageHeader{
+	e.dictPage, e.dictPlain, err = p.appendPage(e.dictPage[:0], &format.PageHeader{
 		Type:                 format.DictionaryPage,
 		DictionaryPageHeader: thrift.New(format.DictionaryPageHeader{NumValues: int32(len(e.dict.names)), Encoding: format.Plain}),
 	})
@@ -328,33 +311,37 @@ func (e *columnEncoder) end(z *zstd.Encoder) error {
 
 // appendPage compresses raw and appends it with its header, and returns the size
 // that both have uncompressed.
-func (e *columnEncoder) appendPage(dst []byte, z *zstd.Encoder, h *format.PageHeader) ([]byte, int64, error) {
-	e.packed = z.EncodeAll(e.raw, e.packed[:0])
-	h.UncompressedPageSize, h.CompressedPageSize = int32(len(e.raw)), int32(len(e.packed))
-	h.CRC = int32(crc32.ChecksumIEEE(e.packed))
+func (p *pageBuffers) appendPage(dst []byte, h *format.PageHeader) ([]byte, int64, error) {
+	p.packed = p.zstd.EncodeAll(p.raw, p.packed[:0])
+	h.UncompressedPageSize, h.CompressedPageSize = int32(len(p.raw)), int32(len(p.packed))
+	h.CRC = int32(crc32.ChecksumIEEE(p.packed))
 	head, err := thrift.Marshal(new(thrift.CompactProtocol), h)
-	dst = append(append(dst, head...), e.packed...)
-	return dst, int64(len(head) + len(e.raw)), err
+	dst = append(append(dst, head...), p.packed...)
+	return dst, int64(len(head) + len(p.raw)), err
 }
 
+// pageLevels is the number of levels of the page under construction.
+func (e *columnEncoder) pageLevels() int { return max(e.levels.n, len(e.defs)) }
+
 // endPage encodes the page under construction.
-func (e *columnEncoder) endPage(z *zstd.Encoder) error {
-	p := encodedPage{offset: int64(len(e.pages)), firstRow: e.firstRow, levels: int64(e.levels)}
-	var err error
-	if e.raw, err = e.appendLevels(e.raw[:0]); err != nil {
+func (e *columnEncoder) endPage(b *pageBuffers) error {
+	p := encodedPage{offset: int64(len(e.pages)), firstRow: e.firstRow, levels: int64(e.pageLevels())}
+	b.raw = b.raw[:0]
+	err := e.appendLevels(b)
+	if err != nil {
 		return err
 	}
 	p.nulls = e.countNulls()
-	if p.bounds, p.encoding, err = e.appendValues(); err != nil {
+	if p.bounds, p.encoding, err = e.appendValues(b); err != nil {
 		return err
 	}
 	header := format.DataPageHeader{
-		NumValues: int32(e.levels), Encoding: p.encoding, DefinitionLevelEncoding: format.RLE, RepetitionLevelEncoding: format.RLE,
+		NumValues: int32(p.levels), Encoding: p.encoding, DefinitionLevelEncoding: format.RLE, RepetitionLevelEncoding: format.RLE,
 		Statistics: p.bounds.statistics(e.column, p.nulls),
 	}
 	size := len(e.pages)
 	var unpacked int64
-	e.pages, unpacked, err = e.appendPage(e.pages, z, &format.PageHeader{Type: format.DataPage, DataPageHeader: thrift.New(header)})
+	e.pages, unpacked, err = b.appendPage(e.pages, &format.PageHeader{Type: format.DataPage, DataPageHeader: thrift.New(header)})
 	if err != nil {
 		return err
 	}
@@ -370,82 +357,80 @@ func (e *columnEncoder) endPage(z *zstd.Encoder) error {
 
 // appendLevels appends the levels as data pages of version 1 have them: repetition,
 // then definition levels, each with its length in front.
-func (e *columnEncoder) appendLevels(dst []byte) ([]byte, error) {
-	if e.column.stack != nil {
-		var err error
-		if dst, err = e.appendEncoded(dst, e.reps, 1); err != nil {
-			return dst, err
+func (e *columnEncoder) appendLevels(b *pageBuffers) error {
+	switch {
+	case e.column.bit == 0:
+		return nil
+	case len(e.defs) > 0:
+		if err := b.appendEncoded(e.reps, 1); err != nil {
+			return err
 		}
+		return b.appendEncoded(e.defs, int(e.maxDef()))
 	}
-	maxDef := e.maxDef()
-	if maxDef == 0 {
-		return dst, nil
+	if e.column.stack != nil { // no row has one: all levels of both kinds are 0
+		run := append(binary.AppendUvarint(b.encoded[:0], uint64(e.levels.n)<<1), 0)
+		b.appendWithLength(run)
+		b.appendWithLength(run)
+		return nil
 	}
-	if len(e.defs) > 0 {
-		return e.appendEncoded(dst, e.defs, int(maxDef))
-	}
-	// One run: twice its length, and the level in as many bytes as it needs.
-	var run [binary.MaxVarintLen64 + 1]byte
-	n := binary.PutUvarint(run[:], uint64(e.levels)<<1)
-	run[n] = e.level
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(n+1))
-	return append(dst, run[:n+1]...), nil
+	e.levels.endRun()
+	b.appendWithLength(e.levels.encoded)
+	return nil
 }
 
 // appendEncoded appends levels of a bit width, and their length in front.
-func (e *columnEncoder) appendEncoded(dst, levels []byte, width int) ([]byte, error) {
-	var err error
-	e.encoded, err = (&rle.Encoding{BitWidth: width}).EncodeLevels(e.encoded, levels)
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(e.encoded)))
-	return append(dst, e.encoded...), err
+func (b *pageBuffers) appendEncoded(levels []byte, width int) (err error) {
+	b.encoded, err = (&rle.Encoding{BitWidth: width}).EncodeLevels(b.encoded, levels)
+	b.appendWithLength(b.encoded)
+	return err
+}
+
+func (b *pageBuffers) appendWithLength(encoded []byte) {
+	b.raw = append(binary.LittleEndian.AppendUint32(b.raw, uint32(len(encoded))), encoded...)
 }
 
 // countNulls counts the levels of the page that have no value.
 func (e *columnEncoder) countNulls() int64 {
-	maxDef := e.maxDef()
-	if len(e.defs) == 0 {
-		if e.level < maxDef {
-			return int64(e.levels)
-		}
-		return 0
+	if len(e.defs) > 0 {
+		return int64(len(e.defs) - bytes.Count(e.defs, []byte{e.maxDef()}))
 	}
-	return int64(len(e.defs) - bytes.Count(e.defs, []byte{maxDef}))
+	return int64(e.levels.n - e.levels.set)
 }
 
 // appendValues appends the page's values to raw, and tells their bounds and encoding.
-func (e *columnEncoder) appendValues() (b bounds, encoding format.Encoding, err error) {
+func (e *columnEncoder) appendValues(p *pageBuffers) (b bounds, encoding format.Encoding, err error) {
 	c, v := e.column, &e.values
 	switch {
 	case c.flag != nil:
-		b = e.appendFlags(v.flag)
+		b = p.appendFlags(v.flag, c)
 		return b, format.Plain, nil
 	case c.named() && e.names == 0:
-		e.raw = append(e.raw, e.plain...)
+		p.raw = append(p.raw, e.plain...)
 		return b, format.Plain, nil
 	case c.named() && len(v.i32) == 0:
 		// One run: the bits of an index, twice the length, the index in as few bytes.
 		width := bits.Len32(uint32(e.id))
-		e.raw = binary.AppendUvarint(append(e.raw, byte(width)), uint64(e.names)<<1)
+		p.raw = binary.AppendUvarint(append(p.raw, byte(width)), uint64(e.names)<<1)
 		var id [4]byte
 		binary.LittleEndian.PutUint32(id[:], uint32(e.id))
-		e.raw = append(e.raw, id[:(width+7)/8]...)
+		p.raw = append(p.raw, id[:(width+7)/8]...)
 		return b, format.RLEDictionary, nil
 	case c.named():
 		encoding = format.RLEDictionary
-		e.encoded, err = new(rle.DictionaryEncoding).EncodeInt32(e.encoded, v.i32)
+		p.encoded, err = new(rle.DictionaryEncoding).EncodeInt32(p.encoded, v.i32)
 	case c.i32 != nil:
 		b, encoding = int32Bounds(v.i32), format.DeltaBinaryPacked
-		e.encoded, err = new(delta.BinaryPackedEncoding).EncodeInt32(e.encoded, v.i32)
+		p.encoded, err = new(delta.BinaryPackedEncoding).EncodeInt32(p.encoded, v.i32)
 	case c.delta:
 		b, encoding = c.int64Bounds(v.i64), format.DeltaBinaryPacked
-		e.encoded, err = new(delta.BinaryPackedEncoding).EncodeInt64(e.encoded, v.i64)
+		p.encoded, err = new(delta.BinaryPackedEncoding).EncodeInt64(p.encoded, v.i64)
 	default:
 		for _, x := range v.i64 {
-			e.raw = binary.LittleEndian.AppendUint64(e.raw, uint64(x))
+			p.raw = binary.LittleEndian.AppendUint64(p.raw, uint64(x))
 		}
 		return c.int64Bounds(v.i64), format.Plain, nil
 	}
-	e.raw = append(e.raw, e.encoded...)
+	p.raw = append(p.raw, p.encoded...)
 	return b, encoding, err
 }
 
@@ -481,16 +466,16 @@ func (c *column) int64Bounds(values []int64) bounds {
 }
 
 // appendFlags packs eight flags to a byte, the first in the lowest bit.
-func (e *columnEncoder) appendFlags(flags []bool) (b bounds) {
-	at := len(e.raw)
-	e.raw = append(e.raw, make([]byte, (len(flags)+7)/8)...)
+func (p *pageBuffers) appendFlags(flags []bool, c *column) (b bounds) {
+	at := len(p.raw)
+	p.raw = append(p.raw, make([]byte, (len(flags)+7)/8)...)
 	for i, f := range flags {
 		x := int64(0)
 		if f {
 			x = 1
-			e.raw[at+i/8] |= 1 << (i % 8)
+			p.raw[at+i/8] |= 1 << (i % 8)
 		}
-		b.add(x, e.column)
+		b.add(x, c)
 	}
 	return b
 }

@@ -8,10 +8,8 @@ import (
 )
 
 const (
-	// batchRows are handed to the encoder at a time. At the end of each batch its
-	// workers wait for each other: smaller ones take a quarter longer.
-	batchRows    = 8192
-	batchesAhead = 3 // batches that Write may be ahead of the encoder
+	batchRows    = 4096 // that are handed to the encoder at a time
+	batchesAhead = 3    // batches that Write may be ahead of the encoder
 )
 
 var (
