@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"runtime/debug"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"github.com/replay/replay/ingest/assemble"
 	"github.com/replay/replay/ingest/perfdata"
@@ -27,6 +29,7 @@ type perfStream struct {
 	held     heldRecord      // one that comes out of it
 	taken    perfdata.Record // the same, decoded
 	drained  bool            // the files are read to their ends
+	failed   error           // why no more is taken in, once the rows before are out
 
 	newest, flush int64 // ns: of this round, and of the round before
 	losses        losses
@@ -55,6 +58,9 @@ func openPerfData(ctx context.Context, in *input) (Stream, error) {
 			s.closeParts()
 			return nil, err
 		}
+	}
+	for i := range s.parts {
+		s.parts[i].share(&s.queue)
 	}
 	if !s.pipe {
 		if err := s.start(); err != nil {
@@ -127,8 +133,47 @@ func (s *perfStream) row(ev *traces.Event) bool { return s.asm != nil && s.asm.N
 // seen.
 func (s *perfStream) inVain() error { return s.noProbe() }
 
-// read takes in the next record in order, or reads one more.
-func (s *perfStream) read() error {
+// recordsAtOnce are taken in before rows go out: what each is done with stays in the
+// caches meanwhile.
+const recordsAtOnce = 32
+
+// read takes in some records. Rows before one that cannot be taken go out first.
+func (s *perfStream) read() (err error) {
+	if s.failed != nil {
+		return s.failed
+	}
+	defer s.fault(&err, debug.SetPanicOnFault(true))
+	for n := 0; n < recordsAtOnce && !s.ended && s.failed == nil; n++ {
+		s.failed = s.step()
+	}
+	return nil
+}
+
+// fault makes an error of a fault of memory in a mapped file: it became shorter.
+func (s *perfStream) fault(err *error, before bool) {
+	debug.SetPanicOnFault(before)
+	switch f := recover().(type) {
+	case nil:
+	case interface {
+		error
+		Addr() uintptr
+	}:
+		for i := range s.parts {
+			m := s.parts[i].r.Mapped()
+			if at := f.Addr() - uintptr(unsafe.Pointer(unsafe.SliceData(m))); at < uintptr(len(m)) {
+				s.failed = s.parts[i].r.Shorter(int64(at))
+				*err = s.failed
+				return
+			}
+		}
+		panic(f)
+	default:
+		panic(f)
+	}
+}
+
+// step takes in the next record in order, or reads one more.
+func (s *perfStream) step() error {
 	if h := &s.held; s.queue.pop(h) {
 		if h.typ == arrivalRecord {
 			return s.arrived(h)
@@ -141,6 +186,11 @@ func (s *perfStream) read() error {
 	}
 	if !s.drained {
 		return s.enqueue()
+	}
+	for i := range s.parts {
+		if err := s.parts[i].r.Check(); err != nil {
+			return err
+		}
 	}
 	s.ended = true
 	if r := s.asm.Record(); s.losses.rest(r) {
@@ -190,8 +240,8 @@ func (s *perfStream) enqueue() error {
 	}
 	s.newest = max(s.newest, int64(s.rec.Time))
 	part.newest = max(part.newest, int64(s.rec.Time))
-	s.queue.add(&s.rec, part.r.Body())
-	if err := s.arrival(part.r.Body()); err != nil {
+	s.queue.add(&s.rec, part.r.Body(), part.number())
+	if err := s.arrival(part); err != nil {
 		if !s.in.opts.SkipBad {
 			return err
 		}

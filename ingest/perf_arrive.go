@@ -66,8 +66,8 @@ func (s *perfStream) checkArrivalClock() error {
 }
 
 // arrival puts the arrival of the hit that was read last into the queue.
-func (s *perfStream) arrival(body []byte) error {
-	rec := &s.rec
+func (s *perfStream) arrival(part *perfPart) error {
+	rec, body := &s.rec, part.r.Body()
 	if s.arrivals.arg == "" || rec.Type != perfdata.Sample {
 		return nil
 	}
@@ -90,7 +90,7 @@ func (s *perfStream) arrival(body []byte) error {
 	s.arrivals.made++
 	held := *rec
 	held.Type, held.Time, held.CPU = arrivalRecord, at, -1 // the thread may have moved while it waited
-	s.queue.add(&held, body)
+	s.queue.add(&held, body, part.number())
 	return nil
 }
 

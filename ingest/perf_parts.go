@@ -18,6 +18,23 @@ type perfPart struct {
 	file   io.Closer // nil for the first, which is the input's
 	newest int64     // ns
 	ended  bool
+	mapped int // its number among the queue's files, from 1; 0: it is not mapped
+}
+
+// share lets records wait in the file itself, where it is mapped.
+func (p *perfPart) share(q *perfQueue) {
+	if m := p.r.Mapped(); m != nil {
+		q.files = append(q.files, m)
+		p.mapped = len(q.files)
+	}
+}
+
+// number says in which of the queue's files the record is that was read last.
+func (p *perfPart) number() int {
+	if !p.r.InFile() {
+		return 0
+	}
+	return p.mapped
 }
 
 // openParts opens the files beside that with the header.

@@ -12,8 +12,8 @@ import (
 // perfQueue puts the records of a perf.data file in order. perf record writes the
 // buffers of its CPUs one after the other, each in order, so that records wait in
 // their thousands for one of another CPU. They wait as the bytes that they are, an
-// eighth of a decoded row, in runs that are in order already; what comes out is the
-// merge of the runs.
+// eighth of a decoded row, or in the mapped file itself, in runs that are in order
+// already; what comes out is the merge of the runs.
 type perfQueue struct {
 	runs []run // a heap, the first in order at its root
 	open run   // that records are added to; empty when left is 0
@@ -29,7 +29,9 @@ type perfQueue struct {
 	slab  int32   // that is filled
 	free  []int32 // slabs
 	spare []byte  // memory for more
-	size  int     // bytes held
+	size  int     // bytes held, here and in files
+
+	files [][]byte // mapped, in which records wait
 }
 
 // run is where a run of records goes on, which is at its first record that waits.
@@ -81,14 +83,21 @@ type heldRecord struct {
 }
 
 // heldHeader is the size of what a slab has in front of a record's body: time, CPU,
-// type, offset, misc, length of the body.
-const heldHeader = 8 + 4 + 4 + 8 + 2 + 2
+// type, offset, misc, length of the body, and from 1 the number of the file that the body
+// is in, 0 where it follows.
+const heldHeader = 8 + 4 + 4 + 8 + 2 + 2 + 4
+
+// perfHeader is the size of a perf_event_header, between a record's offset and its body.
+const perfHeader = 8
 
 func newPerfQueue() perfQueue { return perfQueue{complete: math.MinInt64} }
 
-// add keeps a record with its body.
-func (q *perfQueue) add(rec *perfdata.Record, body []byte) {
-	n := heldHeader + len(body)
+// add keeps a record with its body, which is in a file of files where number is not 0.
+func (q *perfQueue) add(rec *perfdata.Record, body []byte, number int) {
+	n := heldHeader
+	if number == 0 {
+		n += len(body)
+	}
 	s := q.room(n)
 	at := len(s.bytes)
 	s.bytes = s.bytes[:at+n]
@@ -100,9 +109,12 @@ func (q *perfQueue) add(rec *perfdata.Record, body []byte) {
 	le.PutUint64(head[16:], uint64(rec.Offset))
 	le.PutUint16(head[24:], rec.Misc)
 	le.PutUint16(head[26:], uint16(len(body)))
-	copy(b[heldHeader:], body)
+	le.PutUint32(head[28:], uint32(number))
+	if number == 0 {
+		copy(b[heldHeader:], body)
+	}
 	s.users++
-	q.size += n
+	q.size += heldHeader + len(body)
 
 	time := int64(rec.Time)
 	if time < q.lastTime || time == q.lastTime && rec.CPU < q.lastCPU {
@@ -196,10 +208,16 @@ func (q *perfQueue) pop(h *heldRecord) bool {
 	le := binary.LittleEndian
 	h.time = r.time
 	h.typ, h.offset, h.misc = perfdata.Type(le.Uint32(b[12:])), int64(le.Uint64(b[16:])), le.Uint16(b[24:])
-	n := heldHeader + int(le.Uint16(b[26:]))
-	h.body = b[heldHeader:n:n]
+	n, size := heldHeader, int(le.Uint16(b[26:]))
+	if number := le.Uint32(b[28:]); number == 0 {
+		n += size
+		h.body = b[heldHeader:n:n]
+	} else {
+		at := h.offset + perfHeader
+		h.body = q.files[number-1][at : at+int64(size)]
+	}
 
-	q.size -= n
+	q.size -= heldHeader + size
 	r.at += n
 	r.left--
 	at := r.slab

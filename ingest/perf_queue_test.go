@@ -47,7 +47,7 @@ func TestPerfQueue(t *testing.T) {
 			time = max(complete, time+rapid.Int64Range(-3, 5).Draw(t, "step"))
 			rec := perfdata.Record{Type: perfdata.Sample, Misc: uint16(offset), Offset: offset, Time: uint64(time), CPU: rapid.Int32Range(-1, 2).Draw(t, "cpu")}
 			binary.LittleEndian.PutUint64(body, uint64(offset))
-			q.add(&rec, body[:bodySize(offset)])
+			q.add(&rec, body[:bodySize(offset)], 0)
 			held = append(held, rec)
 			if rapid.IntRange(0, 20).Draw(t, "round") == 0 {
 				complete = max(complete, time-rapid.Int64Range(0, 10).Draw(t, "behind"))
@@ -73,7 +73,7 @@ func TestPerfQueueDrains(t *testing.T) {
 	var h heldRecord
 	in, out, last := int64(0), int64(0), int64(-1)
 	for out < 20_000 {
-		q.add(&perfdata.Record{Offset: in, Time: uint64(in ^ 1)}, body)
+		q.add(&perfdata.Record{Offset: in, Time: uint64(in ^ 1)}, body, 0)
 		if in++; q.full() {
 			q.half()
 		}
@@ -99,7 +99,7 @@ func BenchmarkPerfQueue(b *testing.B) {
 		q := newPerfQueue()
 		for cpu := range int32(2) {
 			for i := range records / 2 {
-				q.add(&perfdata.Record{Time: uint64(i*2) + uint64(cpu), CPU: cpu}, body)
+				q.add(&perfdata.Record{Time: uint64(i*2) + uint64(cpu), CPU: cpu}, body, 0)
 			}
 		}
 		q.all()

@@ -215,7 +215,7 @@ func (a *Assembler) place(r *Record) {
 // row gives r its place and does what its kind asks for.
 func (a *Assembler) row(r *Record, t *thread) {
 	a.rows = append(a.rows, r)
-	if len(a.rows)-a.head > MaxHeld {
+	if len(a.rows)-a.head > MaxHeld && a.rows[a.head].waits() {
 		a.counts.ForcedOut++
 		a.giveUp(a.rows[a.head])
 	}

@@ -158,9 +158,10 @@ func (f *inflater) block(r *Reader) error {
 	return nil
 }
 
-// Close frees what reading compressed records took.
+// Close frees what reading took.
 func (r *Reader) Close() {
 	if r.inflater != nil {
 		r.inflater.stop()
 	}
+	r.in.close()
 }

@@ -8,7 +8,7 @@ import "io"
 func (r *Reader) Part(at io.ReaderAt, size int64, name string) *Reader {
 	p := *r
 	p.name, p.at, p.size, p.end = name, at, size, size
-	p.in = newSource(io.NewSectionReader(at, 0, size), 0, size)
+	p.in = newFileSource(at, 0, size)
 	p.info.Incomplete = nil
 	p.body, p.chain, p.inflater, p.err = nil, nil, nil, nil
 	p.skipped = map[Type]int64{}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
+	"os"
 
 	"github.com/replay/replay/traces/recent"
 )
@@ -38,7 +39,9 @@ func newReader(name string) *Reader {
 	}
 }
 
-// New reads a perf.data file of the size from at. The name is for messages.
+// New reads a perf.data file of the size from at. The name is for messages. A file of the
+// operating system is mapped: one that becomes shorter meanwhile is a fault of memory,
+// see debug.SetPanicOnFault.
 func New(at io.ReaderAt, size int64, name string) (*Reader, error) {
 	r := newReader(name)
 	r.at, r.size = at, size
@@ -50,7 +53,7 @@ func New(at io.ReaderAt, size int64, name string) (*Reader, error) {
 	start := int64(records.offset)
 	r.end = start + int64(records.size)
 	there := min(r.end, size) - start
-	r.in = newSource(io.NewSectionReader(at, start, there), start, there)
+	r.in = newFileSource(at, start, there)
 	return r, nil
 }
 
@@ -86,6 +89,41 @@ func (r *Reader) Info() *Info { return &r.info }
 
 // Events returns the recorded events.
 func (r *Reader) Events() []*Event { return r.events }
+
+// Mapped returns the file as far as its records go, nil where it is not mapped. It is
+// valid until Close.
+func (r *Reader) Mapped() []byte {
+	if !r.in.mapped {
+		return nil
+	}
+	return r.in.buf
+}
+
+// Check returns an error where the mapped file is shorter than it was: what was read of it
+// may have been zeros.
+func (r *Reader) Check() error {
+	f, ok := r.at.(interface{ Stat() (os.FileInfo, error) })
+	if !ok || !r.in.mapped {
+		return nil
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return r.readError(r.in.pos, "file", err)
+	}
+	if info.Size() < r.size {
+		return r.Shorter(info.Size())
+	}
+	return nil
+}
+
+// Shorter is the error of a mapped file in which there is nothing at an offset any more.
+func (r *Reader) Shorter(offset int64) error {
+	return r.fail(offset, "file", ErrTruncated, "it had %d bytes when it was opened, and became shorter while it was read; ingest a file that nothing writes to", r.size)
+}
+
+// InFile reports whether the body of the record that Next returned last is in the file as
+// it is, behind the record's header: it did not come out of a compressed record.
+func (r *Reader) InFile() bool { return !r.inflated }
 
 // Position is how many bytes of the file are read.
 func (r *Reader) Position() int64 { return r.in.pos }

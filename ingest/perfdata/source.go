@@ -4,10 +4,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+
+	"golang.org/x/sys/unix"
 )
 
-// bufferSize is what is read of a file at once. Files are read rather than mapped,
-// so that one that shrinks meanwhile is an error and no SIGBUS.
+// bufferSize is what is read at once of what cannot be mapped.
 const bufferSize = 1 << 18
 
 // recordSizeMax is more than any record has, whose size is a uint16.
@@ -20,11 +21,47 @@ type source struct {
 	lo, hi int   // what is read but not yet taken is buf[lo:hi]
 	pos    int64 // of buf[lo], in the file
 	err    error // what ended reading
+	mapped bool  // buf is the file itself, from its beginning
+	kept   int   // of buf: what is before is given back
 }
 
 // newSource reads in, which is at pos in the file and has about size bytes.
 func newSource(in io.Reader, pos, size int64) source {
 	return source{in: in, buf: make([]byte, min(max(size, recordSizeMax), bufferSize)), pos: pos}
+}
+
+// newFileSource reads n bytes of a file at pos, mapped where that can be done.
+func newFileSource(at io.ReaderAt, pos, n int64) source {
+	if f, ok := at.(interface{ Fd() uintptr }); ok && n > 0 {
+		if m, err := unix.Mmap(int(f.Fd()), 0, int(pos+n), unix.PROT_READ, unix.MAP_SHARED); err == nil {
+			return source{buf: m, lo: int(pos), hi: len(m), pos: pos, err: io.EOF, mapped: true}
+		}
+	}
+	return newSource(io.NewSectionReader(at, pos, n), pos, n)
+}
+
+// close gives the mapping back.
+func (s *source) close() {
+	if s.mapped {
+		unix.Munmap(s.buf)
+		s.buf, s.lo, s.hi, s.mapped = nil, 0, 0, false
+	}
+}
+
+const (
+	// behind is how much of a mapped file stays at hand behind the position: records wait
+	// there to be put in order. What is given back earlier comes from the file again.
+	behind = 128 << 20
+	// behindStep is how much is given back at once.
+	behindStep = 16 << 20
+)
+
+// forget gives back the memory of what was read long ago.
+func (s *source) forget() {
+	if s.mapped {
+		unix.Madvise(s.buf[s.kept:s.kept+behindStep], unix.MADV_DONTNEED) // no more than a hint
+	}
+	s.kept += behindStep
 }
 
 // peek returns the next n bytes, at most recordSizeMax, without taking them; fewer
@@ -40,6 +77,9 @@ func (s *source) peek(n int) []byte {
 const emptyReadsMax = 100
 
 func (s *source) fill(n int) {
+	if s.mapped {
+		return
+	}
 	s.hi = copy(s.buf, s.buf[s.lo:s.hi])
 	s.lo = 0
 	for empty := 0; s.hi < n && s.err == nil; {
@@ -58,6 +98,9 @@ func (s *source) fill(n int) {
 func (s *source) take(n int) {
 	s.lo += n
 	s.pos += int64(n)
+	if s.lo-s.kept >= behind+behindStep {
+		s.forget()
+	}
 }
 
 // skip moves past n bytes and returns how many there were.
