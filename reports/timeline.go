@@ -24,7 +24,10 @@ import (
 // which makes about 30 MB of JSON: choose a stretch with replay.Options.Window where that
 // is not all. Of a trace that cannot tell which hits took the lock there is no run.
 func Timeline(w io.Writer, res *replay.Result) error {
-	z := gzip.NewWriter(w)
+	z, err := gzip.NewWriterLevel(w, gzip.BestSpeed) // a tenth longer, in a third of the time
+	if err != nil {
+		return err
+	}
 	t := timelineWriter{events: eventWriter{w: z}, names: map[track]bool{}}
 	t.events.buf = append(t.events.buf, `{"displayTimeUnit":"ns","traceEvents":[`+"\n"...)
 	for i := range res.Runs {
@@ -64,7 +67,7 @@ func (t *timelineWriter) run(index int, r *replay.Run) {
 	for i := range r.Spans {
 		s := &r.Spans[i]
 		on := track{base + int64(s.PID), int64(s.TID)}
-		t.name(on, fmt.Sprintf("%s: %d", r.Resolver, s.PID), s.Comm)
+		t.name(on, r.Resolver, s.PID, s.Comm)
 		e := traceEvent{name: s.Op, on: on, at: s.Start, dur: s.End - s.Start, cat: "section", cpu: s.CPU}
 		if s.Kind == replay.FallbackSpan {
 			e.name, e.cat, e.reason = s.Probe, "fallback", s.Outcome.String()
@@ -82,7 +85,7 @@ func (t *timelineWriter) run(index int, r *replay.Run) {
 			if s.Kind == replay.FallbackSpan {
 				mode = "read"
 			}
-			t.lock(base, int64(s.PID), fmt.Sprintf("mmap_lock of %d", s.PID), fmt.Sprintf("%s: %s (%s)", s.Comm, e.name, mode), held, s.End-held)
+			t.lock(base, int64(s.PID), lockName{pid: s.PID, owned: true}, s.Comm+": "+e.name+" ("+mode+")", held, s.End-held)
 		}
 		t.cpu(base, s.CPU, s.Comm+": "+e.name, held, s.End-held)
 		if s.Kind == replay.FallbackSpan && s.Blame >= 0 {
@@ -111,7 +114,7 @@ func (t *timelineWriter) recorded(base int64, r *timeline.Recording) {
 			pid = tid
 		}
 		on := track{base + int64(pid), int64(tid)}
-		t.name(on, fmt.Sprintf("recorded: %d", pid), comm)
+		t.name(on, "recorded", pid, comm)
 		return on
 	}
 	for _, h := range r.Holds {
@@ -119,11 +122,8 @@ func (t *timelineWriter) recorded(base int64, r *timeline.Recording) {
 		mode := accessMode(h.Write)
 		dur := max(h.For, sim.Nanosecond)
 		t.events.bar(&traceEvent{name: h.Kind, on: on, at: h.At, dur: dur, cat: "hold", cpu: int(h.CPU), reason: mode})
-		lock := fmt.Sprintf("mmap_lock %d", h.Space+1)
-		if pid, ok := owners[h.Space]; ok {
-			lock = fmt.Sprintf("mmap_lock of %d", pid)
-		}
-		t.lock(base, int64(h.Space), lock, fmt.Sprintf("%s: %s (%s)", h.Comm, h.Kind, mode), h.At, dur)
+		pid, owned := owners[h.Space]
+		t.lock(base, int64(h.Space), lockName{int32(h.Space), pid, owned}, h.Comm+": "+h.Kind+" ("+mode+")", h.At, dur)
 		t.cpu(base, int(h.CPU), h.Comm+": "+h.Kind, h.At, dur)
 	}
 	for _, w := range r.Waits {
@@ -141,24 +141,37 @@ func (t *timelineWriter) recorded(base int64, r *timeline.Recording) {
 // have, a CPU.
 type laneBar struct {
 	on    track
-	name  string // of the track
+	lock  lockName // of the track, unless it is a CPU's
 	event traceEvent
 }
 
+// lockName is what a lock is called: by its process, where that is known.
+type lockName struct {
+	space, pid int32
+	owned      bool
+}
+
+func (l lockName) String() string {
+	if l.owned {
+		return fmt.Sprintf("mmap_lock of %d", l.pid)
+	}
+	return fmt.Sprintf("mmap_lock %d", l.space+1)
+}
+
 // lock shows a hold on the track of a lock.
-func (t *timelineWriter) lock(base int64, lock int64, name, holder string, at, dur sim.Time) {
+func (t *timelineWriter) lock(base int64, lock int64, name lockName, holder string, at, dur sim.Time) {
 	t.lane(track{base + locksPID, lock}, name, holder, at, dur)
 }
 
 // cpu shows what ran on a CPU, as far as the lock's events tell.
 func (t *timelineWriter) cpu(base int64, cpu int, what string, at, dur sim.Time) {
 	if cpu >= 0 {
-		t.lane(track{base + cpusPID, int64(cpu)}, cpuName(cpu), what, at, dur)
+		t.lane(track{base + cpusPID, int64(cpu)}, lockName{}, what, at, dur)
 	}
 }
 
-func (t *timelineWriter) lane(on track, name, what string, at, dur sim.Time) {
-	t.lanes = append(t.lanes, laneBar{on, name, traceEvent{name: what, at: at, dur: dur, cat: "lane", cpu: noCPU}})
+func (t *timelineWriter) lane(on track, lock lockName, what string, at, dur sim.Time) {
+	t.lanes = append(t.lanes, laneBar{on, lock, traceEvent{name: what, at: at, dur: dur, cat: "lane", cpu: noCPU}})
 }
 
 // laneBits is how many lanes a track may have, as a power of two.
@@ -167,14 +180,19 @@ const laneBits = 20
 // flushLanes writes the bars of such tracks, in as many lanes as it takes that none
 // overlap: viewers take bars that do for a mistake.
 func (t *timelineWriter) flushLanes(whose string) {
-	slices.SortStableFunc(t.lanes, func(a, b laneBar) int {
-		return cmp.Or(cmp.Compare(a.on.pid, b.on.pid), cmp.Compare(a.on.tid, b.on.tid), cmp.Compare(a.event.at, b.event.at))
+	order := make([]int32, len(t.lanes))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(i, j int32) int {
+		a, b := &t.lanes[i], &t.lanes[j]
+		return cmp.Or(cmp.Compare(a.on.pid, b.on.pid), cmp.Compare(a.on.tid, b.on.tid), cmp.Compare(a.event.at, b.event.at), cmp.Compare(i, j))
 	})
 	var on track
 	var ends []sim.Time // of the latest bar of each lane of on
-	for i := range t.lanes {
+	for n, i := range order {
 		b := &t.lanes[i]
-		if i == 0 || b.on != on {
+		if n == 0 || b.on != on {
 			on, ends = b.on, ends[:0]
 		}
 		lane := slices.IndexFunc(ends, func(end sim.Time) bool { return end <= b.event.at })
@@ -184,17 +202,24 @@ func (t *timelineWriter) flushLanes(whose string) {
 		}
 		ends[lane] = b.event.at + b.event.dur
 		b.event.on = track{b.on.pid, b.on.tid<<laneBits + int64(lane) + 1}
-		kind, name := ": CPUs", b.name
-		if b.on.pid%runSpread == locksPID {
-			kind = ": locks"
+		if !t.names[b.event.on] {
+			t.nameLane(whose, b, lane)
 		}
-		if lane > 0 {
-			name = fmt.Sprintf("%s, %d", name, lane+1)
-		}
-		t.name(b.event.on, whose+kind, name)
 		t.events.bar(&b.event)
 	}
 	t.lanes = t.lanes[:0]
+}
+
+// nameLane names a lane of a lock or CPU.
+func (t *timelineWriter) nameLane(whose string, b *laneBar, lane int) {
+	process, name := whose+": CPUs", cpuName(int(b.on.tid))
+	if b.on.pid%runSpread == locksPID {
+		process, name = whose+": locks", b.lock.String()
+	}
+	if lane > 0 {
+		name = fmt.Sprintf("%s, %d", name, lane+1)
+	}
+	t.label(b.event.on, process, name)
 }
 
 // losses shows where events were lost, on a track for each CPU.
@@ -230,11 +255,15 @@ func (t *timelineWriter) arrow(from track, at sim.Time, to track, then sim.Time)
 	t.events.arrow("f", to, then, t.arrows)
 }
 
-// name names a track and its process, once.
-func (t *timelineWriter) name(on track, process, thread string) {
-	if t.names[on] {
-		return
+// name names the track of a thread, and its process, once.
+func (t *timelineWriter) name(on track, whose string, pid int32, comm string) {
+	if !t.names[on] {
+		t.label(on, fmt.Sprintf("%s: %d", whose, pid), comm)
 	}
+}
+
+// label names a track that has no name yet, and its process if that has none.
+func (t *timelineWriter) label(on track, process, thread string) {
 	if p := (track{on.pid, -1}); !t.names[p] {
 		t.names[p] = true
 		t.events.label("process_name", track{on.pid, 0}, process)

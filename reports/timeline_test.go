@@ -227,9 +227,9 @@ func TestTimelineLanes(t *testing.T) {
 	var out bytes.Buffer
 	w := timelineWriter{events: eventWriter{w: &out}, names: map[track]bool{}}
 	for _, at := range []int64{10, 0, 5, 20} { // each 12 long
-		w.lane(track{locksPID, 7}, "lock", "x", sim.Time(at)*sim.Microsecond, 12*sim.Microsecond)
+		w.lane(track{locksPID, 7}, lockName{space: 6}, "x", sim.Time(at)*sim.Microsecond, 12*sim.Microsecond)
 	}
-	w.lane(track{locksPID, 8}, "other", "x", 0, sim.Microsecond)
+	w.lane(track{locksPID, 8}, lockName{pid: 12, owned: true}, "x", 0, sim.Microsecond)
 	w.flushLanes("run")
 	if err := w.events.flush(); err != nil {
 		t.Fatal(err)
@@ -246,7 +246,7 @@ func TestTimelineLanes(t *testing.T) {
 			lanes = append(lanes, e.Args["name"].(string))
 		}
 	}
-	want := []string{"lock", "0.000 on 1", "lock, 2", "5.000 on 2", "lock, 3", "10.000 on 3", "20.000 on 1", "other", "0.000 on 1"}
+	want := []string{"mmap_lock 7", "0.000 on 1", "mmap_lock 7, 2", "5.000 on 2", "mmap_lock 7, 3", "10.000 on 3", "20.000 on 1", "mmap_lock of 12", "0.000 on 1"}
 	if diff := cmp.Diff(want, lanes); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
