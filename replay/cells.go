@@ -158,7 +158,7 @@ func (p *cellPlayer) play(ctx context.Context, together []int) ([]Outcome, error
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	window := p.cells[together[0]].Options.Window
-	config := timeline.Config{Using: timeline.Everything, Profile: p.cells[together[0]].Profile, Record: true, From: window.From, To: window.To}
+	config := timeline.Config{Using: timeline.Everything, Profile: p.cells[together[0]].Profile, Queue: true, Record: true, From: window.From, To: window.To}
 	if p.progress != nil {
 		config.Progress = func(rows int64) { p.progress(rows, len(together)) }
 	}

@@ -133,7 +133,7 @@ func (e *Explanation) simulate(ctx context.Context, trace timeline.Trace, s *tim
 		return err
 	}
 	e.Machine = summaryOfMachine(profile, topo)
-	rec, err := timeline.Reconstruct(ctx, trace, s, timeline.Config{Using: timeline.Everything, Profile: profile})
+	rec, err := timeline.Reconstruct(ctx, trace, s, timeline.Config{Using: timeline.Everything, Profile: profile, Queue: true})
 	if err != nil {
 		return err
 	}

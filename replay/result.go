@@ -28,6 +28,16 @@ type Result struct {
 	Curve *Curve
 }
 
+// LeftOut is the part of the recorded waits that no run has: those in which nobody was seen
+// with the lock, which show what recording takes, and CPUs that others had. So simulated
+// waits are at least what they would be. False says that no waits were recorded.
+func (r *Result) LeftOut() (sim.Time, bool) {
+	if r.Recorded == nil {
+		return 0, false
+	}
+	return r.Recorded.Unblocked.Total, true
+}
+
 // TraceSummary says what was replayed.
 type TraceSummary struct {
 	Path       string

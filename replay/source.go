@@ -117,7 +117,9 @@ func (s *source) begin(t *simThread, at *position, op *timeline.Operation) (gap 
 		at.cpu = s.recordedCPU(op.CPU, t.clone)
 	}
 	gap, first = op.At-at.last, !at.begun
-	at.last, at.begun = op.At+op.Hold+op.ReadHold, true
+	if at.last, at.begun = op.At+op.Hold+op.ReadHold, true; op.Kind != sim.OpHit {
+		at.last += op.Wait
+	}
 	return gap, first
 }
 
@@ -165,6 +167,9 @@ func (s *source) Op(task *sim.Task, op *sim.Op) {
 	t.doing = of
 	op.Kind, op.Tag, op.MM, op.LockDelay = of.Kind, of.Origin, s.space(of.Space), s.lockDelay
 	if of.Kind == sim.OpHit {
+		if of.Woken > 0 && s.sys.AsRecorded() {
+			op.Woken = sim.Time(of.Woken) * sim.Nanosecond
+		}
 		op.Addr, op.File, op.Offset, op.Trampoline = of.Addr, of.File, of.Addr%mm.PageSize, of.Trampoline
 		if s.stamped != nil && of.Trampoline != 0 {
 			s.stamped.place(op, s.scale(of.LookupAt-s.survey.Start))
@@ -173,6 +178,9 @@ func (s *source) Op(task *sim.Task, op *sim.Op) {
 	}
 	op.Label = s.labels.of(of.Origin.ID, of.Origin.Kind)
 	op.Hold, op.ReadHold = sim.Time(of.Hold)*sim.Nanosecond, sim.Time(of.ReadHold)*sim.Nanosecond
+	if of.Wait > 0 && s.sys.AsRecorded() {
+		op.Got, op.Woken = s.scale(of.At+of.Wait-s.survey.Start), sim.Time(of.Woken)*sim.Nanosecond
+	}
 	if t.clone > 0 {
 		copied := *of.Origin // a section is told by it
 		op.Tag = &copied

@@ -118,13 +118,16 @@ type Run struct {
 	Fallbacks *int64   `json:"fallbacks" null:"unknown"`
 	Reasons   *Reasons `json:"reasons" null:"unknown"`
 
-	ResolveNs     *Dist    `json:"resolve_ns" null:"unknown"`
-	LockWaitNs    *Dist    `json:"lock_wait_ns" null:"unknown"`
-	WriterWaitNs  *Dist    `json:"writer_wait_ns" null:"unknown"`
-	WastedNs      *Nanos   `json:"wasted_ns" null:"unknown"`
-	LineTransfers *int64   `json:"line_transfers" null:"unknown"`
-	MakespanNs    *Nanos   `json:"makespan_ns" null:"unknown"`
-	HitsPerS      *float64 `json:"hits_per_s"`
+	ResolveNs    *Dist `json:"resolve_ns" null:"unknown"`
+	LockWaitNs   *Dist `json:"lock_wait_ns" null:"unknown"`
+	WriterWaitNs *Dist `json:"writer_wait_ns" null:"unknown"`
+	// WaitsLeftOutNs is the part of the recorded waits that is not in the two before, which
+	// are at least so much; none where no waits were recorded.
+	WaitsLeftOutNs *Nanos   `json:"waits_left_out_ns,omitempty" csv:"-"`
+	WastedNs       *Nanos   `json:"wasted_ns" null:"unknown"`
+	LineTransfers  *int64   `json:"line_transfers" null:"unknown"`
+	MakespanNs     *Nanos   `json:"makespan_ns" null:"unknown"`
+	HitsPerS       *float64 `json:"hits_per_s"`
 
 	PartsNs   *Parts `json:"parts_ns"`
 	Undecided *int64 `json:"undecided"` // hits that a lost event may have changed
@@ -334,6 +337,9 @@ func NewDocument(res *replay.Result) *Document {
 	}
 	for i := range res.Runs {
 		d.add(&res.Runs[i])
+		if left, ok := res.LeftOut(); ok {
+			d.Runs[len(d.Runs)-1].WaitsLeftOutNs = new(Nanos(left))
+		}
 	}
 	if res.Crossover != nil {
 		d.Crossover = newCrossover(res.Crossover)

@@ -169,7 +169,7 @@ func cards(res *replay.Result) []card {
 	all := []card{
 		{Name: "resolved without mmap_lock", Value: share(r.Lockless(), r.Hits), Note: count(r.Lockless()) + " of " + plural(r.Hits, "hit")},
 		{Name: "fell back to the lock", Value: count(r.Fallbacks()), Note: share(r.Fallbacks(), r.Hits) + " of hits", Bad: r.Fallbacks() > 0},
-		{Name: "hits waited for the lock", Value: span(r.LockWait.Total), Note: "at worst " + span(r.LockWait.Max), Bad: r.LockWait.Total > 0},
+		{Name: "hits waited for the lock", Value: leastPrefix(res) + span(r.LockWait.Total), Note: "at worst " + span(r.LockWait.Max), Bad: r.LockWait.Total > 0},
 		{Name: "resolving took", Value: span(r.Resolve.Total), Note: span(r.Resolve.Mean()) + " a hit"},
 	}
 	if res.Trace.Lost > 0 {

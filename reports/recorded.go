@@ -340,7 +340,7 @@ func whyDifferent(res *replay.Result, r *replay.Run) string {
 		s += fmt.Sprintf("of the %s that lookups waited then, somebody was seen with the lock for %s; recording their lock_starts took about %s of it, and waking up the other %s. ",
 			span(rec.LockWait.Total), span(inWay), span(recording), span(rec.LockWait.Total-inWay-recording))
 	}
-	s += fmt.Sprintf("The simulated machine is %s, records nothing, and wakes threads as an idle CPU does.", printable(res.Machine.Name))
+	s += fmt.Sprintf("The simulated machine is %s, records nothing, and wakes threads as they were woken, where they slept in the recording, and else as an idle CPU does.", printable(res.Machine.Name))
 	if rec.Foreign > 0 {
 		s += fmt.Sprintf(" Nor are threads of other processes in the way there, which cost %s of all recorded waits: it knows an address space by its process.", span(rec.Foreign))
 	}

@@ -311,12 +311,16 @@ func reasonSentence(res *replay.Result, r *replay.Run) string {
 			reasons = append(reasons, fmt.Sprintf("%s %s", count(n), reasonNames[o]))
 		}
 	}
-	least := ""
-	if res.Recorded != nil { // see provenance
-		least = "at least "
-	}
 	return fmt.Sprintf("%s fell back (%s): %s. They waited %s%s for the lock, at worst %s.",
-		count(r.Fallbacks()), share(r.Fallbacks(), r.Hits), strings.Join(reasons, ", "), least, span(r.LockWait.Total), span(r.LockWait.Max))
+		count(r.Fallbacks()), share(r.Fallbacks(), r.Hits), strings.Join(reasons, ", "), leastPrefix(res), span(r.LockWait.Total), span(r.LockWait.Max))
+}
+
+// leastPrefix comes before simulated waits, of which some are left out (Result.LeftOut).
+func leastPrefix(res *replay.Result) string {
+	if _, ok := res.LeftOut(); ok {
+		return "at least "
+	}
+	return ""
 }
 
 // boundsSentence says how lost events bound the fallbacks, or is "".
@@ -375,8 +379,8 @@ func provenance(res *replay.Result) []finding {
 	if rec := res.Recorded; rec != nil && rec.Fallbacks > 0 && tr.Arrivals.Observed > 0 && tr.Arrivals.Observed <= rec.Fallbacks {
 		all = append(all, finding{plain, fmt.Sprintf("the %s observed are those that fell back, by their own lock_start: that they do so here was recorded, and is no prediction", count(tr.Arrivals.Observed))})
 	}
-	if res.Recorded != nil && len(res.Runs) > 0 && tr.Hits > 0 {
-		all = append(all, finding{plain, "simulated waits are a lower bound: a writer that queued is replayed from when it got the lock, and CPUs that others took are not in it"})
+	if left, ok := res.LeftOut(); ok && len(res.Runs) > 0 && tr.Hits > 0 {
+		all = append(all, finding{plain, fmt.Sprintf("simulated waits are at least what they would be: threads queue and wake up as recorded, but %s of the recorded waits are not in them, in which nobody was seen with the lock: what recording takes, and CPUs that others had", span(left))})
 	}
 	if res.Knows(replay.UnknownWriters) {
 		all = append(all, finding{plain, fmt.Sprintf("write sections: %s observed, %s modelled", count(tr.Sections.Observed), count(tr.Sections.Modelled))})

@@ -141,7 +141,7 @@ func writeTry(s *System, t *Task) {
 		s.writeGot(t)
 		return
 	}
-	if s.canSpin(r) && !s.needResched(t) {
+	if s.canSpin(r) && !s.needResched(t) && t.op.Got == 0 {
 		r.spinners = append(r.spinners, t)
 		s.limitSpin(t)
 		if r.spinners[0] == t {
@@ -278,12 +278,17 @@ func (s *System) sleepOn(t *Task, write bool) {
 }
 
 func fallAsleep(s *System, t *Task) {
-	if s.mayTake(t) {
+	free := s.mayTake(t)
+	late := t.wait.write && t.op.Got > s.now // it slept, as is recorded: the lock was free a little later
+	if free && !late {
 		woken(s, t)
 		return
 	}
 	t.next = awake
 	s.leave(t, asleep)
+	if free {
+		s.wake(t)
+	}
 }
 
 // mayTake reports whether a queued task has or can have the lock now.
@@ -403,8 +408,23 @@ func (s *System) wake(t *Task) {
 		if t.account {
 			t.lookup.Woken = s.now
 		}
-		s.push(s.now+s.machine.Lock.WakeLatency, t.cpu, event{task: t, kind: evWake})
+		s.push(s.now+s.wakeLatency(t), t.cpu, event{task: t, kind: evWake})
 	}
+}
+
+// wakeLatency is from the wake-up of a task to its running. What a recording shows includes
+// what the waker and the switch take.
+func (s *System) wakeLatency(t *Task) Time {
+	if t.op.Woken == 0 && t.op.Got == 0 {
+		return s.machine.Lock.WakeLatency
+	}
+	back := s.topo.Cycles(t.cpu, s.machine.Lock.SleepCycles/2)
+	waker := s.topo.Cycles(t.cpu, s.machine.Lock.WakeCycles)
+	latency := max(t.op.Woken-waker-back, 0)
+	if t.wait.write {
+		latency = max(latency, t.op.Got-s.now-back)
+	}
+	return latency
 }
 
 // released is the end of up_read and up_write: t wakes who can go on

@@ -58,6 +58,10 @@ type Op struct {
 	// itself is the proof that a file with a uprobe is mapped there.
 	File   mm.FileID
 	Offset uint64
+	// Where a recording shows that the thread waited for the lock: when it had that, which it
+	// has no sooner, since until then others had it, or the thread's CPU; and how long it took
+	// to wake up, 0 if it did not sleep. One that slept does not spin.
+	Got, Woken Time
 	// Sections: the lock is held for write for Hold, which is odd time of the
 	// sequence; then, if ReadHold is not 0, downgraded and held for that long.
 	Hold, ReadHold Time
@@ -126,15 +130,25 @@ func (h *HitRecord) Deciding() *Lookup {
 func (s *System) begin(t *Task) {
 	s.queued--
 	s.begun++
+	s.do(t)
+}
+
+func (s *System) do(t *Task) {
 	switch t.op.Kind {
 	case OpHit:
 		beginHit(s, t)
 	case OpWrite:
+		if s.wasInTheWay(t) {
+			return
+		}
 		t.section = Section{Op: t.op, CPU: t.cpu, Requested: s.now}
 		t.walk = walk{resolver: &noResolver}
 		t.regs[protocol.RegMM] = here
 		s.perform(t, s.resolver.begin, sectionBegun)
 	case OpRead:
+		if s.wasInTheWay(t) {
+			return
+		}
 		t.section = Section{Op: t.op, CPU: t.cpu, Requested: s.now}
 		s.downRead(t, t.op.MM, beginRead)
 	case OpApply:
@@ -145,6 +159,23 @@ func (s *System) begin(t *Task) {
 		}
 		s.finish(t)
 	}
+}
+
+// wasInTheWay reports whether a section comes when it was had, since who had the lock when
+// it was asked for, in the recording, has not got it here.
+func (s *System) wasInTheWay(t *Task) bool {
+	r := &t.op.MM.sem
+	if t.op.Got <= s.now || !r.free() || len(r.waiters) > 0 {
+		return false
+	}
+	t.next = beginAgain
+	s.runAt(t, t.op.Got)
+	return true
+}
+
+func beginAgain(s *System, t *Task) {
+	t.op.Got = 0
+	s.do(t)
 }
 
 // noResolver is that of a plan that is no lookup.

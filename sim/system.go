@@ -144,6 +144,9 @@ func (s *System) NewTask(id, cpu int32) *Task {
 // Now is the current virtual time.
 func (s *System) Now() Time { return s.now }
 
+// AsRecorded is Config.AsRecorded.
+func (s *System) AsRecorded() bool { return s.asRecorded }
+
 // Digest folds every decision so far.
 func (s *System) Digest() uint64 { return s.digest }
 

@@ -45,7 +45,11 @@ type Config struct {
 	Progress func(rows int64) // told now and then how many rows are behind it; may be nil
 	Observer Observer         // may be nil
 	Record   bool             // what the recorded kernel did is wanted, see Reconstruction.Recording
-	From, To sim.Time         // of its single waits and holds, those in this stretch; To is 0 for the end
+	// Queue has sections of lock events begin when their threads asked for the lock, where
+	// somebody was seen with it, and tells how they then came to have it. Without it they
+	// begin when they were had, so that nobody's wait is simulated but lookups'.
+	Queue    bool
+	From, To sim.Time // of its single waits and holds, those in this stretch; To is 0 for the end
 }
 
 // Observer is told of what a reconstruction meets, in the order of the rows.

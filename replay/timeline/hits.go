@@ -27,6 +27,7 @@ func (r *Reconstruction) takeHit(t *thread, ev *traces.Event) {
 	if t.looked {
 		o.Truth, o.CheckTruth = t.truth.uprobe.truth(), t.truth.check.truth()
 		if l := t.seen.first(); l != nil {
+			op.Woken = t.seen.woken
 			op.CPU = l.cpu // it may have moved while it waited
 		}
 		t.elsewhere()

@@ -279,6 +279,9 @@ func (in *inference) section(m machines.SectionModel, ev *traces.Event, kind str
 	order.take(ev.PID, &c)
 	s := c.at(in.offset(kind))
 	if cut, trimmed := in.trimmed[ev.Seq]; trimmed {
+		if s.wait > 0 {
+			s.wait = max(s.wait+cut.from-s.start, 0)
+		}
 		s.start, s.hold = cut.from, max(cut.to-cut.from, 1)
 	}
 	return s, true

@@ -21,7 +21,7 @@ func TestCallchainsOfLockEvents(t *testing.T) {
 		if chains {
 			hold += 10_000
 		}
-		if got, want := call.at(in.offset("munmap")), (modelSection{10_600, hold, 60_000 - 10_600 - hold}); got != want {
+		if got, want := call.at(in.offset("munmap")), (modelSection{start: 10_600, hold: hold, readHold: 60_000 - 10_600 - hold}); got != want {
 			t.Errorf("callchains %v: section %+v, want %+v", chains, got, want)
 		}
 	}

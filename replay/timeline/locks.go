@@ -12,10 +12,11 @@ import (
 // lock_start, lock_acquired(write), then lock_acquired(read) at a downgrade, and
 // lock_released (include/linux/mmap_lock.h).
 func (r *Reconstruction) takeLock(t *thread, ev *traces.Event, lookup traces.Lookup) {
+	l := &t.lock
 	if refused(ev) {
+		l.drop()
 		return
 	}
-	l := &t.lock
 	switch ev.Kind {
 	case traces.LockStart:
 		r.startLock(t, ev, lookup)
@@ -25,12 +26,18 @@ func (r *Reconstruction) takeLock(t *thread, ev *traces.Event, lookup traces.Loo
 			// The start was lost, or trylock took it: those report no start.
 			r.openLock(t, ev)
 			l.acquired = ev.Time
+			r.spaceOf(t).lock.take(l)
 		case l.acquired == 0:
 			l.acquired = ev.Time
 			l.write = ev.Write
+			r.spaceOf(t).lock.take(l)
+			if l.inUprobe && r.queue {
+				t.seen.woken = l.woken(ev.Time)
+			}
 		case l.write && !ev.Write && l.downgrade == 0:
 			l.downgrade = ev.Time
 			l.stacked = len(ev.Stack) > 0
+			l.queue.wrote = r.evenAt(t, l, ev.Time)
 		}
 	case traces.LockReleased:
 		if l.open {
@@ -49,7 +56,10 @@ func refused(ev *traces.Event) bool {
 func (r *Reconstruction) startLock(t *thread, ev *traces.Event, which traces.Lookup) {
 	lookup := t.seen.of(which)
 	r.openLock(t, ev)
-	t.lock.start, t.lock.inUprobe, t.lock.stack = ev.Time, lookup != nil, ev.Stack
+	l := &t.lock
+	l.start, l.inUprobe, l.stack = ev.Time, lookup != nil, ev.Stack
+	l.asked = ev.Time + r.survey.gaps.startLike(len(ev.Stack)).Quarter
+	r.spaceOf(t).lock.ask(l)
 	if lookup != nil {
 		t.seen.take(ev, which)
 		lookup.cold = r.survey.gaps.coldCost(r.sinceLockStart(ev), ev.Time-t.lastRow)
@@ -67,19 +77,25 @@ func (r *Reconstruction) sinceLockStart(ev *traces.Event) int64 {
 }
 
 func (r *Reconstruction) openLock(t *thread, ev *traces.Event) {
-	t.lock = openSection{open: true, start: ev.Time, write: ev.Write}
+	t.lock.drop() // its end was lost
+	t.lock = openSection{open: true, start: ev.Time, write: ev.Write, asked: ev.Time}
 	r.hold(t, ev.Time, false)
 }
 
 // endLock turns a finished hold into an operation, unless it was the lookup of a
 // hit, which the simulator does itself.
 func (r *Reconstruction) endLock(t *thread, ev *traces.Event) {
-	l := t.lock
+	l, queue := t.lock, t.lock.queue
+	t.lock.drop()
 	t.lock = openSection{}
-	if l.inUprobe || l.acquired == 0 {
+	if l.acquired == 0 {
 		return
 	}
 	released := ev.Time
+	if l.inUprobe {
+		queue.wake(released)
+		return
+	}
 	if l.downgrade == 0 {
 		l.stacked = len(ev.Stack) > 0
 	}
@@ -98,8 +114,6 @@ func (r *Reconstruction) endLock(t *thread, ev *traces.Event) {
 		odd := l.acquired - r.acquireLead(op.Space, &l)
 		even := r.evenAt(t, &l, released)
 		held.Odd, held.Even = odd, even
-		// Issued when it was granted: a wait before was the recorded kernel's, and
-		// the simulated lock makes its own.
 		op.Kind, op.At = sim.OpWrite, odd
 		op.Hold = max(even-odd, 0)
 		op.ReadHold = 0
@@ -110,6 +124,15 @@ func (r *Reconstruction) endLock(t *thread, ev *traces.Event) {
 			op.Change = t.call.change
 		}
 	}
+	if r.queue {
+		l.inTurn(op)
+	}
+	free := released
+	if l.write && l.downgrade == 0 {
+		free = held.Even
+		queue.wrote = free
+	}
+	queue.wake(free)
 	if r.observer != nil {
 		r.observer.Section(&held)
 	}

@@ -18,8 +18,12 @@ type Operation struct {
 	Space  *Space
 	Origin *Origin
 
-	Hold, ReadHold int64   // ns, of a section: for write, and for read
-	Change         *Change // nil for none
+	Hold, ReadHold int64 // ns, of a section: for write, and for read
+	Wait           int64 // ns, from At to when mmap_lock was got; 0 where that is not told, see Config.Queue
+	// Woken is how long after it was let in a thread went on that had slept for the lock, in
+	// ns, without the time that others had its CPU; 0 for one that did not sleep.
+	Woken  int64
+	Change *Change // nil for none
 
 	// Of a hit: where it trapped, and the file that its probe is in.
 	Addr uint64
@@ -65,6 +69,7 @@ type Space struct {
 	PID   int32 // of the process that had it first
 	// trampolines are where those of its optimised probes are.
 	trampolines []uint64
+	lock        lockQueue
 }
 
 // Change is what an operation does to its address space, once, whichever of its

@@ -17,6 +17,7 @@ type Reconstruction struct {
 	stream  traces.Stream
 	using   Using
 	arrive  bool // arrive rows may be used
+	queue   bool // see Config.Queue
 	profile *machines.Profile
 	survey  *Survey
 	// For Syscalls: how to tell late hits, and what they may be late for.
@@ -97,7 +98,7 @@ func Reconstruct(ctx context.Context, trace Trace, s *Survey, c Config) (*Recons
 	}
 	return &Reconstruction{
 		free: make(chan *operationBlock, freeBlocks), readers: 1,
-		stream: stream, using: using, arrive: c.Using == Everything || c.Using == Stamps, profile: c.Profile, survey: s, inference: in, sections: map[int32]*recentSpans{}, breaks: map[int32]uint64{}, turns: turns{},
+		stream: stream, using: using, arrive: c.Using == Everything || c.Using == Stamps, queue: c.Queue, profile: c.Profile, survey: s, inference: in, sections: map[int32]*recentSpans{}, breaks: map[int32]uint64{}, turns: turns{},
 		spaces: map[int32]*Space{}, processes: map[int32]*process{}, programs: programs{}, threads: map[int32]*thread{}, lastStart: map[int32]int64{},
 		numbers: map[threadKey]int32{}, classes: newClasses(), kinds: newLockKinds(),
 		progress: c.Progress, observer: c.Observer, locks: locks, buildIDs: map[string]string{},

@@ -7,8 +7,8 @@ import (
 )
 
 // modelSection is a write section in ns: held for write from start, and then
-// for read.
-type modelSection struct{ start, hold, readHold int64 }
+// for read. Its thread had waited for it for so long, of that since it was let in.
+type modelSection struct{ start, hold, readHold, wait, woken int64 }
 
 func (s modelSection) end() int64 { return s.start + s.hold }
 
@@ -82,6 +82,9 @@ func (c *callSection) at(p sectionOffset) modelSection {
 	}
 	start = max(min(start, c.limit-holdMin), c.base)
 	s := modelSection{start: start, hold: c.limit - start}
+	if asked := c.base + p.recording; c.after > asked && start > asked {
+		s.wait, s.woken = start-asked, max(start-c.after, 0)
+	}
 	switch {
 	case c.hold > 0 && c.hold+p.inside < s.hold:
 		s.readHold = s.hold - c.hold - p.inside

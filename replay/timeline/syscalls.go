@@ -34,6 +34,9 @@ func (r *Reconstruction) emitModelled(t *thread, ev *traces.Event, s modelSectio
 	t.section = o
 	op := r.operation(sim.OpWrite, t.number, r.spaceOf(t), ev)
 	op.At, op.Origin, op.Hold, op.ReadHold, op.Change = s.start, o, s.hold, s.readHold, c
+	if r.queue && s.wait > 0 {
+		op.At, op.Wait, op.Woken = s.start-s.wait, s.wait, min(s.woken, wokenMost)
+	}
 	r.emit(op)
 }
 

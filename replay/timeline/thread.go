@@ -42,6 +42,7 @@ type lookups struct {
 	check  lookup // of the trampoline, where the probe is optimised
 	uprobe lookup
 	latest traces.Lookup
+	woken  int64 // see Operation.Woken
 }
 
 // elsewhere says that the thread did something else than to handle a hit. What it looked up
@@ -114,7 +115,12 @@ type openSection struct {
 	inUprobe                   bool
 	start, acquired, downgrade int64 // ns
 	stacked                    bool
-	stack                      []string
+
+	queue   *lockQueue // that it waits in, or of the lock that it has
+	granted bool       // it has the lock
+	asked   int64      // ns: when it tried, after what recording its lock_start takes
+	let     int64      // ns: when it was let in; 0 where nobody was seen with the lock
+	stack   []string
 }
 
 // opened is the start of a lock or a lookup that held up operations when it was noted.
@@ -187,6 +193,7 @@ func (r *Reconstruction) living(pid, tid int32) {
 // exited ends a thread, and the address space with its last one.
 func (r *Reconstruction) exited(t *thread) {
 	t.gone = true
+	t.lock.drop()
 	p := r.processes[t.pid]
 	if p == nil {
 		return

@@ -140,7 +140,7 @@ func (s *stage) change(op *timeline.Operation) {
 	case Repeat:
 		s.push(op)
 		for i := 1; i < r.N; i++ {
-			s.push(again(op, int64(i)*(op.Hold+op.ReadHold)))
+			s.push(again(op, op.Wait+int64(i)*(op.Hold+op.ReadHold)))
 		}
 	case Move:
 		s.push(s.names.moved(op, r))
@@ -185,7 +185,7 @@ func (s *stage) drop(op *timeline.Operation) {
 // change is what an operation does to the address space, by itself.
 func change(op *timeline.Operation) *timeline.Operation {
 	only := *op
-	only.Kind, only.Hold, only.ReadHold = sim.OpApply, 0, 0
+	only.Kind, only.Wait, only.Hold, only.ReadHold = sim.OpApply, 0, 0, 0
 	return &only
 }
 
