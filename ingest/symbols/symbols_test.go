@@ -2,12 +2,12 @@ package symbols
 
 import (
 	"bytes"
-	"cmp"
 	"debug/elf"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -194,21 +194,51 @@ func BenchmarkKallsyms(b *testing.B) {
 	}
 }
 
-// TestSettle compares with a sort that keeps the order of equals.
-func TestSettle(t *testing.T) {
+// TestFind compares with a search through all symbols, in buckets and sorted.
+func TestFind(t *testing.T) {
+	divided, sorted := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		table := &table{}
 		addr := rapid.OneOf(rapid.Uint64(), rapid.Uint64Range(0x1000, 0x1100), rapid.Uint64Range(0xffffffff81000000, 0xffffffff81020000))
-		for i := range rapid.IntRange(0, 200).Draw(t, "symbols") {
-			table.add(addr.Draw(t, "addr"), 1, uint32(i))
+		if rapid.Bool().Draw(t, "dense") {
+			addr = rapid.Uint64Range(0x1000, 0x2000)
 		}
-		want := slices.Clone(table.syms)
-		slices.SortStableFunc(want, func(a, b sym) int { return cmp.Compare(a.addr, b.addr) })
+		for range rapid.IntRange(0, 300).Draw(t, "symbols") {
+			table.addNamed(addr.Draw(t, "addr"), rapid.Uint64Range(0, 20).Draw(t, "size"), []byte(strconv.Itoa(len(table.syms))))
+		}
+		all := slices.Clone(table.syms)
 		table.settle()
-		if !slices.Equal(table.syms, want) {
-			t.Fatalf("%v, want %v", table.syms, want)
+		if table.buckets != nil {
+			divided++
+		} else if len(all) > 0 {
+			sorted++
+		}
+		for range 50 {
+			at := addr.Draw(t, "at")
+			if len(all) > 0 && rapid.Bool().Draw(t, "near") {
+				at = all[rapid.IntRange(0, len(all)-1).Draw(t, "symbol")].addr + rapid.Uint64Range(0, 2).Draw(t, "beyond") - 1
+			}
+			var want *sym
+			for i := range all {
+				if s := &all[i]; s.addr <= at && (want == nil || s.addr > want.addr) {
+					want = s
+				}
+			}
+			name, offset, ok := table.find(at)
+			switch {
+			case want == nil || want.size > 0 && at-want.addr >= want.size && want.addr+want.size > want.addr:
+				if ok {
+					t.Fatalf("%#x is in %s, want none", at, name)
+				}
+			case want.addr+want.size < want.addr: // it would reach beyond all addresses
+			case !ok || name != table.name(want) || offset != at-want.addr:
+				t.Fatalf("%#x is in %s+%#x (%v), want %s+%#x", at, name, offset, ok, table.name(want), at-want.addr)
+			}
 		}
 	})
+	if divided == 0 || sorted == 0 {
+		t.Errorf("vacuous: %d tables in buckets, %d sorted", divided, sorted)
+	}
 }
 
 // The symbols of a file whose build id is not the recorded one are of other code.

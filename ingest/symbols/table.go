@@ -2,14 +2,21 @@ package symbols
 
 import (
 	"bytes"
+	"math/bits"
 	"sort"
 )
 
-// table is symbols in order of address. Names are cut out of one string when they
-// are asked for.
+// table is symbols by address. Names are cut out of one string when they are asked for.
 type table struct {
-	syms  []sym
+	syms  []sym // in order of address, or where there are buckets as they came
 	names []byte
+
+	// Symbols mostly lie so close together that it is enough to know which are in the same
+	// piece of memory: of a large program few are asked for.
+	buckets []uint32 // where in order those of each piece begin, and where the last end
+	order   []uint32 // places in syms, piece by piece, each as they came
+	least   uint64   // address
+	shift   int      // of an address above least, to get its bucket
 }
 
 type sym struct {
@@ -17,10 +24,53 @@ type sym struct {
 	name       uint32 // offset in names, up to a NUL
 }
 
-// settle puts the symbols in order; of several at one address the one that came
-// first is found. It sorts by one byte of the address after the other, the lowest
-// first: in most bytes they are all the same.
+// bucketMax is how many symbols may share a bucket.
+const bucketMax = 128
+
+// settle ends adding symbols.
 func (t *table) settle() {
+	if !t.divide() {
+		t.sort()
+	}
+}
+
+// divide puts the symbols into buckets, as many as there are symbols, and reports whether
+// none has too many.
+func (t *table) divide() bool {
+	if len(t.syms) == 0 {
+		return false
+	}
+	least, most := t.syms[0].addr, t.syms[0].addr
+	for i := range t.syms {
+		least, most = min(least, t.syms[i].addr), max(most, t.syms[i].addr)
+	}
+	t.least, t.shift = least, max(0, bits.Len64(most-least)-bits.Len(uint(len(t.syms))))
+	t.buckets = make([]uint32, (most-least)>>t.shift+3)
+	// Two places on is where those of a bucket are counted; one place on, where its next
+	// goes, which is in the end where the next bucket begins.
+	counts := t.buckets[2:]
+	for i := range t.syms {
+		counts[(t.syms[i].addr-least)>>t.shift]++
+	}
+	for i, n := range counts {
+		if n > bucketMax {
+			t.buckets = nil
+			return false
+		}
+		counts[i] += t.buckets[i+1]
+	}
+	t.order = make([]uint32, len(t.syms))
+	for i := range t.syms {
+		next := &t.buckets[(t.syms[i].addr-least)>>t.shift+1]
+		t.order[*next] = uint32(i)
+		*next++
+	}
+	return true
+}
+
+// sort puts the symbols in order. It sorts by one byte of the address after the other, the
+// lowest first: in most bytes they are all the same.
+func (t *table) sort() {
 	differ := uint64(0)
 	for i := range t.syms {
 		differ |= t.syms[i].addr ^ t.syms[0].addr
@@ -60,21 +110,41 @@ func (t *table) addNamed(addr, size uint64, name []byte) {
 	t.names = append(append(t.names, name...), 0)
 }
 
-// find returns the name of the symbol that addr is in, and where in it.
+// find returns the name of the symbol that addr is in, and where in it. Of several at one
+// address it is the one that came first.
 func (t *table) find(addr uint64) (name string, offset uint64, ok bool) {
-	i := sort.Search(len(t.syms), func(i int) bool { return t.syms[i].addr > addr })
-	if i == 0 {
-		return "", 0, false
-	}
-	at := t.syms[i-1].addr
-	for i > 1 && t.syms[i-2].addr == at {
-		i--
-	}
-	s := &t.syms[i-1]
-	if s.size > 0 && addr >= s.addr+s.size {
+	s := t.before(addr)
+	if s == nil || s.size > 0 && addr >= s.addr+s.size {
 		return "", 0, false
 	}
 	return t.name(s), addr - s.addr, true
+}
+
+// before is the symbol with the highest address that is not beyond addr, nil where there is
+// none.
+func (t *table) before(addr uint64) (found *sym) {
+	if t.buckets == nil {
+		i := sort.Search(len(t.syms), func(i int) bool { return t.syms[i].addr > addr })
+		if i == 0 {
+			return nil
+		}
+		i--
+		for i > 0 && t.syms[i-1].addr == t.syms[i].addr {
+			i--
+		}
+		return &t.syms[i]
+	}
+	if addr < t.least {
+		return nil
+	}
+	for b := min((addr-t.least)>>t.shift, uint64(len(t.buckets)-3)); found == nil; b-- {
+		for _, i := range t.order[t.buckets[b]:t.buckets[b+1]] {
+			if s := &t.syms[i]; s.addr <= addr && (found == nil || s.addr > found.addr) {
+				found = s
+			}
+		}
+	}
+	return found
 }
 
 func (t *table) name(s *sym) string {
