@@ -12,8 +12,6 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
-
-	_ "github.com/replay/replay/cmd/replay/heap"
 )
 
 func main() {

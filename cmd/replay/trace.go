@@ -15,6 +15,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/replay/replay/cmd/replay/heap"
 	"github.com/replay/replay/ingest"
 	"github.com/replay/replay/ingest/bpftrace"
 	"github.com/replay/replay/replay"
@@ -166,6 +167,7 @@ func (e *env) openInto(c *cli.Context, t *openTrace, keep string) error {
 		} else if err != nil {
 			return err
 		}
+		heap.Reuse()
 	}
 	if t.file, err = traces.Open(name); err != nil {
 		return badInput(err)
@@ -175,14 +177,28 @@ func (e *env) openInto(c *cli.Context, t *openTrace, keep string) error {
 
 // openHashed opens a trace for a report that says which one it is of.
 func (e *env) openHashed(c *cli.Context, path, keep string) (*openTrace, error) {
-	t, err := e.open(c, path, keep)
-	if err != nil || path == "-" {
-		return t, err
+	if path == "-" {
+		return e.open(c, path, keep)
 	}
-	if t.sha, err = hashFile(c.Context, path); err != nil {
-		t.Close()
+	ctx, cancel := context.WithCancel(c.Context)
+	defer cancel()
+	var sha string
+	var failed error
+	done := make(chan struct{})
+	go func() { // while a capture is ingested
+		defer close(done)
+		sha, failed = hashFile(ctx, path)
+	}()
+	t, err := e.open(c, path, keep)
+	if err != nil {
 		return nil, err
 	}
+	<-done
+	if failed != nil {
+		t.Close()
+		return nil, failed
+	}
+	t.sha = sha
 	return t, nil
 }
 

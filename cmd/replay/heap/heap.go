@@ -1,10 +1,11 @@
 // Package heap makes the start of the command cheap. It does so while packages are
-// initialised, before most of those that allocate anything, and has nothing else.
+// initialised, before most of those that allocate anything.
 package heap
 
 import (
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -33,5 +34,30 @@ func init() {
 	runtime.GC()                                 // heap is free by now
 	runtime.GOMAXPROCS(cpus)
 	debug.SetGCPercent(startBytes / minimum * 100)
-	runtime.AddCleanup(new([64]byte), func(percent int) { debug.SetGCPercent(percent) }, gcPercent)
+	begin()
+}
+
+var (
+	full  atomic.Bool     // the memory that the heap begins with is
+	first runtime.Cleanup // comes with the first collection
+)
+
+// begin waits for the first collection.
+func begin() {
+	first = runtime.AddCleanup(new([64]byte), func(percent int) {
+		full.Store(true)
+		debug.SetGCPercent(percent)
+	}, gcPercent)
+}
+
+// Reuse is for between two jobs of a command, where little is held: the memory that the
+// heap begins with is used again, in place of more that the kernel would have to clear. It
+// does nothing once the runtime collects by itself.
+func Reuse() {
+	if full.Load() {
+		return
+	}
+	first.Stop()
+	runtime.GC()
+	begin()
 }
