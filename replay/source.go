@@ -22,8 +22,12 @@ type source struct {
 	threads []*recordedThread // by Operation.Thread
 	tasks   []*simThread      // by Task.ID
 	placed  int               // threads that a placement gave a CPU
-	spaces  []*ownSpace       // by Space.Index
-	replay  int               // number of this replay
+	spaces  []*ownSpace       // by Space.Index,
+	here    struct {          // and that of the latest operation
+		of *timeline.Space
+		mm *sim.MM
+	}
+	replay int // number of this replay
 
 	queue []sim.Ticket // read ahead, in order of Due from head on
 	head  int
@@ -59,7 +63,7 @@ func newSource(a timeline.Operations, sys *sim.System, topo *sim.Topology, s *ti
 
 // Next is part of sim.Source. Operations come in order of their begin: a trap is
 // before the lookup, by which operations are ordered.
-func (s *source) Next() (sim.Ticket, bool) {
+func (s *source) Next(next *sim.Ticket) bool {
 	for !s.ended && (s.head == len(s.queue) || s.queue[s.head].Due > s.bound) {
 		op, ok := s.operations.Next()
 		if !ok {
@@ -69,14 +73,14 @@ func (s *source) Next() (sim.Ticket, bool) {
 		s.expand(op)
 	}
 	if s.head == len(s.queue) {
-		return sim.Ticket{}, false
+		return false
 	}
-	next := s.queue[s.head]
-	if s.head++; s.head*2 >= len(s.queue) {
+	*next = s.queue[s.head]
+	if s.head++; s.head >= 64 && s.head*2 >= len(s.queue) {
 		n := copy(s.queue, s.queue[s.head:])
 		s.queue, s.head = s.queue[:n], 0
 	}
-	return next, true
+	return true
 }
 
 // Err is part of sim.Source.
@@ -91,23 +95,22 @@ func (s *source) expand(op *timeline.Operation) {
 		if does(n, op) {
 			t := s.thread(of, n, op, here)
 			s.space(op.Space)
-			next, due := s.ticket(t, &t.yielded, op)
+			s.queue = append(s.queue, sim.Ticket{})
+			next := &s.queue[len(s.queue)-1]
+			due := s.ticket(next, t, &t.yielded, op)
 			next.Due, next.Until = max(due, s.bound), s.until(t)
-			s.insert(&next)
+			s.sift()
 		}
 	}
 }
 
-// insert puts a ticket where its time is; those that are due together stay in the order
-// of their operations.
-func (s *source) insert(next *sim.Ticket) {
-	i := len(s.queue)
-	s.queue = append(s.queue, sim.Ticket{})
-	for i > s.head && s.queue[i-1].Due > next.Due {
-		s.queue[i] = s.queue[i-1]
-		i--
+// sift puts the last ticket of the queue where its time is; those that are due together stay
+// in the order of their operations.
+func (s *source) sift() {
+	q := s.queue
+	for i := len(q) - 1; i > s.head && q[i-1].Due > q[i].Due; i-- {
+		q[i-1], q[i] = q[i], q[i-1]
 	}
-	s.queue[i] = *next
 }
 
 // begin is a thread that begins its next operation: so long after the one before, in ns of
@@ -123,9 +126,9 @@ func (s *source) begin(t *simThread, at *position, op *timeline.Operation) (gap 
 	return gap, first
 }
 
-// ticket is that of a thread's next operation, from where it is, which it leaves. due is
-// when it would begin if nothing were in its way.
-func (s *source) ticket(t *simThread, at *position, op *timeline.Operation) (next sim.Ticket, due sim.Time) {
+// ticket makes that of a thread's next operation, from where it is, which it leaves. due is
+// when it would begin if nothing were in its way. What next has is zero.
+func (s *source) ticket(next *sim.Ticket, t *simThread, at *position, op *timeline.Operation) (due sim.Time) {
 	gap, first := s.begin(t, at, op)
 	due = s.scale(op.At - s.survey.Start)
 	if op.Kind == sim.OpHit {
@@ -136,22 +139,22 @@ func (s *source) ticket(t *simThread, at *position, op *timeline.Operation) (nex
 		}
 		due = max(due-entry, 0)
 	}
-	next = sim.Ticket{Task: t.task, CPU: at.cpu, At: due + t.phase}
-	if s.options.Timing == Original || first { // a thread begins when it did
-		return next, due
-	}
-	next.At = 0
-	if s.options.Timing == Think {
+	next.Task, next.CPU = t.task, at.cpu
+	switch {
+	case s.options.Timing == Original || first: // a thread begins when it did
+		next.At = due + t.phase
+	case s.options.Timing == Think:
 		next.Gap = s.scale(max(gap, 0))
 	}
-	return next, due
+	return due
 }
 
 // Waiting is part of sim.Source.
 func (s *source) Waiting(task *sim.Task) sim.Ticket {
 	t := s.tasks[task.ID]
 	at := t.begun
-	next, _ := s.ticket(t, &at, t.next.operation(t.clone))
+	var next sim.Ticket
+	s.ticket(&next, t, &at, t.next.operation(t.clone))
 	return next
 }
 

@@ -22,11 +22,15 @@ func (s *source) own(p *timeline.Space) *ownSpace {
 }
 
 func (s *source) space(p *timeline.Space) *sim.MM {
+	if p == s.here.of { // as mostly is so
+		return s.here.mm
+	}
 	own := s.own(p)
 	if own.sim == nil {
 		s.started++
 		own.sim = s.sys.NewMM(int32(s.started), &own.space)
 	}
+	s.here.of, s.here.mm = p, own.sim
 	return own.sim
 }
 

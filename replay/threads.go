@@ -125,7 +125,11 @@ func (s *source) place(op *timeline.Operation, clone int) int32 {
 // recordedCPU is the recorded CPU of a thread. Its clones are on the CPUs after
 // those of the recording, so that they share one only when there are too few.
 func (s *source) recordedCPU(cpu int32, clone int) int32 {
-	return int32((int(cpu) + clone*s.survey.CPUs) % s.cpus)
+	n := int(cpu) + clone*s.survey.CPUs
+	if n >= s.cpus {
+		n %= s.cpus
+	}
+	return int32(n)
 }
 
 // phase is how far a clone runs behind: a share of the thread's mean gap between

@@ -39,13 +39,14 @@ func (s *stream) ticket(nth int) Ticket {
 	return Ticket{Task: t, CPU: t.ID, Due: at, Until: at, At: at}
 }
 
-func (s *stream) Next() (Ticket, bool) {
+func (s *stream) Next(next *Ticket) bool {
 	if s.left == 0 {
-		return Ticket{}, false
+		return false
 	}
 	s.left--
 	s.n++
-	return s.ticket(s.n - 1), true
+	*next = s.ticket(s.n - 1)
+	return true
 }
 
 func (s *stream) Waiting(t *Task) Ticket {

@@ -18,12 +18,13 @@ type hits struct {
 
 func (h *hits) ticket(t *sim.Task) sim.Ticket { return sim.Ticket{Task: t, CPU: t.ID} }
 
-func (h *hits) Next() (sim.Ticket, bool) {
+func (h *hits) Next(next *sim.Ticket) bool {
 	if h.next == len(h.tasks) {
-		return sim.Ticket{}, false
+		return false
 	}
 	h.next++
-	return h.ticket(h.tasks[h.next-1]), true
+	*next = h.ticket(h.tasks[h.next-1])
+	return true
 }
 
 func (h *hits) Waiting(t *sim.Task) sim.Ticket { return h.ticket(t) }

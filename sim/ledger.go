@@ -49,4 +49,4 @@ func (p *Parts) Sub(q *Parts) {
 }
 
 // Resolve is the time from the start of the lookup to its answer.
-func (p Parts) Resolve() Time { return p.Lookup + p.Stall + p.LockWait }
+func (p *Parts) Resolve() Time { return p.Lookup + p.Stall + p.LockWait }

@@ -213,12 +213,12 @@ type counting struct {
 	fail  error
 }
 
-func (c *counting) Next() (Ticket, bool) {
-	op, ok := c.list.Next()
+func (c *counting) Next(next *Ticket) bool {
+	ok := c.list.Next(next)
 	if ok {
 		c.taken++
 	}
-	return op, ok
+	return ok
 }
 
 func (c *counting) Err() error { return c.fail }

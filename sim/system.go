@@ -34,8 +34,8 @@ type Config struct {
 
 // Source yields operations. Due times do not decrease.
 type Source interface {
-	// Next returns the ticket of the next operation and false after the last one.
-	Next() (Ticket, bool)
+	// Next fills in the ticket of the next operation, and returns false after the last one.
+	Next(*Ticket) bool
 	// Waiting returns once more the ticket of the first operation of a task that was
 	// yielded and has not begun. There is one. Where a thread is behind, millions may
 	// wait: the source knows best how to keep them.
@@ -231,12 +231,11 @@ func (s *System) checkIdle() error {
 
 // advance reads the next operation of the source.
 func (s *System) advance() {
-	next, ok := s.source.Next()
-	if !ok {
+	if !s.source.Next(s.pending) {
 		s.due = Never
 		return
 	}
-	*s.pending, s.due = next, next.Due
+	s.due = s.pending.Due
 }
 
 // feed issues what is due before the next event. In a closed loop it also reads

@@ -37,9 +37,9 @@ type list struct {
 	given map[*Task][]planned // and not begun
 }
 
-func (l *list) Next() (Ticket, bool) {
+func (l *list) Next(next *Ticket) bool {
 	if len(l.ops) == 0 {
-		return Ticket{}, false
+		return false
 	}
 	p := l.ops[0]
 	l.ops = l.ops[1:]
@@ -47,7 +47,8 @@ func (l *list) Next() (Ticket, bool) {
 		l.given = map[*Task][]planned{}
 	}
 	l.given[p.Task] = append(l.given[p.Task], p)
-	return p.ticket(), true
+	*next = p.ticket()
+	return true
 }
 
 func (p *planned) ticket() Ticket {

@@ -114,13 +114,14 @@ type producers struct {
 }
 
 // Next is part of sim.Source.
-func (p *producers) Next() (sim.Ticket, bool) {
+func (p *producers) Next(next *sim.Ticket) bool {
 	if p.next == p.n {
-		return sim.Ticket{}, false
+		return false
 	}
 	cpu := int32(p.next)
 	p.next++
-	return sim.Ticket{Task: p.sys.NewTask(cpu, cpu), CPU: -1, At: sim.Time(cpu) * benchStagger}, true
+	*next = sim.Ticket{Task: p.sys.NewTask(cpu, cpu), CPU: -1, At: sim.Time(cpu) * benchStagger}
+	return true
 }
 
 // Waiting is part of sim.Source. A producer has one operation, which repeats.
