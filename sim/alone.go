@@ -178,9 +178,9 @@ func (c *course) sooner(i int) bool {
 // answer makes the lookup of a hit that is alone.
 func (s *System) answer(a *sole) {
 	t, c := a.task, a.course
-	m, l, w := t.op.MM, &t.hit.Lookup, &t.walk
+	m, l := t.op.MM, &t.hit.Lookup
 	t.lookup = l
-	w.addr, w.vma, w.version = c.addr, c.vma, c.version
+	t.walk.addr = c.addr
 	t.regs[protocol.RegVMA], t.regs[protocol.RegUprobe] = c.regs[protocol.RegVMA], c.regs[protocol.RegUprobe]
 	s.now = a.start
 	t.startLookup(s.now)
@@ -221,7 +221,7 @@ func (s *System) answer(a *sole) {
 		}
 	}
 	t.hit.Found = t.regs[protocol.RegUprobe] != 0
-	s.judge(t, s.resolver)
+	s.judge(t, s.resolver, &c.vma)
 	s.endLookup(t)
 	t.hit.Outcome = l.Outcome
 }

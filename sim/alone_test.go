@@ -42,7 +42,7 @@ func TestAlone(t *testing.T) {
 		seen[c.resolver] = loneHits{sum.n + lone.n, sum.moved + lone.moved, sum.drained + lone.drained}
 	})
 	for _, name := range []string{"locked", "speculative", "ideal"} {
-		if n := seen[name]; n.n == 0 || n.moved == 0 {
+		if n := seen[name]; (n.n == 0 || n.moved == 0) && !testing.Short() { // which runs a fifth of them
 			t.Errorf("%s: of hits that were alone %+v: too few to tell", name, n)
 		}
 	}

@@ -100,7 +100,7 @@ const here = 1
 
 // checked is the end of the first lookup; that of the uprobe follows.
 func checked(s *System, t *Task) {
-	s.judge(t, s.resolver.check)
+	s.judge(t, s.resolver.check, &t.walk.vma)
 	s.endLookup(t)
 	s.delay(t, max(t.op.LookupAt-s.now, 0), beginLookup)
 }
@@ -396,7 +396,7 @@ func (s *System) dropVMA(t *Task) bool {
 func answered(s *System, t *Task) {
 	h := &t.hit
 	h.Found = t.regs[protocol.RegUprobe] != 0
-	s.judge(t, s.resolver)
+	s.judge(t, s.resolver, &t.walk.vma)
 	s.endLookup(t)
 	h.Outcome = h.Deciding().Outcome
 	s.perform(t, s.resolver.before, handle)

@@ -124,14 +124,14 @@ func (h *history) at(addr, version uint64) *shown {
 // an operation of which only the outcome is known; nor of an upper bound, which holds to
 // nothing. A resolver without all its rules may be wrong, which is counted; any other is a
 // mistake of this package.
-func (s *System) judge(t *Task, r *Resolver) {
+func (s *System) judge(t *Task, r *Resolver, found *mm.VMA) {
 	m, l := t.op.MM, t.lookup
 	if l.Outcome != Lockless || !r.Explored || m.applied >= l.Start {
 		return
 	}
 	s.oracle++
 	addr := t.walk.addr
-	code := t.regs[protocol.RegVMA] != 0 && tells(&t.walk.vma)
+	code := t.regs[protocol.RegVMA] != 0 && tells(found)
 	right := func(at *shown) bool { return (at != nil) == code }
 	if l == &t.hit.Lookup {
 		file, offset := s.probes.Place(probeOf(t.regs[protocol.RegUprobe]))
