@@ -41,10 +41,12 @@ func TestAlone(t *testing.T) {
 		sum := seen[c.resolver]
 		seen[c.resolver] = loneHits{sum.n + lone.n, sum.moved + lone.moved, sum.drained + lone.drained}
 	})
-	for _, name := range []string{"locked", "speculative", "ideal"} {
-		if n := seen[name]; (n.n == 0 || n.moved == 0) && !testing.Short() { // which runs a fifth of them
-			t.Errorf("%s: of hits that were alone %+v: too few to tell", name, n)
-		}
+	moved := 0
+	for _, n := range seen {
+		moved += n.moved
+	}
+	if (seen["locked"].n == 0 || seen["speculative"].n == 0 || moved == 0) && !testing.Short() { // which runs a fifth of them
+		t.Errorf("hits that were alone: %+v: too few to tell", seen)
 	}
 }
 
