@@ -221,3 +221,44 @@ func TestProcessesAcrossInputs(t *testing.T) {
 		}
 	}
 }
+
+// Of events at one time on one CPU, those of the input that was given first come first.
+func TestMergeTies(t *testing.T) {
+	text := func(probe string) string {
+		return "# replay-trace 1\n# clock perf\n50000000100 hit cpu=0 pid=1 tid=1 addr=0x401136 probe=" + probe + "\n50000000100 hit cpu=1 pid=1 tid=2 addr=0x401136 probe=" + probe + "\n"
+	}
+	for _, probes := range [][]string{{"a:f", "b:f", "c:f"}, {"c:f", "b:f", "a:f"}} {
+		events, _, err := readMerged(writeEach(t, []string{text(probes[0]), text(probes[1]), text(probes[2])})...)
+		if err != nil || len(events) != 6 {
+			t.Fatalf("%d events, %v", len(events), err)
+		}
+		for i := range events {
+			if events[i].Probe != probes[i%3] || int(events[i].CPU) != i/3 {
+				t.Errorf("event %d is of %s on CPU %d, inputs are %v", i, events[i].Probe, events[i].CPU, probes)
+			}
+		}
+	}
+}
+
+// A loss reaches back to the record before of its own CPU, the first one too.
+func TestLossReachesBack(t *testing.T) {
+	var l losses
+	l.heard(0, 100)
+	l.heard(1, 140)
+	for _, test := range []struct {
+		cpu, time int64
+		has       traces.Columns
+		dur       int64
+	}{{0, 150, traces.ColCPU, 50}, {1, 150, traces.ColCPU, 10}, {2, 150, traces.ColCPU, 0}, {0, 150, 0, 0}, {0, 90, traces.ColCPU, 0}} {
+		r := &assemble.Record{}
+		r.Time, r.CPU, r.Has = test.time, int32(test.cpu), test.has
+		if l.span(r); r.Dur != test.dur || r.Got(traces.ColDur) != (test.dur > 0) {
+			t.Errorf("a loss on CPU %d at %d (told: %v) lasts %d ns, want %d", test.cpu, test.time, test.has != 0, r.Dur, test.dur)
+		}
+	}
+	// The rest is behind all, and reaches back to who was silent longest.
+	l.total = 9
+	if r := (&assemble.Record{}); !l.rest(r) || r.Time != 141 || r.Dur != 41 || r.Ret != 9 {
+		t.Errorf("the rest of %d from %d to %d", r.Ret, r.Time-r.Dur, r.Time)
+	}
+}

@@ -3,6 +3,7 @@ package ingest
 import (
 	"cmp"
 	"encoding/binary"
+	"math"
 	"slices"
 	"testing"
 
@@ -108,4 +109,29 @@ func BenchmarkPerfQueue(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.N)*records/b.Elapsed().Seconds()/1e6, "Mrecords/s")
+}
+
+// A round completes what is older than the newest record of the round before, which the
+// one that ends may still have been preceded by: perf record reads its buffers one after
+// the other. Where arrivals are made of hits, what they reach back over is not complete.
+func TestRound(t *testing.T) {
+	for _, test := range []struct {
+		arg  string
+		back int64
+	}{{"", 0}, {"at", arriveReach}} {
+		s := &perfStream{queue: newPerfQueue()}
+		s.arrivals.arg = test.arg
+		s.newest = 100
+		if s.round(); s.queue.complete != math.MinInt64 {
+			t.Errorf("after the first round all before %d is complete", s.queue.complete)
+		}
+		s.newest = 250
+		if s.round(); s.queue.complete != 100-test.back {
+			t.Errorf("after the second round all before %d is complete, want %d", s.queue.complete, 100-test.back)
+		}
+		s.newest = 260
+		if s.round(); s.queue.complete != 250-test.back {
+			t.Errorf("after the third round all before %d is complete, want %d", s.queue.complete, 250-test.back)
+		}
+	}
 }
