@@ -262,3 +262,61 @@ func TestLossReachesBack(t *testing.T) {
 		t.Errorf("the rest of %d from %d to %d", r.Ret, r.Time-r.Dur, r.Time)
 	}
 }
+
+// Whose a thread is changes when its number is used again: inputs are looked through for it
+// side by side, in the order of time.
+func TestProcessesInOrderOfInputs(t *testing.T) {
+	const lives = "app  4101/4101  [000]    50.000000100: PERF_RECORD_FORK(4101:4105):(4101:4101)\n" +
+		"app  4101/4105  [000]    50.000000300: PERF_RECORD_EXIT(4101:4105):(4101:4105)\n" +
+		"app  4200/4200  [000]    50.000000500: PERF_RECORD_FORK(4105:4105):(4200:4200)\n"
+	const alone = "app  4105 [001]    50.000000200: probe_app:f: (401136)\n" +
+		"app  4105 [001]    50.000000600: probe_app:f: (401136)\n"
+	for _, texts := range [][]string{{lives, alone}, {alone, lives}} {
+		events, _, err := readMerged(writeEach(t, texts)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var pids []int32
+		for i := range events {
+			if events[i].Kind == traces.Hit {
+				pids = append(pids, events[i].PID)
+			}
+		}
+		if want := []int32{4101, 4105}; !slices.Equal(pids, want) {
+			t.Errorf("hits of processes %v, want %v", pids, want)
+		}
+	}
+}
+
+// Of stored inputs, each has one event of a trap, under whatever name.
+func TestTrapOfStoredInputs(t *testing.T) {
+	text := func(at int, probe string) string {
+		return fmt.Sprintf("# replay-trace 1\n# clock perf\n%d hit cpu=0 pid=7 tid=7 addr=0x10 probe=%s\n%d hit cpu=0 pid=7 tid=7 addr=0x10 probe=%[2]s\n", at, probe, at+50_000)
+	}
+	for name, probes := range map[string][]string{"one probe": {"a:f", "a:f"}, "two": {"a:f", "b:f"}} {
+		events, _, err := readMerged(writeEach(t, []string{text(1000, probes[0]), text(1300, probes[1])})...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var joined []bool
+		for i := range events {
+			joined = append(joined, events[i].Joined())
+		}
+		if want := []bool{false, true, false, true}; !slices.Equal(joined, want) {
+			t.Errorf("%s: joined to the trap before: %v, want %v", name, joined, want)
+		}
+	}
+}
+
+// What was skipped is counted, and the first of it is told.
+func TestSkipped(t *testing.T) {
+	var s skipped
+	if w := s.warnings("lines"); w != nil {
+		t.Errorf("of nothing: %q", w)
+	}
+	s.add(errors.New("line 3"))
+	s.add(errors.New("line 7"))
+	if w := s.warnings("lines"); len(w) != 1 || w[0] != "2 bad lines were skipped, the first: line 3" {
+		t.Errorf("%q", w)
+	}
+}

@@ -59,6 +59,9 @@ func TestAnonymousTraceNamesNothing(t *testing.T) {
 		if !cut.Keep(&ev) {
 			t.Fatal("a row is missing")
 		}
+		if ev.Has&ColBuildID != 0 {
+			t.Fatal("a row has a build id, if none")
+		}
 		kept = append(kept, ev)
 	}
 	left := cut.Meta(meta)
@@ -147,6 +150,7 @@ func TestCutKeepsWhatIsAsked(t *testing.T) {
 		{"from 31", Cut{From: 31, To: -1}, []int{0, 2, 5, 8}},
 		{"process 2, with its fork", Cut{From: -1, To: -1, PIDs: []int32{2}}, []int{5, 6, 7}},
 		{"one probe", Cut{From: -1, To: -1, Probes: []string{"g:b"}}, []int{0, 2, 3, 5, 6, 7}},
+		{"the other, without returns", Cut{From: -1, To: -1, Probes: []string{"g:a"}}, []int{0, 1, 2, 3, 4, 5, 8}},
 	} {
 		var got []int
 		for i, ev := range events {

@@ -217,6 +217,7 @@ func TestChain(t *testing.T) {
 		{[]uint64{contextKernel, k, k + 1, contextUser, u}, []uint64{k, k + 1, u}, 2},
 		{[]uint64{contextKernel, k}, []uint64{k}, 1},
 		{[]uint64{contextUser, u, u + 1}, []uint64{u, u + 1}, 0},
+		{[]uint64{contextMax, k, contextUser, u}, []uint64{k, u}, 1}, // the last of the markers is no address
 		{[]uint64{contextKernel, k, contextUser}, []uint64{k}, 1},
 	}
 	for _, c := range cases {
