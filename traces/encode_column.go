@@ -260,6 +260,10 @@ func (e *columnEncoder) addNames(s string, n int) {
 	}
 }
 
+// idsAtOnce is the room that a page's places in the dictionary get at first. Where they
+// differ at all, most pages fill it.
+const idsAtOnce = pageBytes / 4
+
 // addIDs adds a place in the dictionary n times.
 func (e *columnEncoder) addIDs(id int32, n int) {
 	if e.names == 0 {
@@ -276,6 +280,9 @@ func (e *columnEncoder) addIDs(id int32, n int) {
 
 // namesDiffer writes the names out that were all the same so far.
 func (e *columnEncoder) namesDiffer() {
+	if cap(e.values.i32) == 0 && e.names >= batchRows/4 {
+		e.values.i32 = make([]int32, 0, idsAtOnce+batchRows)
+	}
 	for len(e.values.i32) < e.names {
 		e.values.i32 = append(e.values.i32, e.id)
 	}

@@ -61,6 +61,7 @@ type Assembler struct {
 	exited       []int32
 	kernelFrames map[uint64]string
 	stacks       map[uint64]namedChain
+	told         [stacksTold]toldStack
 	seed         maphash.Seed
 	scratch      []byte
 }

@@ -3,6 +3,7 @@ package assemble
 import (
 	"slices"
 	"strings"
+	"unsafe"
 
 	"github.com/replay/replay/traces"
 )
@@ -25,7 +26,8 @@ func (a *Assembler) lockStart(r *Record, t *thread) {
 	if r.Got(traces.ColInUprobe) || t == nil {
 		return
 	}
-	if lookupOnStack(r) || trampolineCheck(r) {
+	tells := a.stackTells(r.Stack)
+	if tells.lookup || tells.trampolineCheck(r) {
 		r.InUprobe = true
 		r.Has |= traces.ColInUprobe
 		return
@@ -33,7 +35,7 @@ func (a *Assembler) lockStart(r *Record, t *thread) {
 	a.notLookup(t)
 	// A callchain that is put off is unwound on the way back to user space, when the
 	// trap has moved the IP on: it does not tell whose lock it was.
-	if r.Write || r.UserIP == 0 && r.Cookie == 0 && traces.NamesKernel(r.Stack) {
+	if r.Write || r.UserIP == 0 && r.Cookie == 0 && tells.kernel {
 		r.Has |= traces.ColInUprobe // the lookup takes it for read, from a trap
 		return
 	}
@@ -48,14 +50,44 @@ const lookupFrames = "find_active_uprobe"
 // lookupOnStack reports whether the uprobe lookup is on the stack by name. That it
 // is not says nothing: perf names kernel frames after another kernel when a
 // recording does not tell its own.
-func lookupOnStack(r *Record) bool {
-	return slices.ContainsFunc(r.Stack, func(f string) bool { return strings.HasPrefix(f, lookupFrames) })
+func lookupOnStack(stack []string) bool {
+	return slices.ContainsFunc(stack, func(f string) bool { return strings.HasPrefix(f, lookupFrames) })
+}
+
+// stackTells is what the stack of a lock_start tells of it.
+type stackTells struct {
+	lookup         bool // lookupOnStack
+	check          bool // traces.TrampolineCheck
+	fromTrampoline bool // traces.FromTrampoline
+	kernel         bool // traces.NamesKernel
+}
+
+// toldStack is a stack and what it tells.
+type toldStack struct {
+	stack []string
+	tells stackTells
+}
+
+// stacksTold is how many stacks are remembered.
+const stacksTold = 256
+
+// stackTells looks at the frames of a stack, mostly once for all rows that share them in
+// one place of the memory.
+func (a *Assembler) stackTells(stack []string) stackTells {
+	if len(stack) == 0 {
+		return stackTells{}
+	}
+	t := &a.told[uintptr(unsafe.Pointer(&stack[0]))/unsafe.Sizeof(stack[0])%stacksTold]
+	if len(t.stack) != len(stack) || &t.stack[0] != &stack[0] {
+		*t = toldStack{stack, stackTells{lookupOnStack(stack), traces.TrampolineCheck(stack), traces.FromTrampoline(stack), traces.NamesKernel(stack)}}
+	}
+	return t.tells
 }
 
 // trampolineCheck reports whether the lock_start is of the first lookup of an optimised
 // probe, by name or, where the kernel's frames have none, by where it came from.
-func trampolineCheck(r *Record) bool {
-	return !r.Write && (traces.TrampolineCheck(r.Stack) || traces.FromTrampoline(r.Stack) && r.UserIP%4096 >= trampolineReturn)
+func (t stackTells) trampolineCheck(r *Record) bool {
+	return !r.Write && (t.check || t.fromTrampoline && r.UserIP%4096 >= trampolineReturn)
 }
 
 // trampolineReturn is how many bytes of the trampoline a thread has behind it after its
