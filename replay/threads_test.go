@@ -82,3 +82,24 @@ func TestPassedOperationsAreDropped(t *testing.T) {
 	runtime.KeepAlive(slow)
 	runtime.KeepAlive(&r)
 }
+
+// A thread's next operation comes so long after the recorded end of the one before: after
+// all of a section, its part for reading too.
+func TestGapFromTheEnd(t *testing.T) {
+	s, at := &source{}, position{}
+	for i, test := range []struct {
+		op    timeline.Operation
+		gap   int64
+		first bool
+	}{
+		{timeline.Operation{At: 100, Hold: 30, ReadHold: 20}, 100, true},
+		{timeline.Operation{At: 200, Hold: 30}, 50, false},
+		{timeline.Operation{At: 240}, 10, false},
+		{timeline.Operation{At: 245}, 5, false},
+	} {
+		test.op.CPU = -1
+		if gap, first := s.begin(&simThread{}, &at, &test.op); gap != test.gap || first != test.first {
+			t.Errorf("operation %d: %d ns after the one before, the first: %v; want %d, %v", i, gap, first, test.gap, test.first)
+		}
+	}
+}
