@@ -80,7 +80,7 @@ func TestMappingAgain(t *testing.T) {
 	changed := 0
 	for offset := Time(0); offset < 900*Nanosecond; offset += 7 * Nanosecond {
 		r := asStepByStep(t, offset.String(), func(r *rig, hitters []*Task) {
-			// Its lines are elsewhere, so that the lookup waits for each.
+			// Line 0 of the VMA is elsewhere when the lookup asks for it, and all others are here.
 			writer := r.NewTask(3, 4)
 			r.add(writer, OpHit, 16*Microsecond, 0, 0)
 			r.add(writer, OpWrite, 18*Microsecond, 20*Nanosecond, 0)
@@ -88,6 +88,8 @@ func TestMappingAgain(t *testing.T) {
 				v, _ := s.Find(probeAddr)
 				return mm.Effect{Changed: 1, Written: []uint32{v.ID}}
 			}
+			r.add(hitters[0], OpHit, 19*Microsecond, 0, 0)
+			r.last().Addr, r.last().Offset = otherAddr, otherAddr%mm.PageSize
 			r.add(hitters[0], OpHit, 20*Microsecond, 0, 0)
 			r.add(writer, OpApply, 20*Microsecond+offset, 0, 0)
 			r.last().Change = func(s *mm.AddressSpace) mm.Effect {
