@@ -6,7 +6,7 @@ import (
 )
 
 func TestReadBenchTable(t *testing.T) {
-	f, err := os.Open("testdata/uprobe-nop-80cpu.csv")
+	f, err := os.Open("published/uprobe-nop-80cpu.csv")
 	if err != nil {
 		t.Fatal(err)
 	}

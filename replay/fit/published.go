@@ -9,7 +9,7 @@ import (
 // publishedMachine is the profile of the machine that the table was measured on.
 const publishedMachine = "xeon-6138x2"
 
-//go:embed testdata/uprobe-nop-80cpu.csv
+//go:embed published/uprobe-nop-80cpu.csv
 var publishedTable []byte
 
 // Published is what was measured of the kernel's benchmark on the machine of a profile,
