@@ -40,9 +40,18 @@ type Validation struct {
 		Observed  *Wait `json:"observed"`
 		Predicted *Wait `json:"predicted"`
 	} `json:"wait_ns"`
+	// Unseen is the part of the observed waits in which a thread had been let in while no
+	// row shows who had its CPU.
+	Unseen *Unseen `json:"unseen_wait,omitempty"`
 	// ArrivalError is how far the arrivals of the failed lookups were from those
 	// that their lock events show.
 	ArrivalError *Wait `json:"arrival_error_ns"`
+}
+
+// Unseen is how many waits have such a part, and how long those are in all.
+type Unseen struct {
+	Waits int64 `json:"waits"`
+	Ns    int64 `json:"ns"`
 }
 
 // Wait is a distribution of waits in ns.
@@ -67,6 +76,9 @@ func ValidationJSON(w io.Writer, v *fit.Validation) error {
 		doc.Observed = &v.Observed
 		if v.Waited {
 			doc.Wait.Observed = newWait(v.Waits.Observed)
+			if u := v.Unseen; u.Count > 0 {
+				doc.Unseen = &Unseen{u.Count, u.Total.Nanos()}
+			}
 		}
 	}
 	if v.Predicts() {
@@ -126,6 +138,9 @@ func ValidationText(w io.Writer, v *fit.Validation) error {
 	}
 	if v.Waited && v.Observes() && v.Recording > 0 {
 		fmt.Fprintf(w, "\nof each wait, on either side, recording its lock_start took %s\n", span(v.Recording))
+	}
+	if u := v.Unseen; v.Waited && v.Observes() && u.Count > 0 {
+		fmt.Fprintf(w, "\n%s of the kernel's waits, in %d of them, is of threads that had been let in while no row shows who had their CPUs: that cannot be predicted\n", span(u.Total), u.Count)
 	}
 	if u := replay.Unknowns(v.Unknown, replay.UnknownLosses); len(u) > 0 {
 		fmt.Fprintf(w, "\n%s\n", printable(u[0].String()))

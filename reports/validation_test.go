@@ -15,7 +15,7 @@ import (
 // validated1000 is a validation of 1000 hits, of which 100 are of optimised probes.
 func validated1000() *fit.Validation {
 	v := &fit.Validation{
-		Using: timeline.Locks, Events: 5000, Lost: 20, Hits: 1000, Lookups: 1100, Observed: 50, Predicted: 47, Inferred: true, Waited: true, Recording: 3700 * sim.Nanosecond, Expected: 47.6, Low: 30, High: 75,
+		Using: timeline.Locks, Events: 5000, Lost: 20, Hits: 1000, Lookups: 1100, Observed: 50, Predicted: 47, Inferred: true, Waited: true, Recording: 3700 * sim.Nanosecond, Unseen: dist.Dist{Count: 2, Total: 41 * sim.Microsecond}, Expected: 47.6, Low: 30, High: 75,
 		TP: 40, FP: 7, FN: 10, ArrivalError: distOf([]sim.Time{100 * sim.Nanosecond, 200 * sim.Nanosecond, 4 * sim.Microsecond}),
 	}
 	v.Waits.Observed = distOf([]sim.Time{sim.Microsecond, 2 * sim.Microsecond, 40 * sim.Microsecond})

@@ -32,6 +32,9 @@ type Validation struct {
 	FP, FN              int64 // only the model; only the kernel
 	Waits               struct{ Observed, Predicted dist.Dist }
 	Waited              bool // the trace tells how long lookups waited
+	// Unseen are those of the observed waits, and how long, in which a thread had been let in
+	// while no row shows who had its CPU: that cannot be predicted.
+	Unseen dist.Dist
 	// Recording is what recording its lock_start takes of each wait, on either side: the
 	// recorder has the CPU before the lock is asked for.
 	Recording sim.Time
@@ -110,7 +113,7 @@ func Validate(ctx context.Context, trace timeline.Trace, profile *machines.Profi
 	stamped := fitWindow(recorded, topo)
 	v := &validator{
 		start: s.Start, keep: misses, v: Validation{Using: using, Events: s.Events, Lost: s.Lost, Unknown: s.Unknown, Undecided: undecided, Waited: s.TellsWaits()},
-		observed: dist.NewSketch(), predicted: dist.NewSketch(), arrival: dist.NewSketch(), recorder: &recorded.Recorder,
+		observed: dist.NewSketch(), predicted: dist.NewSketch(), arrival: dist.NewSketch(), unseen: dist.NewSketch(), recorder: &recorded.Recorder,
 		survey: s, occupancy: newOccupancy(recorded, s, using), inferred: s.Infers(using),
 	}
 	rec, err := timeline.Reconstruct(ctx, trace, s, timeline.Config{Using: using, Profile: recorded, Observer: v.occupancy})
@@ -171,6 +174,7 @@ type validator struct {
 	v                   Validation
 	observed, predicted *dist.Sketch
 	arrival             *dist.Sketch
+	unseen              *dist.Sketch
 	recorder            *machines.Recorder
 	survey              *timeline.Survey
 	occupancy           *occupancy
@@ -211,6 +215,9 @@ func (v *validator) lookup(h *sim.HitRecord, l *sim.Lookup, o *timeline.Origin, 
 	if truth != nil {
 		v.v.Observed++
 		v.observed.Add(sim.Time(truth.WaitNs) * sim.Nanosecond)
+		if truth.UnseenNs > 0 {
+			v.unseen.Add(sim.Time(truth.UnseenNs) * sim.Nanosecond)
+		}
 		v.addArrival(h, l, truth)
 	}
 	if fell {
@@ -323,7 +330,7 @@ func interval(expected, deviation float64) (low, high float64) {
 
 func (v *validator) finish() *Validation {
 	v.trim()
-	v.v.ArrivalError = v.arrival.Dist()
+	v.v.ArrivalError, v.v.Unseen = v.arrival.Dist(), v.unseen.Dist()
 	v.v.Waits.Observed, v.v.Waits.Predicted = v.observed.Dist(), v.predicted.Dist()
 	return &v.v
 }

@@ -53,6 +53,7 @@ type Reconstruction struct {
 	ready     operationQueue
 	open      []opened        // what holds up operations, by time
 	lastStart map[int32]int64 // ns, of the latest lock_start of each CPU
+	lastOn    map[int32]int64 // and of its latest row, where an observer wants to know
 
 	now    int64 // ns: the latest row
 	passed int64 // ns: the latest operation that was handed out
@@ -99,7 +100,7 @@ func Reconstruct(ctx context.Context, trace Trace, s *Survey, c Config) (*Recons
 	return &Reconstruction{
 		free: make(chan *operationBlock, freeBlocks), readers: 1,
 		stream: stream, using: using, arrive: c.Using == Everything || c.Using == Stamps, queue: c.Queue, profile: c.Profile, survey: s, inference: in, sections: map[int32]*recentSpans{}, breaks: map[int32]uint64{}, turns: turns{},
-		spaces: map[int32]*Space{}, processes: map[int32]*process{}, programs: programs{}, threads: map[int32]*thread{}, lastStart: map[int32]int64{},
+		spaces: map[int32]*Space{}, processes: map[int32]*process{}, programs: programs{}, threads: map[int32]*thread{}, lastStart: map[int32]int64{}, lastOn: map[int32]int64{},
 		numbers: map[threadKey]int32{}, classes: newClasses(), kinds: newLockKinds(),
 		progress: c.Progress, observer: c.Observer, locks: locks, buildIDs: map[string]string{},
 	}, nil
@@ -208,6 +209,9 @@ func (r *Reconstruction) read() {
 	if ev.Kind == traces.LockStart {
 		r.lastStart[ev.CPU] = ev.Time
 	}
+	if r.observer != nil {
+		r.lastOn[cpuOf(ev)] = ev.Time
+	}
 }
 
 // end notes why there are no more rows.
@@ -256,6 +260,7 @@ func (r *Reconstruction) take(ev *traces.Event, lookup traces.Lookup) {
 		t.truth.take(ev, lookup)
 		if r.using != Syscalls {
 			r.takeLock(t, ev, lookup)
+			r.seek(t, ev)
 		}
 	default:
 		r.programs.follow(ev)
@@ -292,6 +297,18 @@ func (r *Reconstruction) anyBlock() *operationBlock {
 	}
 	b.left.Store(operationBlockSize * r.readers)
 	return b
+}
+
+// seek notes for how long a lookup that has got the lock had been let in while no row shows
+// anybody on its CPU.
+func (r *Reconstruction) seek(t *thread, ev *traces.Event) {
+	l, of := &t.lock, t.truth.of(t.truth.latest)
+	if r.observer == nil || !l.inUprobe || ev.Kind != traces.LockAcquired || l.acquired != ev.Time || of == nil {
+		return
+	}
+	if unseen := ev.Time - max(l.let, l.asked, r.lastOn[cpuOf(ev)]); unseen > wokenMost {
+		of.unseen = unseen
+	}
 }
 
 // emit queues an operation whose time and origin are known.

@@ -90,6 +90,7 @@ type lookup struct {
 	start, acquired int64 // ns: of its lock events, or 0
 	cpu             int32 // of start
 	cold            int64 // ns by which the stamp of start is late, see recorderGaps
+	unseen          int64 // see Truth
 }
 
 // truth is what is told of it to validation.
@@ -97,7 +98,7 @@ func (l *lookup) truth() *Truth {
 	if l.start == 0 {
 		return nil
 	}
-	return &Truth{LockStart: l.start, WaitNs: max(l.acquired-l.start, 0)}
+	return &Truth{LockStart: l.start, WaitNs: max(l.acquired-l.start, 0), UnseenNs: l.unseen}
 }
 
 // siteCache is what is known of the site of a thread's latest hit.

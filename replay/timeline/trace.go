@@ -64,4 +64,7 @@ const Decided = 500_000
 type Truth struct {
 	LockStart int64 // ns
 	WaitNs    int64 // from its lock_start to its lock_acquired
+	// UnseenNs is the end of the wait, in ns, in which the thread had been let in, and no row
+	// shows who had its CPU; 0 where that took no longer than a wake-up may.
+	UnseenNs int64
 }
