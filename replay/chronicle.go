@@ -17,22 +17,31 @@ type chronicle struct {
 	sections map[*timeline.Origin]int // spans of sections
 	dropped  int64
 	window   Window // of spans
+	latest   struct {
+		index    int // of a slice,
+		from, to sim.Time
+	}
 }
 
 func newChronicle(w Window) *chronicle {
 	return &chronicle{series: Series{Step: sim.Microsecond}, window: w, sections: map[*timeline.Origin]int{}}
 }
 
-// slice is where time t belongs.
+// slice is where time t belongs: mostly where that before did.
 func (c *chronicle) slice(t sim.Time) *Slice {
 	s := &c.series
+	if at := c.latest; at.from <= t && t < at.to {
+		return &s.Slices[at.index]
+	}
 	for t/s.Step >= MaxSlices {
 		s.Double()
 	}
 	for int(t/s.Step) >= len(s.Slices) {
 		s.Slices = append(s.Slices, Slice{})
 	}
-	return &s.Slices[t/s.Step]
+	i := t / s.Step
+	c.latest.index, c.latest.from, c.latest.to = int(i), i*s.Step, (i+1)*s.Step
+	return &s.Slices[i]
 }
 
 func (c *chronicle) hit(h *sim.HitRecord, o *timeline.Origin) {

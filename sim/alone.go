@@ -69,6 +69,9 @@ type sole struct {
 	away       bool // the core does not have every line of the course
 }
 
+// at is when so much of the course is over, with all lines there.
+func (a *sole) at(p progress) Time { return a.walk + Time(p.loads)*a.load + Time(p.halves)*a.half }
+
 // whole is the course to the uprobe at an address that is all of the resolver's lookup but
 // for mmap_lock, nil where none is known. One that found no uprobe is none: it is not what
 // the next trap there finds, see ensureProbe.
@@ -80,7 +83,7 @@ func (s *System) whole(m *MM, addr uint64) *course {
 	if len(plan) == 0 {
 		return nil
 	}
-	c := m.course(plan, addr, s.resolver)
+	c := s.known(m, plan, addr, s.resolver)
 	if c == nil || c.regs[protocol.RegUprobe] == 0 || c.pc != locks || c.end != len(plan)-locks || locks > 0 && (plan[0].blocks != mmapRead || plan[c.end].blocks != mmapReadDone) {
 		return nil
 	}
@@ -116,7 +119,7 @@ func (s *System) forecast(a *sole) (Time, bool) {
 		}
 		a.walk += takes
 	}
-	end := a.walk + Time(c.whole.loads)*a.load + Time(c.whole.halves)*a.half
+	end := a.at(c.whole)
 	if !s.holds(c, 0, m, s.topo.cpus[cpu].core) {
 		a.away = true
 		for i, l := range c.lines {
@@ -191,22 +194,24 @@ func (s *System) answer(a *sole) {
 		s.takeAlone(t, m.ownerLine(), store)
 		s.now, l.Acquired = a.walk, a.walk
 	}
-	bits := s.resolver.SeqBits > 0
-	var stall Time
-	for i, line := range c.lines {
-		if a.away {
+	var stall, sampled, checked Time // up to the two looks at the sequence
+	if a.away {
+		for i, line := range c.lines {
 			stall += s.takeAlone(t, line, load)
-		} else {
-			s.stats[line.role].Accesses++
+			if i+1 == c.sampledAt.loads {
+				sampled = stall
+			}
+			if i+1 == c.checkedAt.loads {
+				checked = stall
+			}
 		}
-		if bits && i+1 == c.sampledAt.loads {
-			l.Sampled = a.walk + Time(i+1)*a.load + Time(c.sampledAt.halves)*a.half + stall
-		}
-		if bits && i+1 == c.checkedAt.loads {
-			l.Checked = a.walk + Time(i+1)*a.load + Time(c.checkedAt.halves)*a.half + stall
-		}
+	} else {
+		c.uses++
 	}
-	s.now = a.walk + Time(c.whole.loads)*a.load + Time(c.whole.halves)*a.half + stall
+	if s.resolver.SeqBits > 0 {
+		l.Sampled, l.Checked = a.at(c.sampledAt)+sampled, a.at(c.checkedAt)+checked
+	}
+	s.now = a.at(c.whole) + stall
 	if c.pc > 0 {
 		l.Parts.LockHold = s.now - l.Acquired
 		if a.stored > s.now { // an atomic waits for the buffered stores

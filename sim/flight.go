@@ -41,6 +41,7 @@ type course struct {
 	sampled moment             // the sequence is read
 	checked moment             // and compared
 	had     []uint64           // by core: 1 more than the epoch at which it had all lines
+	uses    int64              // by hits that had all lines there, not counted in LineStats yet
 	// The same as sums, from its begin on.
 	whole, sampledAt, checkedAt progress
 }
@@ -83,7 +84,7 @@ var never = moment{legs: -1}
 // none: that would be refused, or nobody was there.
 func (s *System) course(t *Task) *course {
 	m, w := t.op.MM, &t.walk
-	if c := m.course(w.plan, w.addr, w.resolver); c != nil {
+	if c := s.known(m, w.plan, w.addr, w.resolver); c != nil {
 		if w.pc < c.pc || w.pc >= c.end {
 			return nil
 		}
@@ -97,6 +98,7 @@ func (s *System) course(t *Task) *course {
 		return nil
 	}
 	if len(m.courses) == coursesMax {
+		s.used(m.courses[0])
 		copy(m.courses, m.courses[1:])
 		m.courses = m.courses[:coursesMax-1]
 	}
@@ -104,14 +106,15 @@ func (s *System) course(t *Task) *course {
 	return c
 }
 
-// course returns a course of a plan to an address that was surveyed, nil where none is as
+// known returns a course of a plan to an address that was surveyed, nil where none is as
 // things are now.
-func (m *MM) course(p plan, addr uint64, r *Resolver) *course {
+func (s *System) known(m *MM, p plan, addr uint64, r *Resolver) *course {
 	for i := 0; i < len(m.courses); i++ {
 		c := m.courses[i]
 		switch {
 		case c.addr != addr || c.plan != &p[0]:
 		case !c.fits(m):
+			s.used(c)
 			m.courses = slices.Delete(m.courses, i, i+1)
 			i--
 		case c.locked == m.vmasLocked && c.like(m, r):
@@ -119,6 +122,14 @@ func (m *MM) course(p plan, addr uint64, r *Resolver) *course {
 		}
 	}
 	return nil
+}
+
+// used counts the accesses of a course.
+func (s *System) used(c *course) {
+	for _, l := range c.lines {
+		s.stats[l.role].Accesses += c.uses
+	}
+	c.uses = 0
 }
 
 // fits reports whether the address is mapped as it was when the course was surveyed, by the

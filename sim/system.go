@@ -151,7 +151,14 @@ func (s *System) AsRecorded() bool { return s.asRecorded }
 func (s *System) Digest() uint64 { return s.digest }
 
 // Lines returns the traffic by role.
-func (s *System) Lines() [NumRoles]LineStats { return s.stats }
+func (s *System) Lines() [NumRoles]LineStats {
+	for _, m := range s.mms {
+		for _, c := range m.courses {
+			s.used(c)
+		}
+	}
+	return s.stats
+}
 
 // Checked is the number of lockless answers that the oracle judged. Wrong is how many of
 // them no locked lookup could have given: without all rules there may be some.
