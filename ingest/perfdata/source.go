@@ -51,7 +51,7 @@ func (s *source) close() {
 const (
 	// behind is how much of a mapped file stays at hand behind the position: records wait
 	// there to be put in order. What is given back earlier comes from the file again.
-	behind = 128 << 20
+	behind = 64 << 20
 	// behindStep is how much is given back at once.
 	behindStep = 16 << 20
 )
