@@ -188,3 +188,17 @@ func TestQueueOnRecordings(t *testing.T) {
 		})
 	}
 }
+
+// Without lock events calls queue from where they get to the lock, behind those that leave
+// the kernel during them.
+func TestQueueOfCalls(t *testing.T) {
+	for _, name := range []string{"locks-node", "zen3-node"} {
+		rows := slices.DeleteFunc(replaytest.Corpus(t, name).Rows(t), func(ev traces.Event) bool { return ev.Kind.IsLock() })
+		recorded := speculative(t, replaytest.Corpus(t, name)).Recorded.WriterWait.Total
+		res := speculative(t, replaytest.Made(rows))
+		simulated := res.Runs[0].WriterWait.Total
+		if _, ok := res.LeftOut(); ok || simulated < recorded/4 || simulated > recorded*3/2 {
+			t.Errorf("%s without lock events: writers wait %v, recorded %v", name, simulated, recorded)
+		}
+	}
+}

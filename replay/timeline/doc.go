@@ -72,6 +72,17 @@
 // the kernel during it, and after what a recorder of lock events spent before the
 // lock; a lookup on time inside it cuts it short.
 //
+// # Queues
+//
+// With [Config.Queue] a section begins when its thread asked for the lock, where another was
+// seen with it: at its lock_start, and what recording that takes, or where its call gets to
+// the lock (turn.go). How it came to have it goes with it: when, and how long after somebody
+// let go of the lock it went on (Operation.Wait, Operation.Woken). A lockQueue follows who is
+// let in when, as rwsem.c does: a reader has the lock from then on, a writer when it runs.
+// A replay as recorded gives nobody the lock sooner than then, so that sections lie where they
+// did, and who waits for whom is simulated. Validation goes without: there sections are where
+// the rows show them, and a lookup that is wrongly predicted moves none.
+//
 // # Losses
 //
 // The recorder says when it dropped events, and how many, not which. One that is
