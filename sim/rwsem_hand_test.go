@@ -341,3 +341,44 @@ func TestSpinnersGiveUpInOrder(t *testing.T) {
 		first = s
 	}
 }
+
+// TestRecordedWaits has threads wait as a recording shows them to have: who slept goes on so
+// long after it was let in, a writer not before it had its CPU again, and until then others
+// have the lock. One in whose way nobody is comes when it had the lock.
+func TestRecordedWaits(t *testing.T) {
+	near := func(t *testing.T, what string, got Time, want Time) {
+		t.Helper()
+		if d := got - want; d < -Microsecond/2 || d > Microsecond/2 {
+			t.Errorf("%s at %v, want about %v", what, got, want)
+		}
+	}
+	const released = 101_050 * Nanosecond // of the holder
+	for _, c := range []struct {
+		name         string
+		kind         OpKind
+		asked        Time
+		got, woken   Time
+		acquired     Time
+		noneRequests Time // when it asks, if not when it should
+	}{
+		{"a writer wakes up", OpWrite, 10 * Microsecond, 60 * Microsecond, 30 * Microsecond, released + 30*Microsecond, 0},
+		{"a writer has no CPU", OpWrite, 10 * Microsecond, 400 * Microsecond, 30 * Microsecond, 400 * Microsecond, 0},
+		{"a writer falls asleep as the lock is let go of", OpWrite, 100_500 * Nanosecond, 400 * Microsecond, 30 * Microsecond, 400 * Microsecond, 0},
+		{"a writer that spun", OpWrite, 10 * Microsecond, 60 * Microsecond, 0, released + 1500*Nanosecond, 0},
+		{"a reader wakes up", OpRead, 10 * Microsecond, 60 * Microsecond, 40 * Microsecond, released + 40*Microsecond, 0},
+		{"nobody is in the way", OpWrite, 300 * Microsecond, 350 * Microsecond, 30 * Microsecond, 350 * Microsecond, 350 * Microsecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, bigMachine(), "locked")
+			r.add(r.NewTask(0, 0), OpWrite, Microsecond, 100*Microsecond, 0)
+			r.add(r.NewTask(1, 1), c.kind, c.asked, Microsecond, Microsecond)
+			r.last().Got, r.last().Woken = c.got, c.woken
+			r.add(r.NewTask(2, 2), OpWrite, 200*Microsecond, Microsecond, 0) // takes the lock from one that is not there
+			r.run(t)
+			s := r.section(t, 1)
+			near(t, "acquired", s.Acquired, c.acquired)
+			near(t, "requested", s.Requested, max(c.asked, c.noneRequests))
+			near(t, "the other's lock", r.section(t, 2).Acquired, 200*Microsecond)
+		})
+	}
+}
