@@ -44,3 +44,27 @@ func TestChronicle(t *testing.T) {
 		}
 	})
 }
+
+// A span is kept where any of it is in the window: of a lookup, what it took from its begin
+// to its answer.
+func TestSpansInWindow(t *testing.T) {
+	for _, test := range []struct {
+		from, to sim.Time // of a lookup, whose trap is long before
+		section  bool     // that is asked for at 100, held from 200 and released at 300
+		kept     int
+	}{
+		{1000, 2000, true, 0}, {999, 2000, false, 0}, {400, 499, false, 0}, {400, 500, false, 1}, {600, 700, false, 1}, {900, 1000, false, 1}, {901, 1000, false, 0},
+		{100, 150, true, 1}, {250, 260, true, 1}, {300, 400, true, 1}, {301, 400, true, 0}, {50, 99, true, 0},
+	} {
+		c := newChronicle(Window{From: test.from, To: test.to})
+		if test.section {
+			c.section(&sim.Section{Requested: 100, Acquired: 200, Even: 250, Released: 300}, &timeline.Origin{Class: &timeline.Class{}})
+		} else {
+			c.hit(&sim.HitRecord{Outcome: sim.WriterActive, Trap: 10, Lookup: sim.Lookup{Outcome: sim.WriterActive, Start: 500, Answered: 900}}, &timeline.Origin{Class: &timeline.Class{}})
+		}
+		var r Run
+		if c.finish(&r); len(r.Spans) != test.kept || r.SpansDropped != 0 {
+			t.Errorf("from %d to %d, a section %v: %d spans, want %d", test.from, test.to, test.section, len(r.Spans), test.kept)
+		}
+	}
+}

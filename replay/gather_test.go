@@ -154,14 +154,17 @@ func TestGathererAgainstSums(t *testing.T) {
 		}
 		check("hits of probes", seen, r.Hits)
 		seen = 0
-		writers := int64(0)
+		writers, waited, lockless := int64(0), int64(0), int64(0)
 		for i := range r.Mms {
 			seen, writers = seen+r.Mms[i].Hits, writers+r.Mms[i].Writers
+			waited, lockless = waited+int64(r.Mms[i].Wait), lockless+r.Mms[i].Outcomes[sim.Lockless]
 			if i > 0 && r.Mms[i].Hits > r.Mms[i-1].Hits {
 				t.Fatal("address spaces are not in order")
 			}
 		}
 		check("hits of address spaces", seen, r.Hits)
+		check("waits of address spaces", waited, int64(r.LockWait.Total))
+		check("lockless of address spaces", lockless, r.Outcomes[sim.Lockless])
 		wrote := int64(0)
 		for i := range sections {
 			wrote += is(sections[i].Op.Kind == sim.OpWrite)
@@ -245,5 +248,29 @@ func TestWrongAnswers(t *testing.T) {
 	f := g.run.Fault
 	if f.Wrong != 3 || f.First == nil || *f.First != (WrongAnswer{Row: 41, TID: 7, Comm: "app", Probe: "p", At: 1}) {
 		t.Errorf("%+v, first %+v", f, f.First)
+	}
+}
+
+// What is told of a trace counts each thread and address space once: one that writes and
+// never hits a probe too, and neither clones nor who mapped what was there before.
+func TestSummaryByHand(t *testing.T) {
+	const all = traces.ColCPU | traces.ColPID | traces.ColTID
+	row := func(at int64, kind traces.Kind, pid, tid int32, has traces.Columns) traces.Event {
+		return traces.Event{Time: at, Kind: kind, PID: pid, TID: tid, Addr: 0x401000, Len: 4096, Prot: 5, Path: "/bin/a", Write: kind.IsLock(), Has: all | has}
+	}
+	const mapped, hit, lock = traces.ColAddr | traces.ColLen | traces.ColProt | traces.ColPath, traces.ColAddr | traces.ColPath, traces.ColWrite
+	rows := []traces.Event{
+		row(500, traces.Map, 10, 10, mapped), row(600, traces.Map, 20, 20, mapped),
+		row(1_000_000, traces.Hit, 10, 11, hit), row(1_100_000, traces.Hit, 10, 12, hit), row(1_200_000, traces.Hit, 10, 11, hit),
+		row(2_000_000, traces.LockAcquired, 20, 21, lock), row(2_500_000, traces.LockReleased, 20, 21, lock),
+	}
+	for i := range rows {
+		rows[i].Seq = int64(i)
+	}
+	for _, clone := range []int{1, 3} {
+		res := play(t, replaytest.Made(rows), func(o *Options) { o.Resolvers, o.Clone, o.CPUs = []string{"locked"}, clone, 2 })
+		if s := res.Trace; s.Threads != 3 || s.Mms != 2 || s.Writers != 1 || s.Hits != 3 || res.Runs[0].Hits != int64(3*clone) {
+			t.Errorf("with %d clones: %+v, %d hits; want 3 threads of 2 address spaces, 1 write section, 3 hits", clone, s, res.Runs[0].Hits)
+		}
 	}
 }
