@@ -19,8 +19,8 @@ func TestTwins(t *testing.T) {
 		twin   bool
 	}{
 		"the same":              {func(r *assemble.Record) {}, goesOn, true},
-		"at the limit":          {func(r *assemble.Record) { r.Time += twinsMax }, goesOn, true},
-		"beyond it":             {func(r *assemble.Record) { r.Time += twinsMax + 1 }, goesOn, false},
+		"50 µs later":           {func(r *assemble.Record) { r.Time += 50_000 }, goesOn, true},
+		"more than that later":  {func(r *assemble.Record) { r.Time += 50_001 }, goesOn, false},
 		"of another thread":     {func(r *assemble.Record) { r.TID = 8 }, goesOn, false},
 		"of another mapping":    {func(r *assemble.Record) { r.Addr = 0x8000 }, goesOn, false},
 		"of another length":     {func(r *assemble.Record) { r.Len = 8192 }, goesOn, false},
