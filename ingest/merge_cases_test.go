@@ -266,9 +266,9 @@ func TestLossReachesBack(t *testing.T) {
 // Whose a thread is changes when its number is used again: inputs are looked through for it
 // side by side, in the order of time.
 func TestProcessesInOrderOfInputs(t *testing.T) {
-	const lives = "app  4101/4101  [000]    50.000000100: PERF_RECORD_FORK(4101:4105):(4101:4101)\n" +
-		"app  4101/4105  [000]    50.000000300: PERF_RECORD_EXIT(4101:4105):(4101:4105)\n" +
-		"app  4200/4200  [000]    50.000000500: PERF_RECORD_FORK(4105:4105):(4200:4200)\n"
+	const lives = "app  4101 [000]    50.000000100: PERF_RECORD_FORK(4101:4105):(4101:4101)\n" +
+		"app  4105 [000]    50.000000300: PERF_RECORD_EXIT(4101:4105):(4101:4105)\n" +
+		"app  4200 [000]    50.000000500: PERF_RECORD_FORK(4105:4105):(4200:4200)\n"
 	const alone = "app  4105 [001]    50.000000200: probe_app:f: (401136)\n" +
 		"app  4105 [001]    50.000000600: probe_app:f: (401136)\n"
 	for _, texts := range [][]string{{lives, alone}, {alone, lives}} {
@@ -318,5 +318,19 @@ func TestSkipped(t *testing.T) {
 	s.add(errors.New("line 7"))
 	if w := s.warnings("lines"); len(w) != 1 || w[0] != "2 bad lines were skipped, the first: line 3" {
 		t.Errorf("%q", w)
+	}
+}
+
+// Whose threads are is asked of all texts together, and told once where none tells.
+func TestMergeUnknownOnce(t *testing.T) {
+	text := func(tid, at int) string {
+		return fmt.Sprintf("app  %d [001]    50.000000%d: probe_app:f: (401136)\n", tid, at)
+	}
+	_, meta, err := readMerged(writeEach(t, []string{text(4105, 200) + text(4106, 600), text(4107, 300), text(4108, 900)})...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if told := traces.Unknowns(meta.Unknown, traces.UnknownProcesses); len(told) != 1 || !strings.Contains(told[0].Why, "4 of 4 threads") {
+		t.Errorf("whose threads are: %+v, want it once, of 4 threads", told)
 	}
 }

@@ -209,3 +209,23 @@ func decode(t *testing.T, text string, to any) {
 		t.Fatalf("%v in %s", err, text)
 	}
 }
+
+// A gate that accepts so many lost events gives no verdict on a trace that does not tell of
+// losses: how many there were is unknown, and not 0.
+func TestCheckUnknownLosses(t *testing.T) {
+	inFolder(t)
+	for name, told := range map[string]string{"told": "", "untold": `# unknown {"what":"losses","why":"the text does not show them","remedy":"ask for them"}` + "\n"} {
+		if err := os.WriteFile("t.txt", []byte("# replay-trace 1\n"+told+recordedAll+unknownHits), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		succeed(t, "run", "-q", "-f", "-o", "t.run", "t.txt")
+		succeed(t, "check", "--baseline", name+".json", "--update", "t.run")
+		if r := call(t, "check", "--baseline", name+".json", "t.run"); r.code != exitOK {
+			t.Errorf("%s: without a limit: exit %d: %s%s", name, r.code, r.stdout, r.stderr)
+		}
+		r := call(t, "check", "--baseline", name+".json", "--max-loss", "1", "t.run")
+		if want := map[string]int{"told": exitOK, "untold": exitLossy}[name]; r.code != want || name == "untold" && !strings.Contains(r.stderr, "--max-loss 1: ") {
+			t.Errorf("%s: exit %d: %s%s", name, r.code, r.stdout, r.stderr)
+		}
+	}
+}
