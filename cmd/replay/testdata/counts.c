@@ -61,7 +61,7 @@ int main(int argc, char **argv)
 	pthread_t t[threads];
 	struct count sum = { 0 };
 	rounds = argc > 1 ? atol(argv[1]) : 1;
-	if (rounds == 0 && nice(19) < 0)
+	if (rounds == 0 && nice(10) < 0)
 		perror("nice"); /* what waits for it to be recorded needs the CPUs */
 	if (argc > 2)
 		wait_for_probe();
