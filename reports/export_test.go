@@ -174,6 +174,27 @@ func TestOpenMetrics(t *testing.T) {
 				t.Errorf("%s: %s %q is %v, %t; want %v", name, metric, labels, got, ok, want)
 			}
 		}
+		// Of the trace; what is unknown of it is not there.
+		expect("replay_trace_events", float64(d.Trace.Events))
+		expect("replay_trace_duration_seconds", float64(d.Trace.DurationNs)/1e9)
+		for metric, n := range map[string]*int64{"replay_trace_hits": d.Trace.Hits, "replay_trace_write_sections": d.Trace.Writers, "replay_trace_lost_events": d.Trace.Lost} {
+			if n != nil {
+				expect(metric, float64(*n))
+			} else if _, ok := values[metric+"[]"]; ok {
+				t.Errorf("%s: %s is there, and unknown", name, metric)
+			}
+		}
+		// Rows that differ in what is no label are one figure.
+		blamed := map[string]float64{}
+		for _, b := range deref(d.Blame) {
+			labels := []string{"resolver", b.Resolver, "comm", validUTF8(b.Comm), "tid", fmt.Sprint(b.TID), "kind", b.Kind}
+			blamed[fmt.Sprint(labels)] += float64(b.WaitNs) / 1e12
+		}
+		for labels, want := range blamed {
+			if got, ok := values["replay_blame_wait_seconds"+labels]; !ok || math.Abs(got-want) > 1e-12*want {
+				t.Errorf("%s: waits for %s: %v, want %v", name, labels, got, want)
+			}
+		}
 		for i := range d.Runs {
 			r := &d.Runs[i]
 			if r.Lockless == nil {
@@ -262,5 +283,23 @@ func TestMail(t *testing.T) {
 		if got := percentChange(test.a, test.b); got != test.want {
 			t.Errorf("%v to %v: %s, want %s", test.a, test.b, got, test.want)
 		}
+	}
+}
+
+// Writers that differ in their stacks alone are one figure, which is the sum.
+func TestOpenMetricsAddsUp(t *testing.T) {
+	d := NewDocument(fixture())
+	row := Blame{Resolver: "speculative", Comm: "gc", TID: 7, Kind: "munmap"}
+	one, two := row, row
+	one.Fallbacks, one.WaitNs, two.Fallbacks, two.WaitNs = 3, 5_000_000_000, 4, 6_000_000_000
+	d.Blame = &[]Blame{one, two}
+	var b bytes.Buffer
+	if err := OpenMetrics(&b, d); err != nil {
+		t.Fatal(err)
+	}
+	values := parseMetrics(t, b.String())
+	labels := fmt.Sprint([]string{"resolver", "speculative", "comm", "gc", "tid", "7", "kind", "munmap"})
+	if n, s := values["replay_blame_fallbacks"+labels], values["replay_blame_wait_seconds"+labels]; n != 7 || math.Abs(s-0.011) > 1e-12 {
+		t.Errorf("%v fallbacks, %v s; want 7 and 0.011 s", n, s)
 	}
 }

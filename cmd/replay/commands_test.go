@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/pprof/profile"
 	"github.com/urfave/cli/v2"
 	"pgregory.net/rapid"
 
@@ -344,6 +345,29 @@ func TestDiffOfTraces(t *testing.T) {
 	}
 	if mixed := succeed(t, "diff", "-q", "app.run/report.json", "late.parquet"); mixed != runs {
 		t.Errorf("of a run and a trace:\n%s", mixed)
+	}
+	// What became of the first, and the profile of the second less that of the first.
+	var d struct {
+		Changes []struct {
+			Resolver, Metric string
+			Base, New        float64
+		}
+	}
+	succeed(t, "diff", "-q", "--per", "run", "-o", "e.diff", "app.run", "late.run")
+	decode(t, string(contents(t, "e.diff/diff.json")), &d)
+	if c := d.Changes[0]; c.Metric != "hits" || c.Base != 201 || c.New >= c.Base || c.New < 50 {
+		t.Errorf("%+v; want hits from 201 to less", c)
+	}
+	p, err := profile.ParseData(contents(t, "e.diff/speculative.pb.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	more := int64(0)
+	for _, s := range p.Sample {
+		more += s.Value[0]
+	}
+	if want := d.Changes[0].New - d.Changes[0].Base; float64(more) != want {
+		t.Errorf("the profile has %d hits, want %v", more, want)
 	}
 	for _, name := range []string{"diff.json", "diff.txt", "locked.pb.gz", "locked.blame.pb.gz", "speculative.pb.gz", "speculative.blame.pb.gz"} {
 		if b, err := os.ReadFile("d.diff/" + name); err != nil || len(b) < 20 {

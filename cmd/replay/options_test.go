@@ -82,3 +82,35 @@ func TestCrossed(t *testing.T) {
 		}
 	}
 }
+
+// A list of numbers has each of them once as it says, in its order.
+func TestParseList(t *testing.T) {
+	for s, want := range map[string]string{
+		"1": "[1]", "1,2,4-8": "[1 2 4 5 6 7 8]", "3,1": "[3 1]", "5-5": "[5]", "65536": "[65536]",
+		"": "", "0": "", "8-4": "", "1,": "", "-1": "", "65537": "", "1-": "", "a": "", "1.5": "",
+	} {
+		got, err := parseList("cpus", s)
+		if text := fmt.Sprint(got); (err == nil) != (want != "") || want != "" && text != want || err != nil && !strings.Contains(err.Error(), "--cpus") {
+			t.Errorf("%q: %s, %v; want %s", s, text, err, want)
+		}
+	}
+}
+
+// The benchmark runs as often as there are numbers of CPUs, with the seed that was given.
+func TestBenchOptions(t *testing.T) {
+	of := func(args ...string) (rows []string) {
+		for i, line := range strings.Split(strings.TrimSpace(succeed(t, append([]string{"bench", "--machine", "xeon-6138x2", "--resolver", "locked"}, args...)...)), "\n") {
+			if i > 0 {
+				rows = append(rows, strings.Join(strings.Fields(line), " "))
+			}
+		}
+		return rows
+	}
+	one, two := of("--cpus", "1,3"), of("--cpus", "1,3", "--seed", "2")
+	if len(one) != 2 || len(two) != 2 || !strings.HasPrefix(one[0], "locked 1 ") || !strings.HasPrefix(one[1], "locked 3 ") {
+		t.Errorf("%q, %q", one, two)
+	}
+	if one[1] == two[1] {
+		t.Errorf("another seed changes nothing: %q", two[1])
+	}
+}

@@ -297,3 +297,12 @@ func TestNeededChange(t *testing.T) {
 		}
 	}
 }
+
+// A call that is made again waits again: the second begins where the first has ended.
+func TestRepeatAfterWait(t *testing.T) {
+	p := newProgram()
+	p.add(100, 1, "munmap", 8).Wait = 30
+	if got, want := p.shown(t, "munmap: repeat 3"), "100 t1/11 munmap 8+0\n138 t1/11 munmap 8+0\n146 t1/11 munmap 8+0\n"; got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+}
