@@ -263,9 +263,9 @@ func TestLossReachesBack(t *testing.T) {
 	}
 }
 
-// Whose a thread is changes when its number is used again: inputs are looked through for it
-// side by side, in the order of time.
-func TestProcessesInOrderOfInputs(t *testing.T) {
+// Whose a thread is changes when its number is used again, and another input than that of
+// the hits may say so.
+func TestProcessesOfOtherInputs(t *testing.T) {
 	const lives = "app  4101 [000]    50.000000100: PERF_RECORD_FORK(4101:4105):(4101:4101)\n" +
 		"app  4105 [000]    50.000000300: PERF_RECORD_EXIT(4101:4105):(4101:4105)\n" +
 		"app  4200 [000]    50.000000500: PERF_RECORD_FORK(4105:4105):(4200:4200)\n"
