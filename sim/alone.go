@@ -208,8 +208,11 @@ func (s *System) answer(a *sole) {
 	} else {
 		c.uses++
 	}
-	if s.resolver.SeqBits > 0 {
-		l.Sampled, l.Checked = a.at(c.sampledAt)+sampled, a.at(c.checkedAt)+checked
+	if s.resolver.SeqBits > 0 && c.sampled != never {
+		l.Sampled = a.at(c.sampledAt) + sampled
+	}
+	if s.resolver.SeqBits > 0 && c.checked != never {
+		l.Checked = a.at(c.checkedAt) + checked
 	}
 	s.now = a.at(c.whole) + stall
 	if c.pc > 0 {

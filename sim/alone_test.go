@@ -25,6 +25,9 @@ func TestAlone(t *testing.T) {
 			c.ops[i].at = c.ops[i].at*5 + Time(i)*2*Microsecond
 			c.ops[i].hold *= 10
 		}
+		if c.resolver == "speculative" {
+			c.off = rapid.SampledFrom([]string{"", "", "compare", "mm-sequence"}).Draw(rt, "without")
+		}
 		c.delay = rapid.SampledFrom([]Time{0, 0, 0, 0, 0, 300 * Nanosecond}).Draw(rt, "delay")
 		if rapid.Bool().Draw(rt, "short") { // so that the store of mmap_lock.owner takes longer
 			m.Hit.LookupCycles = 20

@@ -12,7 +12,8 @@
 //     explores, compiled (plan.go). A step takes what its line costs; words.go says what
 //     the words are here.
 //     A walk that nothing disturbs is one event (flight.go), also beside a sibling that
-//     computes (motion.go): a test holds that it comes to the same as step by step.
+//     computes (motion.go), and a hit during which nothing else happens is no event at all
+//     (alone.go): tests hold that it comes to the same as step by step.
 //  4. Shared data lives on cache lines (line.go), which are the currency: a line is
 //     held by one core or shared by some, and moves at a cost that depends on the
 //     distance. Contention is nothing but requests that queue for a line.

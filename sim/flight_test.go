@@ -18,8 +18,9 @@ type schedule struct {
 	resolver string
 	closed   bool
 	recorded bool
-	others   int  // mappings below those that are hit
-	delay    Time // before each lookup's mmap_lock
+	others   int    // mappings below those that are hit
+	delay    Time   // before each lookup's mmap_lock
+	off      string // a rule that the resolver does without
 	ops      []scheduled
 }
 
@@ -70,6 +71,13 @@ func anySchedule(t *rapid.T, m *Machine) schedule {
 func (c *schedule) run(t *rapid.T, m *Machine, stepwise bool) (*recorder, *System) {
 	rec := &recorder{}
 	s := newSystem(t, m, c.cpus, c.resolver, Config{Seed: 7, Observer: rec, AsRecorded: c.recorded && !c.closed, Stepwise: stepwise})
+	if c.off != "" {
+		broken, err := s.resolver.Without(c.off)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.resolver = broken
+	}
 	spaces := []*MM{s.NewMM(1, &mm.AddressSpace{}), s.NewMM(2, &mm.AddressSpace{})}
 	for i := range uint64(c.others) { // so that a mapping that comes or goes moves others to another leaf
 		for _, m := range spaces {
