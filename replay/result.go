@@ -55,6 +55,7 @@ type TraceSummary struct {
 	Undecided  int64             // write sections that a lost event may have changed
 	Arrivals   Split             // hits whose arrival was recorded, or reconstructed
 	Sections   Split             // write sections from lock events, or from the syscall model
+	Guess      *timeline.Guess   // how many lookups fell back on the recorded kernel, by how late their hits are; nil where rows tell
 	BuildIDs   map[string]string // of the files that stacks are in, by path, where known
 }
 

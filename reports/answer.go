@@ -66,6 +66,9 @@ func problemSentence(res *replay.Result) string {
 func recordedProblem(res *replay.Result) string {
 	rec := res.Recorded
 	length := sim.Time(res.Trace.DurationNs) * sim.Nanosecond
+	if rec.Untimed {
+		return "How long threads waited for mmap_lock is unknown: its lock_starts were recorded, and not who got it when."
+	}
 	total, inWay := rec.LockWait.Total+rec.ReaderWait.Total+rec.WriterWait.Total, rec.InWay.Total()
 	if total == 0 {
 		return fmt.Sprintf("Nobody waited for mmap_lock in %s.", span(length))
@@ -175,11 +178,15 @@ func confidenceSentence(res *replay.Result) (string, bool) {
 	t := &res.Trace
 	var all []string
 	sure := true
-	if res.Recorded != nil {
+	if res.Recorded != nil && !res.Recorded.Untimed {
 		all = append(all, "waits are recorded by the kernel's lock events")
 	} else {
 		sure = false
-		all = append(all, "the trace has no lock events, so all waits are simulated")
+		why := "the trace has no lock events, so all waits are simulated"
+		if res.Recorded != nil {
+			why = "of lock events the trace has lock_starts alone, so all waits are simulated (record mmap_lock_acquire_returned and mmap_lock_released, too)"
+		}
+		all = append(all, why)
 		if t.Sections.Modelled > 0 && answered(res) {
 			all = append(all, fmt.Sprintf("%s of %s are placed by a model", share(t.Sections.Modelled, t.Sections.Modelled+t.Sections.Observed), plural(t.Sections.Modelled+t.Sections.Observed, "write section")))
 		}

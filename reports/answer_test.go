@@ -16,6 +16,8 @@ func TestAnswer(t *testing.T) {
 	lossy.Trace.Lost, lossy.Trace.Events = 20_000, 80_000
 	quiet := recordedResult()
 	quiet.Recorded = &timeline.Recording{Hits: 5, Lookups: 5, Outcomes: true}
+	untimed := recordedResult()
+	untimed.Recorded = &timeline.Recording{Hits: 2000, Lookups: 2000, Outcomes: true, Fallbacks: 3, Unended: 7, Untimed: true}
 	alone := recordedResult()
 	alone.Recorded.InWay = timeline.ByAccess{}
 	free := fixture()
@@ -40,6 +42,7 @@ func TestAnswer(t *testing.T) {
 		"a fifth lost":   {lossy, []string{"20.00 % of the events were lost (20,000 of 100,000), so that 69 to 84 hits fell back"}, []string{"no event was lost"}},
 		"no lock events": {fixture(), []string{"Hits would wait 861 µs for mmap_lock with speculative lookups", "first of all behind munmap of gc; how long they did was not recorded", "the trace has no lock events, so all waits are simulated", "9.09 % of 44 write sections are placed by a model"}, []string{"recorded by"}},
 		"no wait":        {quiet, []string{"Nobody waited for mmap_lock in 2.00 ms."}, []string{"less often"}},
+		"lock_starts":    {untimed, []string{"How long threads waited for mmap_lock is unknown", "of lock events the trace has lock_starts alone, so all waits are simulated (record mmap_lock_acquire_returned"}, []string{"Nobody waited", "recorded by"}},
 		"nobody seen":    {alone, []string{"nobody was seen with it meanwhile"}, []string{"less often"}},
 		"none would":     {free, []string{"No hit would wait for mmap_lock with speculative lookups; whether any did was not recorded."}, nil},
 		"worse":          {worse, []string{"speculative lookups would not help: they take"}, nil},

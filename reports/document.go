@@ -72,10 +72,20 @@ type Trace struct {
 	Lost       *int64    `json:"lost" null:"unknown"`
 	Arrivals   Arrivals  `json:"arrivals"`
 	Sections   *Sections `json:"sections" null:"unknown"`
+	// InferredFallbacks are those of the recorded kernel, by how late hits are: null where
+	// rows tell them. A report of before it was told has none.
+	InferredFallbacks *InferredFallbacks `json:"inferred_fallbacks"`
 
 	Losses           *[]Loss `json:"losses"`            // the largest, in order of time
 	UndecidedNs      *int64  `json:"undecided_ns"`      // of duration_ns, near a loss
 	UndecidedWriters *int64  `json:"undecided_writers"` // write sections there
+}
+
+// InferredFallbacks is how many lookups fell back on a kernel that looks up without the lock.
+type InferredFallbacks struct {
+	Decided    int64      `json:"decided"`     // of single hits
+	Expected   float64    `json:"expected"`    // the expectation of their number,
+	Expected80 [2]float64 `json:"expected_80"` // and an interval that held the true number in eight recordings of ten
 }
 
 // Loss is a stretch of the recording in which events were dropped, since its start.
@@ -407,6 +417,9 @@ func newTrace(t *replay.TraceSummary) Trace {
 		DurationNs: t.DurationNs, Lost: &t.Lost,
 		Arrivals: Arrivals{Observed: t.Arrivals.Observed, Inferred: t.Arrivals.Modelled},
 		Sections: &Sections{t.Sections.Observed, t.Sections.Modelled},
+	}
+	if g := t.Guess; g != nil {
+		doc.InferredFallbacks = &InferredFallbacks{g.Decided, g.Expected, [2]float64{g.Low, g.High}}
 	}
 	losses := []Loss{}
 	for _, l := range t.Losses {

@@ -163,7 +163,7 @@ func phases(res *replay.Result) *chart {
 // recordedOverTime shows who waited and who held over the time of the recording; nil
 // where there is none.
 func recordedOverTime(res *replay.Result) *chart {
-	if res.Recorded == nil || len(res.Recorded.OverTime.Slices) == 0 {
+	if res.Recorded == nil || res.Recorded.Untimed || len(res.Recorded.OverTime.Slices) == 0 {
 		return nil
 	}
 	s := &res.Recorded.OverTime

@@ -151,7 +151,7 @@ func recordedIndex(runs []IndexRun) *pageTable {
 			continue
 		}
 		r := d.Recorded
-		row := []string{runName(runs[i].Name), counted(r.Lookups), counted(r.Fallbacks), totalOf(r.LockWaitNs), span(sim.Time(r.WriterWaitNs.Total)), spanOf(r.WriterWaitNs.Max), totalOf(r.ReaderWaitNs)}
+		row := []string{runName(runs[i].Name), counted(r.Lookups), counted(r.Fallbacks), totalOf(r.LockWaitNs), totalOf(r.WriterWaitNs), maxOf(r.WriterWaitNs), totalOf(r.ReaderWaitNs)}
 		t.add(nil, row...)
 	}
 	return t
@@ -169,6 +169,14 @@ func totalOf(d *Dist) string {
 		return "unknown"
 	}
 	return span(sim.Time(d.Total))
+}
+
+// maxOf is the longest of a distribution, or that it is unknown.
+func maxOf(d *Dist) string {
+	if d == nil {
+		return "unknown"
+	}
+	return spanOf(d.Max)
 }
 
 // simulatedIndex is the comparison of all runs of which all is known.

@@ -79,7 +79,7 @@ func (t *textReport) mailRecorded(r *Recorded) {
 	}
 	row("lookup of a uprobe", r.LockWaitNs)
 	row("other read", r.ReaderWaitNs)
-	row("write", &r.WriterWaitNs)
+	row("write", r.WriterWaitNs)
 	t.table(cols, rows)
 	all := holderParties(r)
 	if len(all) == 0 {

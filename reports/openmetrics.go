@@ -126,7 +126,7 @@ func (m *openMetrics) recorded(r *Recorded) {
 	for _, w := range []struct {
 		who string
 		d   *Dist
-	}{{"lookup", r.LockWaitNs}, {"read", r.ReaderWaitNs}, {"write", &r.WriterWaitNs}} {
+	}{{"lookup", r.LockWaitNs}, {"read", r.ReaderWaitNs}, {"write", r.WriterWaitNs}} {
 		m.dist("replay_recorded_wait_seconds", "Recorded waits for mmap_lock, by access.", w.d, "access", w.who)
 	}
 	for _, h := range r.Holders {

@@ -20,10 +20,10 @@ type Recorded struct {
 	Fallbacks    *int64 `json:"fallbacks"`    // of these: that took mmap_lock
 	LockWaitNs   *Dist  `json:"lock_wait_ns"` // of those
 	ReaderWaitNs *Dist  `json:"reader_wait_ns"`
-	WriterWaitNs Dist   `json:"writer_wait_ns"`
+	WriterWaitNs *Dist  `json:"writer_wait_ns"` // null as the next, and all lists empty, where only lock_starts were recorded
 	// UnblockedWaitNs are those of all waits in which nobody was seen with the lock:
 	// what recording a lock_start takes, where all holders were recorded.
-	UnblockedWaitNs Dist  `json:"unblocked_wait_ns"`
+	UnblockedWaitNs *Dist `json:"unblocked_wait_ns"`
 	ForeignWaitNs   Nanos `json:"foreign_wait_ns"` // behind threads of other processes
 	// InWayNs is how much of the waits somebody was seen with the lock; a report of before
 	// it was added up has none. So for the two after it.
@@ -138,12 +138,18 @@ func newRecorded(r *timeline.Recording) *Recorded {
 		return nil
 	}
 	doc := &Recorded{
-		Hits: &r.Hits, Lookups: &r.Lookups, WriterWaitNs: *newDist(r.WriterWait), UnblockedWaitNs: *newDist(r.Unblocked),
-		ForeignWaitNs: Nanos(r.Foreign), Refused: r.Refused, Unended: r.Unended, Waiters: []Waiter{}, Holders: []Holder{},
+		Hits: &r.Hits, Lookups: &r.Lookups, ForeignWaitNs: Nanos(r.Foreign), Refused: r.Refused, Unended: r.Unended, Waiters: []Waiter{}, Holders: []Holder{},
 	}
 	if r.Outcomes {
-		doc.Fallbacks, doc.LockWaitNs, doc.ReaderWaitNs = &r.Fallbacks, newDist(r.LockWait), newDist(r.ReaderWait)
+		doc.Fallbacks = &r.Fallbacks
 	}
+	if r.Untimed {
+		return doc
+	}
+	if r.Outcomes {
+		doc.LockWaitNs, doc.ReaderWaitNs = newDist(r.LockWait), newDist(r.ReaderWait)
+	}
+	doc.WriterWaitNs, doc.UnblockedWaitNs = newDist(r.WriterWait), newDist(r.Unblocked)
 	for i := range r.Waiters {
 		w := &r.Waiters[i]
 		doc.Waiters = append(doc.Waiters, Waiter{w.Comm, pid(w.PID), w.TID, string(w.Access), w.Wait.Count, *newDist(w.Wait)})
@@ -234,6 +240,9 @@ const (
 // recordedFindings are the sentences about a recording.
 func recordedFindings(res *replay.Result) []finding {
 	r := res.Recorded
+	if r.Untimed {
+		return []finding{lookupFinding(res), {caution, "How long anybody waited, and who had the lock, is unknown: mmap_lock_acquire_returned and mmap_lock_released were not recorded."}}
+	}
 	all := []finding{lookupFinding(res), {plain, waitSentence(r)}}
 	if w := r.Longest; w != nil {
 		all = append(all, finding{strong, longestSentence(w)})
@@ -262,6 +271,8 @@ func lookupFinding(res *replay.Result) finding {
 			s += fmt.Sprintf(": %s; %s", printable(u.Why), printable(u.Remedy))
 		}
 		return finding{caution, s + "."}
+	case r.Untimed:
+		return finding{strong, fmt.Sprintf("%s of %s took mmap_lock (%s).", count(r.Fallbacks), plural(r.Lookups, "lookup"), share(r.Fallbacks, r.Lookups))}
 	case r.Fallbacks == 0:
 		return finding{good, fmt.Sprintf("None of %s took mmap_lock.", plural(r.Lookups, "lookup"))}
 	}
@@ -341,6 +352,9 @@ func whyDifferent(res *replay.Result, r *replay.Run) string {
 			span(rec.LockWait.Total), span(inWay), span(recording), span(rec.LockWait.Total-inWay-recording))
 	}
 	s += fmt.Sprintf("The simulated machine is %s, records nothing, and wakes threads as they were woken, where they slept in the recording, and else as an idle CPU does.", printable(res.Machine.Name))
+	if rec.Untimed {
+		s += " " + modelledSections
+	}
 	if rec.Foreign > 0 {
 		s += fmt.Sprintf(" Nor are threads of other processes in the way there, which cost %s of all recorded waits: it knows an address space by its process.", span(rec.Foreign))
 	}
@@ -435,6 +449,9 @@ func (t *textReport) recorded(res *replay.Result) {
 	for _, f := range recordedFindings(res) {
 		t.para(f.emphasis, "  ", f.text)
 	}
+	if res.Recorded.Untimed {
+		return
+	}
 	r := newRecorded(res.Recorded)
 	t.waiters(waiterParties(r))
 	t.holders(holderParties(r))
@@ -496,11 +513,14 @@ type recordedPage struct {
 }
 
 func newRecordedPage(res *replay.Result) *recordedPage {
-	r := newRecorded(res.Recorded)
 	p := &recordedPage{Title: recordedTitle}
 	for _, f := range recordedFindings(res) {
 		p.Findings = append(p.Findings, f.text)
 	}
+	if res.Recorded.Untimed {
+		return p
+	}
+	r := newRecorded(res.Recorded)
 	for _, t := range []*pageTable{waiterTable(waiterParties(r)).cut(), holderTable(holderParties(r)).cut(), worstTable(*r.Worst)} {
 		if len(t.Rows) > 0 {
 			p.Tables = append(p.Tables, *t)

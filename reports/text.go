@@ -216,6 +216,9 @@ func findings(res *replay.Result) []finding {
 	if s := reasonSentence(res, r); s != "" {
 		all = append(all, finding{bad, s})
 	}
+	if s := guessSentence(res, r); s != "" {
+		all = append(all, finding{caution, s})
+	}
 	if s := boundsSentence(&res.Trace, r); s != "" {
 		all = append(all, finding{caution, s})
 	}
@@ -314,6 +317,24 @@ func reasonSentence(res *replay.Result, r *replay.Run) string {
 	return fmt.Sprintf("%s fell back (%s): %s. They waited %s%s for the lock, at worst %s.",
 		count(r.Fallbacks()), share(r.Fallbacks(), r.Hits), strings.Join(reasons, ", "), leastPrefix(res), span(r.LockWait.Total), span(r.LockWait.Max))
 }
+
+// guessSentence says how many fell back on the recorded kernel, where that is inferred, or is
+// "". It goes by how late hits are, and knows better than a simulation of sections that the
+// model made.
+func guessSentence(res *replay.Result, r *replay.Run) string {
+	g := res.Trace.Guess
+	if g == nil || res.Recorded != nil && res.Recorded.Outcomes || r.Fallbacks() == 0 && g.Expected < 0.5 {
+		return ""
+	}
+	s := fmt.Sprintf("On the recorded kernel about %.0f fell back, if it looks up without the lock: %.0f to %.0f in eight recordings of ten like this. That goes by how late hits are, and is the better count of what happened.", g.Expected, g.Low, g.High)
+	if res.Trace.Sections.Modelled > 0 {
+		s += " " + modelledSections
+	}
+	return s
+}
+
+// modelledSections says how far simulated fallbacks can be believed without lock events.
+const modelledSections = "Without lock events a model places write sections within their calls, and calls that queued seem to have the lock for long: the simulation may count far more fallbacks than there were."
 
 // leastPrefix comes before simulated waits, of which some are left out (Result.LeftOut).
 func leastPrefix(res *replay.Result) string {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"math"
 	"slices"
 
 	"github.com/replay/replay/replay"
@@ -178,9 +177,9 @@ type validator struct {
 	recorder            *machines.Recorder
 	survey              *timeline.Survey
 	occupancy           *occupancy
-	lockDelay           sim.Time // what the recorder spent on each lock_start of a lookup
-	expected, variance  float64  // of the number of fallbacks, where arrivals are inferred
-	inferred            bool     // outcomes are those that the stamps make likely
+	lockDelay           sim.Time          // what the recorder spent on each lock_start of a lookup
+	guess               timeline.GuessSum // of the number of fallbacks, where arrivals are inferred
+	inferred            bool              // outcomes are those that the stamps make likely
 }
 
 func (v *validator) hit(h *sim.HitRecord) {
@@ -200,9 +199,7 @@ func (v *validator) lookup(h *sim.HitRecord, l *sim.Lookup, o *timeline.Origin, 
 		return
 	}
 	if l == &h.Lookup {
-		likely := float64(o.Likely) / 1e6
-		v.expected += likely
-		v.variance += float64(likely * (1 - likely))
+		v.guess.Add(o.Likely)
 	}
 	fell := l.Outcome != sim.Lockless
 	wait := v.wait(h, l, o)
@@ -311,21 +308,9 @@ func (v *validator) expect() {
 	e := float64(v.v.Predicted)
 	v.v.Expected, v.v.Low, v.v.High = e, e, e
 	if v.v.Inferred = v.inferred; v.inferred {
-		v.v.Expected = v.expected
-		v.v.Low, v.v.High = interval(v.expected, math.Sqrt(v.variance))
+		g := v.guess.Guess()
+		v.v.Expected, v.v.Low, v.v.High = g.Expected, g.Low, g.High
 	}
-}
-
-// intervalFactor is by what the expectation of a number of fallbacks may be wrong either
-// way, beyond the chance of single hits: that of eight recordings of ten was within, of
-// those that the inference was fitted on.
-const intervalFactor = 1.5
-
-// interval is where a number is in eight cases of ten.
-func interval(expected, deviation float64) (low, high float64) {
-	const eightOfTen = 1.28 // deviations of a normal distribution
-	d := float64(eightOfTen * deviation)
-	return max(expected-d, 0) / intervalFactor, (expected + d) * intervalFactor
 }
 
 func (v *validator) finish() *Validation {

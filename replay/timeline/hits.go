@@ -19,6 +19,7 @@ func (r *Reconstruction) takeHit(t *thread, ev *traces.Event) {
 	o.Class, o.Seq, o.Time, o.Observed = r.hitClass(t, ev), ev.Seq, ev.Time, observed
 	o.Undecided = r.survey.losses.touch(min(begin, r.quiet(t, ev)), ev.Time)
 	o.Likely, o.Delay, o.Untold = t.likely, t.delay, r.survey.light && r.survey.Threads[t.tid].light.faults()
+	r.guess.Add(t.likely)
 	if observed {
 		r.found.ObservedArrivals++
 	} else {

@@ -14,7 +14,8 @@ import (
 // their stacks.
 type lockBook struct {
 	hits    int64
-	rows    bool // there are lock events
+	rows    bool // there are lock events,
+	timed   bool // and not lock_starts alone
 	begun   bool
 	start   int64 // ns, of the first row
 	threads map[int32]*lockThread
@@ -295,6 +296,7 @@ func pidOf(ev *traces.Event) int32 {
 
 func (r *lockBook) lock(t *lockThread, ev *traces.Event) {
 	r.rows = true
+	r.timed = r.timed || ev.Kind == traces.LockAcquired
 	key := mmKey(ev)
 	m := r.mms[key]
 	if m == nil {

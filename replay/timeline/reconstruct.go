@@ -66,6 +66,7 @@ type Reconstruction struct {
 	observer Observer         // may be nil
 	locks    *lockBook        // may be nil
 	found    Found
+	guess    GuessSum
 	buildIDs map[string]string         // of mapped files, by path
 	built    struct{ path, id string } // the latest of them
 }
@@ -149,6 +150,16 @@ func (r *Reconstruction) Next() (*Operation, bool) {
 
 // Found is what was noted on the way, complete at the end.
 func (r *Reconstruction) Found() *Found { return &r.found }
+
+// Guess is how many lookups fell back on the recorded kernel, complete at the end; nil where
+// rows tell that.
+func (r *Reconstruction) Guess() *Guess {
+	if r.inference == nil {
+		return nil
+	}
+	g := r.guess.Guess()
+	return &g
+}
 
 // BuildIDs are those of the files that were mapped, by path, complete at the end.
 func (r *Reconstruction) BuildIDs() map[string]string { return r.buildIDs }

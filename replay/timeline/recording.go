@@ -23,6 +23,10 @@ type Recording struct {
 	Writers  int64 // the threads that had them,
 	Spaces   int64 // and the address spaces
 
+	// Untimed says that lock_starts were recorded, but not who got the lock when: nothing is
+	// known of waits and holds.
+	Untimed bool
+
 	// Outcomes is false where the lock events do not tell which of them are of
 	// lookups. Then Fallbacks, LockWait and ReaderWait are unknown.
 	Outcomes   bool
@@ -136,7 +140,7 @@ func (r *lockBook) recorded(unknown []traces.Unknown) *Recording {
 		return nil
 	}
 	out := &Recording{
-		Hits: r.hits, Lookups: r.hits, Outcomes: len(traces.Unknowns(unknown, traces.UnknownOutcomes)) == 0, Fallbacks: r.fallbacks,
+		Hits: r.hits, Lookups: r.hits, Untimed: !r.timed, Outcomes: len(traces.Unknowns(unknown, traces.UnknownOutcomes)) == 0, Fallbacks: r.fallbacks,
 		LockWait: r.lookups.Dist(), ReaderWait: r.readers.Dist(), WriterWait: r.writers.Dist(), Unblocked: r.unblocked.Dist(),
 		Foreign: sim.Time(r.foreign) * sim.Nanosecond, Refused: r.refused, Unended: r.unended,
 		Sections: r.sections, Writers: int64(len(r.writingTIDs)), Spaces: int64(len(r.writtenSpace)),
