@@ -275,10 +275,11 @@ func (s *System) goOn() {
 	t := s.direct
 	s.direct, s.now, s.turn = nil, s.directAt.at, s.directAt
 	if s.directKind == evIssue {
-		if s.enqueue(t); s.direct != t || s.directAt.at != s.now {
+		// Where its CPU was free it begins at once, unless a thread of the core may arrive first.
+		if s.enqueue(t); s.direct != t || s.directAt.at != s.now || len(s.unplanned) > 0 {
 			return
 		}
-		s.direct, s.turn = nil, s.directAt // its CPU was free: it begins
+		s.direct, s.turn = nil, s.directAt
 	}
 	s.step(t)
 }
