@@ -1,6 +1,8 @@
 package mm
 
 import (
+	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -113,6 +115,66 @@ type model struct {
 	oracle *oracle
 	marks  map[string]int
 	before []VMA
+
+	told  []VMA // what the mappings are by what a watcher was told
+	found []*found
+}
+
+// found is a structure as somebody found it, and whether it is still there by what a
+// watcher was told.
+type found struct {
+	VMA
+	version uint64
+	gone    bool
+}
+
+func newModel(marks map[string]int) *model {
+	m := &model{oracle: &oracle{pages: make(map[uint64]page)}, marks: marks}
+	m.watch(new(AddressSpace))
+	return m
+}
+
+// watch goes over to an address space of which nothing was found yet.
+func (m *model) watch(s *AddressSpace) {
+	m.space, m.told, m.found = s, slices.Clone(s.VMAs()), nil
+	s.Watch(func(version uint64, removed, added []VMA) {
+		for _, v := range removed {
+			i := slices.Index(m.told, v)
+			if i < 0 {
+				panic(fmt.Sprintf("told that %+v goes, of %+v", v, m.told))
+			}
+			m.told = slices.Delete(m.told, i, i+1)
+			for _, f := range m.found {
+				if f.ID == v.ID && find(added, v.ID) == nil && version > f.version {
+					f.gone = true
+				}
+			}
+		}
+		m.told = append(m.told, added...)
+		slices.SortFunc(m.told, func(a, b VMA) int { return int(a.Start) - int(b.Start) })
+	})
+}
+
+// follow compares structures that were found with what they are by now.
+func (m *model) follow(t *rapid.T) {
+	if !slices.Equal(m.told, m.space.VMAs()) {
+		t.Fatalf("a watcher was told of %+v, there are %+v", m.told, m.space.VMAs())
+	}
+	for _, f := range m.found {
+		want := f.VMA
+		if !f.gone {
+			want = *find(m.space.vmas, f.ID)
+		}
+		if got, live := m.space.Now(f.VMA, f.version); got != want || live == f.gone {
+			t.Fatalf("%+v, found at version %d of %d, is %+v, %v; want %+v, %v", f.VMA, f.version, m.space.Version(), got, live, want, !f.gone)
+		}
+		m.mark("a structure that was found is gone", f.gone)
+		m.mark("its ID is used again", f.gone && find(m.space.vmas, f.ID) != nil)
+		m.mark("a structure that was found begins elsewhere", !f.gone && want.Start != f.Start)
+	}
+	if v, ok := m.space.Find(rapid.Uint64Range(0, universe-1).Draw(t, "found")); ok {
+		m.found = append(m.found, &found{VMA: v, version: m.space.Version()})
+	}
 }
 
 func (m *model) mark(name string, reached bool) {
@@ -149,6 +211,9 @@ func (m *model) do(t *rapid.T, op func(*AddressSpace) (Effect, error)) (Effect, 
 		t.Fatalf("tried, %+v became %+v", before, after)
 	}
 	e, err := op(m.space)
+	if now := m.space.Version(); now < before.version || now == before.version && !slices.Equal(m.space.vmas, vmas) {
+		t.Fatalf("an operation leaves the version at %d, which was %d", now, before.version)
+	}
 	for _, v := range vmas {
 		if now := find(m.space.vmas, v.ID); (now == nil || *now != v) && !slices.Contains(ids, v.ID) {
 			t.Fatalf("a trial told of changes to %v, but not to %+v", ids, v)
@@ -318,15 +383,43 @@ func (o *oracle) move(old, oldEnd, now, newEnd uint64, leave bool) (unmapped uin
 	return unmapped
 }
 
+// fork goes on with the child, which had mappings of its own before where it inherits: what
+// was found of those is gone, though they may have the IDs of others now.
 func (m *model) fork(t *rapid.T) {
 	child := m.space.Clone()
 	m.mark("fork leaves out", child.Len() < m.space.Len())
-	m.space = child
 	for at, p := range m.oracle.pages {
 		if p.flags&DontFork != 0 {
 			delete(m.oracle.pages, at)
 		}
 	}
+	if rapid.Bool().Draw(t, "inherits") {
+		parent := m.space
+		own := new(AddressSpace)
+		own.Map(anon(0x1000, 0x2000))
+		own.Map(rx(0x3000, 0x5000, 0))
+		m.watch(own)
+		m.follow(t)
+		m.space.Inherit(parent)
+		for _, f := range m.found {
+			f.gone = true
+		}
+		if !slices.Equal(m.space.VMAs(), child.VMAs()) || m.space.brk != child.brk || m.space.shmem != child.shmem || m.space.gaps != child.gaps {
+			t.Fatalf("inherited %+v, a clone has %+v", m.space, child)
+		}
+		return
+	}
+	m.watch(child)
+}
+
+// exec removes everything.
+func (m *model) exec(t *rapid.T) {
+	want := Effect{Removed: m.space.Len(), Unmapped: uint64(len(m.oracle.pages))}
+	e, err := m.do(t, func(s *AddressSpace) (Effect, error) { return s.Reset(), nil })
+	if !reflect.DeepEqual(e, want) || err != nil {
+		t.Fatalf("exec: %+v, want %+v", e, want)
+	}
+	*m.oracle = oracle{pages: make(map[uint64]page)}
 }
 
 func (m *model) infer(t *rapid.T) {
@@ -380,6 +473,7 @@ func (m *model) check(t *rapid.T) {
 		}
 	}
 	m.before = append(m.before[:0], got...)
+	m.follow(t)
 }
 
 // TestAgainstOracle does random operations on both, and then demands that each
@@ -388,10 +482,10 @@ func TestAgainstOracle(t *testing.T) {
 	marks := make(map[string]int)
 	for range 40 { // 100 sequences each: the rarest path is taken some fifty times
 		rapid.Check(t, func(t *rapid.T) {
-			m := &model{space: new(AddressSpace), oracle: &oracle{pages: make(map[uint64]page)}, marks: marks}
+			m := newModel(marks)
 			t.Repeat(map[string]func(*rapid.T){
 				"mmap": m.mmap, "mmap above": m.mmapAbove, "munmap": m.munmap, "mprotect": m.mprotect, "madvise": m.madvise,
-				"mremap": m.mremap, "fork": m.fork, "infer": m.infer, "infer again": m.infer, "": m.check,
+				"mremap": m.mremap, "fork": m.fork, "exec": m.exec, "infer": m.infer, "infer again": m.infer, "": m.check,
 			})
 		})
 	}
@@ -400,6 +494,7 @@ func TestAgainstOracle(t *testing.T) {
 		"punch a hole", "trim", "protect splits", "protect merges", "protect shifts a border", "advice splits",
 		"advice merges", "grow in place", "shrink", "move", "move and grow", "move and leave", "move over something",
 		"fork leaves out", "infer extends", "a structure is used again at once",
+		"a structure that was found is gone", "its ID is used again", "a structure that was found begins elsewhere",
 	} {
 		if marks[name] == 0 && !testing.Short() { // which runs a fifth of the sequences
 			t.Errorf("never happened: %s", name)

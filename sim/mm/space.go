@@ -69,7 +69,10 @@ func (s *AddressSpace) Version() uint64 { return s.version }
 func (s *AddressSpace) Inherit(parent *AddressSpace) {
 	before := *s
 	*s = *parent.Clone()
-	s.version, s.watch = before.version+1, before.watch
+	s.version, s.watch, s.removed = before.version+1, before.watch, before.removed
+	for i := range before.vmas {
+		s.remove(before.vmas[i].ID) // those of the parent may have the same
+	}
 	s.changed(before.vmas, s.vmas)
 }
 
@@ -187,11 +190,12 @@ func (s *AddressSpace) Brk(to uint64) (Effect, error) {
 // Reset removes everything, as exec and exit do.
 func (s *AddressSpace) Reset() Effect {
 	e := Effect{Removed: len(s.vmas)}
-	for i := range s.vmas {
-		e.Unmapped += s.vmas[i].Pages()
-	}
 	s.trial.keep(s, 0, len(s.vmas), 0)
 	s.version++
+	for i := range s.vmas {
+		e.Unmapped += s.vmas[i].Pages()
+		s.remove(s.vmas[i].ID)
+	}
 	s.changed(s.vmas, nil)
 	s.vmas, s.freeIDs = s.vmas[:0], s.freeIDs[:0]
 	s.gaps, s.brk, s.shmem, s.lastID = 0, 0, 0, 0

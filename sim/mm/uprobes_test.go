@@ -19,6 +19,7 @@ func TestUprobes(t *testing.T) {
 		draw := func(t *rapid.T) place {
 			return place{FileID(rapid.IntRange(1, 3).Draw(t, "file")), rapid.Uint64Range(0, 9).Draw(t, "offset") * 16}
 		}
+		version, tree := u.Version(), slices.Clone(u.tree)
 		t.Repeat(map[string]func(*rapid.T){
 			"register": func(t *rapid.T) {
 				at := draw(t)
@@ -39,7 +40,13 @@ func TestUprobes(t *testing.T) {
 					consumers[at]--
 				}
 			},
-			"": func(t *rapid.T) { checkUprobes(t, &u, consumers, ids) },
+			"": func(t *rapid.T) {
+				checkUprobes(t, &u, consumers, ids)
+				if now := u.Version(); now < version || now > version+1 || (now > version) != !slices.Equal(tree, u.tree) {
+					t.Fatalf("from %+v to %+v the version went from %d to %d", tree, u.tree, version, now)
+				}
+				version, tree = u.Version(), slices.Clone(u.tree)
+			},
 		})
 	})
 	if again == 0 && !testing.Short() { // which runs a fifth of the sequences
@@ -97,6 +104,9 @@ func checkUprobes(t *rapid.T, u *Uprobes, consumers map[place]int, ids map[place
 	for at, id := range ids {
 		if f, offset := u.Place(id); f != at.file || offset != at.offset {
 			t.Fatalf("probe %d is at %d, %#x, want %+v", id, f, offset, at)
+		}
+		if l, r := u.Child(id, false), u.Child(id, true); consumers[at] == 0 && (l != NoProbe || r != NoProbe) {
+			t.Fatalf("probe %d, which is not in the tree, has %d and %d below it", id, l, r)
 		}
 	}
 }
