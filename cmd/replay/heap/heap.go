@@ -6,13 +6,11 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync/atomic"
-	"syscall"
+
+	"github.com/replay/replay/cmd/replay/heap/pages"
 )
 
 const (
-	// startBytes is what most commands get by with.
-	startBytes = 48 << 20
-
 	// gcPercent trades memory for time: what a command holds is bounded anyway, and
 	// most of it lives as long as the command.
 	gcPercent = 70
@@ -21,19 +19,10 @@ const (
 	minimum = 4 << 20
 )
 
-// init asks for huge pages for the memory that the heap begins with: a short command
-// spends a third of its time in page faults, of which 512 become one. The runtime never
-// asks (transparent_hugepage is usually set to madvise), and uses again what is freed.
-// What nothing touches is not taken either way. There is nothing to collect before that
-// memory is full; from then on gcPercent counts.
+// There is nothing to collect before the memory of the start is full; from then on
+// gcPercent counts.
 func init() {
-	debug.SetGCPercent(-1)
-	heap := make([]byte, startBytes)
-	syscall.Madvise(heap, syscall.MADV_HUGEPAGE) // no more than a hint
-	cpus := runtime.GOMAXPROCS(1)                // the collector wakes idle ones for each piece of memory
-	runtime.GC()                                 // heap is free by now
-	runtime.GOMAXPROCS(cpus)
-	debug.SetGCPercent(startBytes / minimum * 100)
+	debug.SetGCPercent(pages.Bytes / minimum * 100)
 	begin()
 }
 

@@ -5,6 +5,8 @@ import (
 	"runtime/debug"
 	"testing"
 	"time"
+
+	"github.com/replay/replay/cmd/replay/heap/pages"
 )
 
 var kept []byte
@@ -25,7 +27,7 @@ func TestReuse(t *testing.T) {
 	if full.Load() {
 		t.Skip("it can be seen once in a process")
 	}
-	const start = startBytes / minimum * 100
+	const start = pages.Bytes / minimum * 100
 	if p := percent(); p != start {
 		t.Fatalf("%d percent at the start, want %d", p, start)
 	}
