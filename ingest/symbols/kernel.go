@@ -1,11 +1,10 @@
 package symbols
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"os"
 	"sync"
 )
@@ -35,39 +34,54 @@ func kernelTable(buildID, kallsyms string) (func() *table, error) {
 	return func() *table { return t }, nil
 }
 
+// kallsymsBytes is what /proc/kallsyms mostly has less than; files in /proc do not tell.
+const kallsymsBytes = 8 << 20
+
 func readKallsyms(path string) (*table, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("kernel symbols: %w", err)
 	}
 	defer f.Close()
-	return parseKallsyms(f, path)
+	size := int64(kallsymsBytes)
+	if info, err := f.Stat(); err == nil && info.Size() > 0 {
+		size = info.Size()
+	}
+	data := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
+	if _, err := data.ReadFrom(f); err != nil {
+		return nil, fmt.Errorf("kernel symbols: %w", err)
+	}
+	return parseKallsyms(data.Bytes(), path)
 }
 
-// parseKallsyms reads lines of address, type, name and perhaps [module].
-func parseKallsyms(r io.Reader, name string) (*table, error) {
-	t := &table{}
-	in := bufio.NewScanner(r)
+// parseKallsyms reads lines of address, type, name and perhaps [module]. It keeps data, and
+// writes to it.
+func parseKallsyms(data []byte, file string) (*table, error) {
+	t := &table{names: data, syms: make([]sym, 0, bytes.Count(data, []byte{'\n'})+1)}
 	shown := false
-	for line := 1; in.Scan(); line++ {
-		digits, rest := field(in.Bytes())
-		kind, rest := field(rest)
-		symbol, _ := field(rest)
+	for line, rest := 1, data; len(rest) > 0; line++ {
+		text, next, _ := bytes.Cut(rest, []byte{'\n'})
+		rest = next
+		text = bytes.TrimSuffix(text, []byte{'\r'})
+		digits, words := field(text)
+		kind, words := field(words)
+		symbol, _ := field(words)
 		if len(symbol) == 0 {
-			return nil, fmt.Errorf("%s:%d: want an address, a type and a name as in /proc/kallsyms, not %q", name, line, in.Bytes())
+			return nil, fmt.Errorf("%s:%d: want an address, a type and a name as in /proc/kallsyms, not %q", file, line, text)
 		}
 		addr, ok := parseHex(digits)
 		if !ok {
-			return nil, fmt.Errorf("%s:%d: bad address %q", name, line, digits)
+			return nil, fmt.Errorf("%s:%d: bad address %q", file, line, digits)
 		}
 		if c := kind[0] | 0x20; len(kind) != 1 || c != 't' && c != 'w' {
 			continue
 		}
 		shown = shown || addr != 0
-		t.addNamed(addr, 0, symbol)
-	}
-	if err := in.Err(); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		begin := cap(data) - cap(symbol)
+		if end := begin + len(symbol); end < len(data) {
+			data[end] = 0 // a blank or the end of the line
+		}
+		t.add(addr, 0, uint32(begin))
 	}
 	if !shown {
 		return nil, nil // kptr_restrict hides the addresses

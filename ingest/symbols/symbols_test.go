@@ -49,11 +49,11 @@ func TestKernel(t *testing.T) {
 
 func TestBadKallsyms(t *testing.T) {
 	for _, content := range []string{"x\n", "zz T name\n", "ffff T\n"} {
-		if _, err := parseKallsyms(strings.NewReader(content), "file"); err == nil || !strings.Contains(err.Error(), "file:1") {
+		if _, err := parseKallsyms([]byte(content), "file"); err == nil || !strings.Contains(err.Error(), "file:1") {
 			t.Errorf("%q: %v", content, err)
 		}
 	}
-	if table, err := parseKallsyms(strings.NewReader("0000000000000000 T hidden\n"), "file"); table != nil || err != nil {
+	if table, err := parseKallsyms([]byte("0000000000000000 T hidden\n"), "file"); table != nil || err != nil {
 		t.Errorf("hidden addresses: %v, %v", table, err)
 	}
 	if _, err := New(Options{Kallsyms: "/no/such/file"}); err == nil {
@@ -167,7 +167,7 @@ func FuzzKallsyms(f *testing.F) {
 	f.Add([]byte(kallsyms))
 	f.Add([]byte("x"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		table, err := parseKallsyms(strings.NewReader(string(data)), "fuzz")
+		table, err := parseKallsyms(bytes.Clone(data), "fuzz")
 		if table != nil && err != nil {
 			t.Fatal("a table and an error")
 		}
@@ -188,7 +188,7 @@ func BenchmarkKallsyms(b *testing.B) {
 	b.SetBytes(int64(len(data)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := parseKallsyms(bytes.NewReader(data), "kallsyms"); err != nil {
+		if _, err := parseKallsyms(bytes.Clone(data), "kallsyms"); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -205,6 +205,13 @@ func TestFind(t *testing.T) {
 		}
 		for range rapid.IntRange(0, 300).Draw(t, "symbols") {
 			table.addNamed(addr.Draw(t, "addr"), rapid.Uint64Range(0, 20).Draw(t, "size"), []byte(strconv.Itoa(len(table.syms))))
+		}
+		if rapid.IntRange(0, 9).Draw(t, "crowd") == 0 {
+			crowd := addr.Draw(t, "crowded")
+			for i := range uint64(bucketMax + 1) {
+				table.addNamed(crowd+i%16, 1, []byte(strconv.Itoa(len(table.syms))))
+			}
+			table.addNamed(crowd+1<<32, 1, []byte("far"))
 		}
 		all := slices.Clone(table.syms)
 		table.settle()
@@ -273,7 +280,7 @@ func TestAnotherKernel(t *testing.T) {
 	if err != nil || running == "" {
 		t.Skipf("no symbols of this kernel: %v, build %q", err, running)
 	}
-	all, err := parseKallsyms(bytes.NewReader(data), runningKallsyms)
+	all, err := parseKallsyms(data, runningKallsyms)
 	if err != nil || all == nil {
 		t.Skipf("the symbols of this kernel are hidden: %v", err)
 	}

@@ -24,8 +24,9 @@ type sym struct {
 	name       uint32 // offset in names, up to a NUL
 }
 
-// bucketMax is how many symbols may share a bucket.
-const bucketMax = 128
+// bucketMax is how many symbols may share a bucket. A kernel has over a thousand trampolines
+// of 8 bytes side by side.
+const bucketMax = 4096
 
 // settle ends adding symbols.
 func (t *table) settle() {
