@@ -12,11 +12,15 @@ import (
 const (
 	symtabMax = 256 << 20
 	dwarfMax  = 256 << 20
+
+	// namesInFile is from where on names stay in the file: that keeps it open.
+	namesInFile = 1 << 19
 )
 
 // object is one ELF file, or what could be had of it.
 type object struct {
 	table    *table
+	names    *elf.File // what table reads from, nil if nothing
 	segments []segment
 	inlines  *inlines
 }
@@ -31,28 +35,25 @@ func openObject(path, buildID string, inlines bool) *object {
 	if err != nil {
 		return openDebugOnly(buildID, inlines)
 	}
-	defer f.Close()
+	o := &object{}
+	defer o.done(f)
 	own := elfBuildID(f)
 	if buildID != "" && own != "" && own != buildID {
 		return openDebugOnly(buildID, inlines) // another version of the file by now
 	}
-	o := &object{segments: segments(f)}
-	o.table = symtab(f, elf.SHT_SYMTAB)
+	o.segments = segments(f)
+	o.symtab(f, elf.SHT_SYMTAB)
 	if inlines {
 		o.inlines = readInlines(f)
 	}
 	if debug := openDebug(own); debug != nil {
-		defer debug.Close()
-		if o.table == nil {
-			o.table = symtab(debug, elf.SHT_SYMTAB)
-		}
+		defer o.done(debug)
+		o.symtab(debug, elf.SHT_SYMTAB)
 		if inlines && o.inlines == nil {
 			o.inlines = readInlines(debug)
 		}
 	}
-	if o.table == nil {
-		o.table = symtab(f, elf.SHT_DYNSYM)
-	}
+	o.symtab(f, elf.SHT_DYNSYM)
 	return o
 }
 
@@ -63,12 +64,21 @@ func openDebugOnly(buildID string, inlines bool) *object {
 	if f == nil {
 		return nil
 	}
-	defer f.Close()
-	o := &object{segments: segments(f), table: symtab(f, elf.SHT_SYMTAB)}
+	o := &object{segments: segments(f)}
+	defer o.done(f)
+	o.symtab(f, elf.SHT_SYMTAB)
 	if inlines {
 		o.inlines = readInlines(f)
 	}
 	return o
+}
+
+// done closes a file unless names are read from it later: it is closed then when nobody
+// holds o any more.
+func (o *object) done(f *elf.File) {
+	if f != o.names {
+		f.Close()
+	}
 }
 
 const debugDir = "/usr/lib/debug/.build-id"
@@ -119,19 +129,18 @@ func (o *object) address(offset uint64) (uint64, bool) {
 	return 0, false
 }
 
-// symtab reads the functions of a symbol table of 64-bit files.
-func symtab(f *elf.File, kind elf.SectionType) *table {
+// symtab reads the functions of a symbol table of 64-bit files, if o has none yet.
+func (o *object) symtab(f *elf.File, kind elf.SectionType) {
 	s := f.SectionByType(kind)
-	if s == nil || f.Class != elf.ELFCLASS64 || s.Size > symtabMax || int(s.Link) >= len(f.Sections) || f.Sections[s.Link].Size > symtabMax {
-		return nil
+	if o.table != nil || s == nil || f.Class != elf.ELFCLASS64 || s.Size > symtabMax || int(s.Link) >= len(f.Sections) || f.Sections[s.Link].Size > symtabMax {
+		return
 	}
 	data, err := s.Data()
-	names, err2 := f.Sections[s.Link].Data()
-	if err != nil || err2 != nil {
-		return nil
+	if err != nil {
+		return
 	}
 	const entry = 24
-	t := &table{names: names, syms: make([]sym, 0, len(data)/entry)}
+	t := &table{syms: make([]sym, 0, len(data)/entry)}
 	le := binary.LittleEndian
 	for ; len(data) >= entry; data = data[entry:] {
 		info := elf.ST_TYPE(data[4])
@@ -141,10 +150,15 @@ func symtab(f *elf.File, kind elf.SectionType) *table {
 		t.add(le.Uint64(data[8:]), le.Uint64(data[16:]), le.Uint32(data))
 	}
 	if len(t.syms) == 0 {
-		return nil
+		return
+	}
+	if names := f.Sections[s.Link]; names.Size >= namesInFile && names.ReaderAt != nil { // nil: compressed
+		t.file, o.names = names, f
+	} else if t.names, err = names.Data(); err != nil {
+		return
 	}
 	t.settle()
-	return t
+	o.table = t
 }
 
 // inlines are the inlined calls of a file, in order of address.

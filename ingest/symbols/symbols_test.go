@@ -101,12 +101,15 @@ func TestUser(t *testing.T) {
 			continue
 		}
 		found++
-		if got := r.User(1, 0, file, offset+4); !strings.Contains(got, "+0x4 ("+exe+")") {
+		if got := r.User(1, 0, file, offset+4); got != s.Name+"+0x4 ("+exe+")" {
 			t.Fatalf("%s+4 is %q", s.Name, got)
 		}
 	}
 	if found == 0 {
 		t.Error("vacuous: no function of package strings in this program")
+	}
+	if link := f.SectionByType(elf.SHT_SYMTAB).Link; f.Sections[link].Size >= namesInFile && openObject(exe, "", false).table.file == nil {
+		t.Error("its names were all read")
 	}
 	if got := r.User(1, 0, &traces.Event{Path: exe, BuildID: "00ff"}, 0x1000); elfBuildID(f) != "" && got != "" {
 		t.Errorf("a file with another build id names %q", got)

@@ -2,6 +2,7 @@ package symbols
 
 import (
 	"bytes"
+	"io"
 	"math/bits"
 	"sort"
 )
@@ -10,6 +11,7 @@ import (
 type table struct {
 	syms  []sym // in order of address, or where there are buckets as they came
 	names []byte
+	file  io.ReaderAt // has the names where names is nil: of many megabytes few are asked for
 
 	// Symbols mostly lie so close together that it is enough to know which are in the same
 	// piece of memory: of a large program few are asked for.
@@ -149,6 +151,22 @@ func (t *table) before(addr uint64) (found *sym) {
 }
 
 func (t *table) name(s *sym) string {
+	if t.file != nil {
+		return readName(t.file, int64(s.name))
+	}
 	name, _, _ := bytes.Cut(t.names[min(int(s.name), len(t.names)):], []byte{0})
 	return string(name)
+}
+
+// readName reads up to a NUL, or to the end.
+func readName(r io.ReaderAt, offset int64) string {
+	const most = 1 << 20
+	for size := 256; ; size *= 4 {
+		b := make([]byte, size)
+		n, _ := r.ReadAt(b, offset)
+		name, _, whole := bytes.Cut(b[:n], []byte{0})
+		if whole || n < size || size >= most {
+			return string(name)
+		}
+	}
 }
