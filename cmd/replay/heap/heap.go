@@ -5,6 +5,7 @@ package heap
 import (
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"sync/atomic"
 
 	"github.com/replay/replay/cmd/replay/heap/pages"
@@ -20,23 +21,32 @@ const (
 )
 
 // There is nothing to collect before the memory of the start is full; from then on
-// gcPercent counts.
+// gcPercent counts, but for heaps that have room in that memory.
 func init() {
 	debug.SetGCPercent(pages.Bytes / minimum * 100)
 	begin()
 }
 
 var (
-	full  atomic.Bool     // the memory that the heap begins with is
-	first runtime.Cleanup // comes with the first collection
+	full atomic.Bool     // the memory that the heap begins with is
+	next runtime.Cleanup // comes with the next collection
 )
 
-// begin waits for the first collection.
+// begin waits for the next collection.
 func begin() {
-	first = runtime.AddCleanup(new([64]byte), func(percent int) {
+	next = runtime.AddCleanup(new([64]byte), func(struct{}) {
 		full.Store(true)
-		debug.SetGCPercent(percent)
-	}, gcPercent)
+		live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+		metrics.Read(live)
+		debug.SetGCPercent(percent(live[0].Value.Uint64()))
+		begin()
+	}, struct{}{})
+}
+
+// percent has the heap grow by gcPercent, or up to the memory of the start: that is paid
+// for, and what the runtime gives back to the kernel it soon asks for again.
+func percent(live uint64) int {
+	return max(gcPercent, int(pages.Bytes*100/max(live, minimum))-100)
 }
 
 // Reuse is for between two jobs of a command, where little is held: the memory that the
@@ -46,7 +56,7 @@ func Reuse() {
 	if full.Load() {
 		return
 	}
-	first.Stop()
+	next.Stop()
 	runtime.GC()
 	begin()
 }
