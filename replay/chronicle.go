@@ -109,6 +109,7 @@ func (c *chronicle) finish(r *Run) {
 		place[from] = to
 	}
 	r.Series, r.SpansDropped = c.series, c.dropped
+	r.Spans = make([]Span, 0, len(order))
 	for _, from := range order {
 		s := c.spans[from]
 		if s.Kind == FallbackSpan {

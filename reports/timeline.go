@@ -64,6 +64,7 @@ const (
 
 func (t *timelineWriter) run(index int, r *replay.Run) {
 	base := int64(index) * runSpread
+	t.lanes = slices.Grow(t.lanes, 2*len(r.Spans)) // a lock's and a CPU's
 	for i := range r.Spans {
 		s := &r.Spans[i]
 		on := track{base + int64(s.PID), int64(s.TID)}
@@ -140,9 +141,10 @@ func (t *timelineWriter) recorded(base int64, r *timeline.Recording) {
 // laneBar is a bar of a track on which others may overlap it: a lock that several readers
 // have, a CPU.
 type laneBar struct {
-	on    track
-	lock  lockName // of the track, unless it is a CPU's
-	event traceEvent
+	on      track
+	lock    lockName // of the track, unless it is a CPU's
+	what    string
+	at, dur sim.Time
 }
 
 // lockName is what a lock is called: by its process, where that is known.
@@ -171,7 +173,7 @@ func (t *timelineWriter) cpu(base int64, cpu int, what string, at, dur sim.Time)
 }
 
 func (t *timelineWriter) lane(on track, lock lockName, what string, at, dur sim.Time) {
-	t.lanes = append(t.lanes, laneBar{on, lock, traceEvent{name: what, at: at, dur: dur, cat: "lane", cpu: noCPU}})
+	t.lanes = append(t.lanes, laneBar{on, lock, what, at, dur})
 }
 
 // laneBits is how many lanes a track may have, as a power of two.
@@ -186,7 +188,7 @@ func (t *timelineWriter) flushLanes(whose string) {
 	}
 	slices.SortFunc(order, func(i, j int32) int {
 		a, b := &t.lanes[i], &t.lanes[j]
-		return cmp.Or(cmp.Compare(a.on.pid, b.on.pid), cmp.Compare(a.on.tid, b.on.tid), cmp.Compare(a.event.at, b.event.at), cmp.Compare(i, j))
+		return cmp.Or(cmp.Compare(a.on.pid, b.on.pid), cmp.Compare(a.on.tid, b.on.tid), cmp.Compare(a.at, b.at), cmp.Compare(i, j))
 	})
 	var on track
 	var ends []sim.Time // of the latest bar of each lane of on
@@ -195,23 +197,23 @@ func (t *timelineWriter) flushLanes(whose string) {
 		if n == 0 || b.on != on {
 			on, ends = b.on, ends[:0]
 		}
-		lane := slices.IndexFunc(ends, func(end sim.Time) bool { return end <= b.event.at })
+		lane := slices.IndexFunc(ends, func(end sim.Time) bool { return end <= b.at })
 		if lane < 0 {
 			lane = len(ends)
 			ends = append(ends, 0)
 		}
-		ends[lane] = b.event.at + b.event.dur
-		b.event.on = track{b.on.pid, b.on.tid<<laneBits + int64(lane) + 1}
-		if !t.names[b.event.on] {
-			t.nameLane(whose, b, lane)
+		ends[lane] = b.at + b.dur
+		own := track{b.on.pid, b.on.tid<<laneBits + int64(lane) + 1}
+		if !t.names[own] {
+			t.nameLane(own, whose, b, lane)
 		}
-		t.events.bar(&b.event)
+		t.events.bar(&traceEvent{name: b.what, on: own, at: b.at, dur: b.dur, cat: "lane", cpu: noCPU})
 	}
 	t.lanes = t.lanes[:0]
 }
 
-// nameLane names a lane of a lock or CPU.
-func (t *timelineWriter) nameLane(whose string, b *laneBar, lane int) {
+// nameLane names a lane of a lock or CPU, which is drawn on a track of its own.
+func (t *timelineWriter) nameLane(own track, whose string, b *laneBar, lane int) {
 	process, name := whose+": CPUs", cpuName(int(b.on.tid))
 	if b.on.pid%runSpread == locksPID {
 		process, name = whose+": locks", b.lock.String()
@@ -219,7 +221,7 @@ func (t *timelineWriter) nameLane(whose string, b *laneBar, lane int) {
 	if lane > 0 {
 		name = fmt.Sprintf("%s, %d", name, lane+1)
 	}
-	t.label(b.event.on, process, name)
+	t.label(own, process, name)
 }
 
 // losses shows where events were lost, on a track for each CPU.
