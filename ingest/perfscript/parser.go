@@ -314,7 +314,10 @@ func perfProbe(name string) bool {
 	return strings.HasPrefix(name, "probe_") || strings.HasPrefix(name, "probe:") || strings.HasPrefix(name, "sdt_")
 }
 
-// probeHit reads a probe's address: (addr), or (return <- function).
+// probeHit reads a probe's address: (addr), or (function <- return). That is how perf
+// prints __probe_func and __probe_ret_ip, after the event's print fmt
+// (__set_print_fmt of trace_probe.c). Lines of tracefs have them the other way round,
+// with 0x (print_uprobe_event of trace_uprobe.c).
 func (p *Parser) probeHit(r *assemble.Record, pt *point, b []byte) (used bool, want string) {
 	if len(b) == 0 || b[0] != '(' {
 		return false, wantFields
@@ -326,11 +329,13 @@ func (p *Parser) probeHit(r *assemble.Record, pt *point, b []byte) (used bool, w
 	}
 	inside := b[1:end]
 	if i := bytes.IndexByte(inside, ' '); i >= 0 {
-		function, isReturn := bytes.CutPrefix(inside[i:], []byte(" <- "))
+		from, isReturn := bytes.CutPrefix(inside[i:], []byte(" <- "))
 		if !isReturn {
 			return false, wantProbe
 		}
-		inside, tp = function, pt.ret
+		if inside, tp = inside[:i], pt.ret; bytes.HasPrefix(from, []byte("0x")) {
+			inside = from
+		}
 	}
 	addr, ok := parseHex(bytes.TrimPrefix(inside, []byte("0x")))
 	switch {
@@ -348,7 +353,7 @@ func (p *Parser) probeHit(r *assemble.Record, pt *point, b []byte) (used bool, w
 	return true, ""
 }
 
-const wantProbe = "a probe's (address), or (return <- function)"
+const wantProbe = "a probe's (address), or (function <- return)"
 
 func (p *Parser) intern(b []byte) string {
 	if s, ok := p.strings[string(b)]; ok {

@@ -24,7 +24,7 @@ const sample = `java: [C1] x 16299/16301 [001]  1064.354772554:    mmap_lock:mma
            javac 16299/16299  1064.165590:   syscalls:sys_enter_mmap: addr: 0x00000000, len: 0x00010000, prot: 0x00000003, flags: 0x00000022, fd: 0xffffffff, off: 0x00000000
            javac 16299/16299 [000]  1064.2:   syscalls:sys_exit_mmap: 0x7f00
            javac 16299/16299 [000]  1064.3:   syscalls:sys_exit_munmap: -22
-           javac 16299/16299 [000]  1064.4:   my_group:f__return: (401010 <- 401000)
+           javac 16299/16299 [000]  1064.4:   my_group:f__return: (401000 <- 401010)
            churn 16283/16283 [001]  1060.697704431:             sched:sched_process_exec: filename=./a b pid=16283 old_pid=16283
            churn 16283/16283 [001]  1060.697704431:             sched:sched_switch: prev_comm=x
            churn 16283 [001]  1060.697233987: PERF_RECORD_MMAP2 16283/16283: [0x55f2e761b000(0x5000) @ 0x2000 fe:00 827395 1087206221]: r-xp /srv/a b
@@ -243,7 +243,7 @@ churn 10/11 [001] 1.5: mmap_lock:mmap_lock_start_locking: mm=0x1 memcg_path=/ wr
 	401300 start+0x4 (/bin/a)
 
 churn 10/11 [001] 1.6: my:probe: (401000)
-churn 10/11 [001] 1.7: my:probe__return: (401900 <- 401000)
+churn 10/11 [001] 1.7: my:probe__return: (401000 <- 401900)
 `
 	p := New(bufio.NewReader(strings.NewReader(text)), "text")
 	var got []string
