@@ -35,6 +35,7 @@ type perfStream struct {
 	losses        losses
 	arrivals      arrivals
 
+	forked   bool // while it was recorded
 	guests   int64
 	filtered int64            // samples that a filter dropped on purpose
 	unused   map[string]int64 // samples of events that make no rows
@@ -503,6 +504,7 @@ func (s *perfStream) task(rec *perfdata.Record) {
 	r.Task = true
 	r.PID, r.TID = rec.Task.PID, rec.Task.TID
 	if kind == traces.Fork {
+		s.forked = s.forked || r.Time > 0 // else of a process that was there before
 		r.PID, r.TID = rec.Task.PPID, rec.Task.PTID
 		r.Ret = int64(rec.Task.TID)
 		if rec.Task.PID == rec.Task.PPID {

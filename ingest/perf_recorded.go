@@ -50,7 +50,7 @@ func (s *perfStream) recorded() []string {
 			has[traces.Fork], has[traces.Exit] = true, true
 		}
 		d := s.decoder(ev)
-		if d.point == nil || d.kernel && d.point.Kind != traces.Arrive {
+		if d.point == nil || d.kernel && d.point.Kind != traces.Arrive || ev.Attr.UserOnly() && inKernel(d.point.Kind) {
 			continue
 		}
 		k.add(d.point)
@@ -66,8 +66,10 @@ func (s *perfStream) unknown() []traces.Unknown {
 	var list []traces.Unknown
 	sampled := map[string][]string{}
 	how := ""
-	raw, writers := "", false
+	raw, writers, last := "", false, false
+	var events []recordedEvent
 	for _, ev := range s.r.Events() {
+		last = last || ev.Attr.KeepsLast()
 		if strings.HasPrefix(ev.Name, "raw_syscalls:") {
 			raw = ev.Name
 		}
@@ -76,7 +78,9 @@ func (s *perfStream) unknown() []traces.Unknown {
 			continue
 		}
 		writers = writers || d.point.Kind.IsSyscall()
-		if what := toldBy(d.point.Kind); what != "" && !ev.Attr.RecordsEach() {
+		what := toldBy(d.point.Kind)
+		events = append(events, recordedEvent{ev.Name, what})
+		if what != "" && !ev.Attr.RecordsEach() {
 			sampled[what] = append(sampled[what], ev.Name)
 			how = sampling(&ev.Attr)
 		}
@@ -94,7 +98,22 @@ func (s *perfStream) unknown() []traces.Unknown {
 			Why:    raw + " has no names of syscalls and makes no rows: who changed address spaces is not known",
 			Remedy: writersRemedy})
 	}
-	return list
+	if last {
+		list = append(list, keptLast)
+	}
+	info, o := s.r.Info(), parseRecord(s.r.Info().Cmdline)
+	return append(list, o.unknown(info.CPUs, s.forked, events)...)
+}
+
+// keptLast is of a recording whose buffers had their first part overwritten.
+var keptLast = traces.Unknown{
+	What: traces.UnknownLosses, Why: "perf record --overwrite keeps what came last on each CPU: how much of what came before is gone, perf does not say",
+	Remedy: "record without --overwrite",
+}
+
+// inKernel reports whether an event of a kind has the kernel's registers.
+func inKernel(k traces.Kind) bool {
+	return k.IsLock() || k == traces.Fork || k == traces.Exec || k == traces.Exit || k == traces.Arrive
 }
 
 // toldBy is what the rows of a kind tell, one of traces' Unknown constants.

@@ -30,6 +30,7 @@ type scriptStream struct {
 	processes *assemble.Processes
 	silent    bool
 	seen      [256]bool // kinds of rows that came
+	forked    bool      // while it was recorded
 	again     *again
 }
 
@@ -102,6 +103,7 @@ func (s *scriptStream) take(r *assemble.Record, used bool) {
 	if used {
 		s.newest = max(s.newest, r.Time)
 		s.seen[r.Kind] = true
+		s.forked = s.forked || r.Kind == traces.Fork && r.Time > 0
 		r.Again = s.again.second(r)
 		s.asm.Add(r)
 	} else {
@@ -136,7 +138,7 @@ func (s *scriptStream) Meta() traces.Meta {
 		m.Warnings = append(m.Warnings, scriptWarnings(s.ahead.parser)...)
 		m.Warnings = append(m.Warnings, s.again.warnings()...)
 		m.Recorded = scriptRecorded(s.ahead.parser, &s.seen)
-		m.Unknown = append(scriptSampled(s.ahead.parser), scriptUnknown(s.ahead.parser)...)
+		m.Unknown = append(scriptPartly(s.ahead.parser, s.forked), scriptUnknown(s.ahead.parser)...)
 		if s.processes != nil && !s.silent {
 			told := processesTold(s.processes)
 			m.Warnings, m.Unknown = append(m.Warnings, told.warnings...), append(m.Unknown, told.unknown...)

@@ -55,7 +55,7 @@ func scriptRecorded(p *perfscript.Parser, seen *[256]bool) []string {
 	}
 	k := newRecordedKinds()
 	for i := range p.Declared {
-		if point := p.Declared[i].Point; point != nil {
+		if point := p.Declared[i].Point; point != nil && !(p.Declared[i].UserOnly && inKernel(point.Kind)) {
 			k.add(point)
 		}
 	}
@@ -68,12 +68,19 @@ func scriptRecorded(p *perfscript.Parser, seen *[256]bool) []string {
 	return k.names()
 }
 
-// scriptSampled is what a header says was sampled by time.
-func scriptSampled(p *perfscript.Parser) []traces.Unknown {
-	sampled := map[string][]string{}
+// scriptPartly is what a header says was recorded in part: sampled by time, or by the
+// options of perf record.
+func scriptPartly(p *perfscript.Parser, forked bool) []traces.Unknown {
+	sampled, last := map[string][]string{}, false
+	var events []recordedEvent
 	for _, d := range p.Declared {
-		if d.Point != nil && d.Sampled {
-			what := toldBy(d.Point.Kind)
+		last = last || d.KeepsLast
+		if d.Point == nil {
+			continue
+		}
+		what := toldBy(d.Point.Kind)
+		events = append(events, recordedEvent{d.Name, what})
+		if d.Sampled {
 			sampled[what] = append(sampled[what], d.Name)
 		}
 	}
@@ -87,5 +94,9 @@ func scriptSampled(p *perfscript.Parser) []traces.Unknown {
 			})
 		}
 	}
-	return list
+	if last {
+		list = append(list, keptLast)
+	}
+	o := parseRecord(p.Cmdline)
+	return append(list, o.unknown(p.CPUs, forked, events)...)
 }

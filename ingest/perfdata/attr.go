@@ -32,12 +32,14 @@ const (
 
 // Bits of the flags of perf_event_attr.
 const (
-	flagMmap        = 1 << 8
-	flagComm        = 1 << 9
-	flagFreq        = 1 << 10
-	flagTask        = 1 << 13
-	flagSampleIDAll = 1 << 18
-	flagUseClockID  = 1 << 25
+	flagExcludeKernel = 1 << 5
+	flagMmap          = 1 << 8
+	flagComm          = 1 << 9
+	flagFreq          = 1 << 10
+	flagTask          = 1 << 13
+	flagSampleIDAll   = 1 << 18
+	flagUseClockID    = 1 << 25
+	flagWriteBackward = 1 << 27
 )
 
 // Bits of perf_event_attr.branch_sample_type that add to a branch stack.
@@ -86,6 +88,15 @@ func (a *Attr) SampledByTime() bool { return a.Flags&flagFreq != 0 }
 func (a *Attr) RecordsEach() bool {
 	return !a.SampledByTime() && (a.Period == 1 || a.Period > 0 && a.SampleType&samplePeriod != 0)
 }
+
+// UserOnly reports whether what happens in the kernel makes no sample (perf record
+// --all-user, event:u). Uprobes and syscalls still do: their registers are the user's
+// (perf_tp_event_match, perf_syscall_enter).
+func (a *Attr) UserOnly() bool { return a.Flags&flagExcludeKernel != 0 }
+
+// KeepsLast reports whether a full buffer loses what came first, without a word of it
+// (perf record --overwrite).
+func (a *Attr) KeepsLast() bool { return a.Flags&flagWriteBackward != 0 }
 
 // RecordsMappings, RecordsNames and RecordsTasks report whether the kernel tells of
 // new mappings with code, of names of threads and exec, of forks and exits

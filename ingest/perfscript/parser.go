@@ -48,6 +48,10 @@ type Parser struct {
 	Writers bool
 	// Declared are the events that a header (perf script --header) says were recorded.
 	Declared []Declared
+	// Cmdline is perf record's, cut at each blank, and CPUs how many were online, where
+	// a header tells.
+	Cmdline []string
+	CPUs    int
 	// Messages counts lines that are messages of perf itself, FirstMessage is the first
 	// one, and LostMessage one that tells of losses.
 	Messages                  int64
