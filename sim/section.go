@@ -289,7 +289,8 @@ func (s *System) commit(t *Task) {
 }
 
 // dirty takes the lines that a change wrote from whoever reads them: the root
-// and leaves of the tree, and line 0 of each VMA, by vma_start_write.
+// and leaves of the tree, and line 0 of each VMA. That they are write-locked nobody can
+// see any more who did not before: the sequence is bumped in the same instant.
 func (s *System) dirty(t *Task, m *MM, e mm.Effect) {
 	if e.None() {
 		return
@@ -301,9 +302,7 @@ func (s *System) dirty(t *Task, m *MM, e mm.Effect) {
 		}
 	}
 	for _, id := range e.Written {
-		v := m.vma(id)
-		v.lockSeq = m.seq
-		s.invalidate(t, &v.head)
+		s.invalidate(t, &m.vma(id).head)
 	}
 }
 

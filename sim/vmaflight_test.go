@@ -78,10 +78,11 @@ func TestVMALockDisturbs(t *testing.T) {
 // A mapping that goes and comes again alike is another one to a lookup that had found it.
 func TestMappingAgain(t *testing.T) {
 	changed := 0
-	for offset := Time(0); offset < 900*Nanosecond; offset += 7 * Nanosecond {
+	for offset := Microsecond; offset < 1500*Nanosecond; offset += 7 * Nanosecond { // the lookup begins at 1.2 µs
 		r := asStepByStep(t, offset.String(), func(r *rig, hitters []*Task) {
-			// Line 0 of the VMA is elsewhere when the lookup asks for it, and all others are here.
-			writer := r.NewTask(3, 4)
+			// Line 0 of the VMA is elsewhere when the lookup asks for it, and all others are here:
+			// the way is known, and the rest of it is flown once that line has come.
+			writer := r.NewTask(3, 3)
 			r.add(writer, OpHit, 16*Microsecond, 0, 0)
 			r.add(writer, OpWrite, 18*Microsecond, 20*Nanosecond, 0)
 			r.last().Change = func(s *mm.AddressSpace) mm.Effect {
