@@ -37,9 +37,10 @@ func TestHistory(t *testing.T) {
 					continue
 				}
 				l := under[rapid.IntRange(0, len(under)-1).Draw(t, "lookup")]
+				within := rapid.SampledFrom([]uint64{0, 8, mm.PageSize - 1}).Draw(t, "within")
 				for page := range uint64(pages) {
 					for file := range mm.FileID(3) {
-						addr := page*mm.PageSize + 8
+						addr := page*mm.PageSize + within
 						got := h.showed(addr, l.look, func(s *shown) bool {
 							return s == nil && file == 0 || s != nil && s.file == file && s.pgoff+addr-s.start == uint64(file)*0x10000+addr
 						})

@@ -75,6 +75,37 @@ func TestVMALockDisturbs(t *testing.T) {
 	}
 }
 
+// A section that changes other mappings leaves a lookup under way alone, and its answer is
+// judged like any other: it is known what was changed when.
+func TestJudgedAcrossSections(t *testing.T) {
+	across := 0
+	for offset := Time(0); offset < 600*Nanosecond; offset += 50 * Nanosecond {
+		r := asStepByStep(t, offset.String(), func(r *rig, hitters []*Task) {
+			r.add(hitters[0], OpHit, 20*Microsecond, 0, 0)
+			r.add(r.NewTask(3, 3), OpWrite, 20*Microsecond+offset, 20*Nanosecond, 0)
+			r.last().Change = func(s *mm.AddressSpace) mm.Effect {
+				e, _ := s.Map(mm.VMA{Start: otherAddr + 0x10000, End: otherAddr + 0x11000, Prot: mm.Read})
+				return e
+			}
+		})
+		lockless := int64(0)
+		for _, h := range r.rec.hits {
+			if h.Outcome == Lockless {
+				lockless++
+				if at := r.rec.sections[0].Even; h.Lookup.Start < at && at < h.End {
+					across++
+				}
+			}
+		}
+		if r.Checked() != lockless {
+			t.Fatalf("%v: %d of %d answers without the lock were judged", offset, r.Checked(), lockless)
+		}
+	}
+	if across == 0 {
+		t.Error("no section ended during a lookup without the lock")
+	}
+}
+
 // A mapping that goes and comes again alike is another one to a lookup that had found it.
 func TestMappingAgain(t *testing.T) {
 	changed := 0
