@@ -157,6 +157,15 @@ func TestOperationsByHand(t *testing.T) {
 			"hit 1997700 cpu 0, fell back at 2000000 for 4000, observed\n" + // - 2000 - 300
 				"hit 2014700 cpu 1\n"},
 
+		{"on which CPU is unknown, and that comes first of an instant", timeline.Locks, `
+			2000000 hit tid=11 addr=0x401040 probe=p:f
+			2000000 hit cpu=0 tid=12 addr=0x401040 probe=p:f
+			2001000 lock_start tid=13 write=false in_uprobe=true
+			2004000 lock_acquired tid=13 write=false
+			2004500 lock_released tid=13 write=false
+			2006000 hit cpu=1 tid=13 addr=0x401040 probe=p:f`,
+			"hit 1998700 cpu -1\nhit 1998700 cpu -1, fell back at 2001000 for 3000, observed\nhit 1998700 cpu 0\n"}, // 2001000 - 2000 - 300
+
 		{"what is hidden is told to validation alone", timeline.Syscalls, `
 			2000000 lock_start cpu=0 tid=11 write=false in_uprobe=true
 			2004000 lock_acquired cpu=0 tid=11 write=false

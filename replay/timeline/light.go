@@ -71,7 +71,7 @@ func (t *thread) takeLight(ev *traces.Event) {
 	switch {
 	case ev.Kind == traces.LockAcquired || ev.Kind == traces.LockReleased || ev.Kind == traces.Arrive:
 	case mayBeLookup(ev) && ev.Time > t.call.to && t.lastHit != 0:
-		t.truth.uprobe, t.looked, t.light = lookup{start: ev.Time, cpu: ev.CPU}, true, true
+		t.truth.uprobe, t.looked, t.light = lookup{start: ev.Time, cpu: cpuOf(ev)}, true, true
 	case t.light:
 		t.truth.uprobe, t.light = lookup{}, false
 	}

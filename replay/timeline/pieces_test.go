@@ -37,7 +37,7 @@ func TestQueue(t *testing.T) {
 		for range rapid.IntRange(1, 40).Draw(t, "rounds") {
 			for range rapid.IntRange(0, 120).Draw(t, "pushed") {
 				now += rapid.Int64Range(0, 3).Draw(t, "gap")
-				op := &Operation{At: now, CPU: rapid.Int32Range(0, 1).Draw(t, "cpu"), Origin: &Origin{Seq: seq}}
+				op := &Operation{At: now, CPU: rapid.Int32Range(-1, 1).Draw(t, "cpu"), Origin: &Origin{Seq: seq}}
 				seq++
 				switch rapid.IntRange(0, 19).Draw(t, "late") {
 				case 0:

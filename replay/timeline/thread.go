@@ -68,7 +68,7 @@ func (l *lookups) of(which traces.Lookup) *lookup {
 func (l *lookups) take(ev *traces.Event, which traces.Lookup) {
 	if which != traces.NoLookup {
 		l.latest = which
-		*l.of(which) = lookup{start: ev.Time, cpu: ev.CPU}
+		*l.of(which) = lookup{start: ev.Time, cpu: cpuOf(ev)}
 	} else if at := l.of(l.latest); ev.Kind == traces.LockAcquired && at != nil && at.acquired == 0 {
 		at.acquired = ev.Time
 	}
