@@ -130,3 +130,50 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// Numbers are taken up to their bounds, and none beyond.
+func TestBounds(t *testing.T) {
+	for _, c := range []struct {
+		rule string
+		ok   bool
+	}{
+		{"hit by pid=0: drop", true},
+		{"hit by pid=-1: drop", false},
+		{"hit by tid=2147483647: drop", true},
+		{"hit by tid=2147483648: drop", false},
+		{"hit: sample 1", false},
+		{"hit: sample 2", true},
+		{"hit: sample 1000000", true},
+		{"hit: sample 1000001", false},
+		{"munmap: batch 1", false},
+		{"munmap: batch 2", true},
+		{"munmap: batch 10000", true},
+		{"munmap: batch 10001", false},
+		{"munmap: repeat 1", false},
+		{"munmap: repeat 2", true},
+		{"munmap: repeat 100", true},
+		{"munmap: repeat 101", false},
+		{"munmap: delay 0s", false},
+		{"munmap: delay -1ns", false},
+		{"munmap: delay 1ns", true},
+		{"munmap: delay 1s", true},
+		{"munmap: delay 1000000001ns", false},
+		{"munmap: scale 0", false},
+		{"munmap: scale 0.0000004", false},
+		{"munmap: scale 0.000001", true},
+		{"munmap: scale 1000", true},
+		{"munmap: scale 1000.000001", false},
+		{"munmap: scale NaN", false},
+		{"munmap: move to tid=0", false},
+		{"munmap: move to tid=1", true},
+		{"munmap: move to tid=2147483647", true},
+		{"munmap: move to tid=2147483648", false},
+	} {
+		r, err := Parse(c.rule)
+		if (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.rule, err)
+		} else if again, err := Parse(r.String()); c.ok && (err != nil || again.String() != r.String()) {
+			t.Errorf("%s becomes %s, which is %v, %v", c.rule, r, again, err)
+		}
+	}
+}

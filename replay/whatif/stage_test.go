@@ -2,6 +2,7 @@ package whatif
 
 import (
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -214,7 +215,7 @@ func TestNames(t *testing.T) {
 				t.Errorf("%s: %s has two numbers", rule, who)
 			}
 			seen[who] = true
-			if int(n) >= len(threads)+6 {
+			if n < 0 || int(n) >= len(threads)+6 {
 				t.Errorf("%s: a thread has the number %d, and there are %d", rule, n, len(threads))
 			}
 		}
@@ -282,6 +283,116 @@ func TestStageProperties(t *testing.T) {
 			rt.Fatalf("dropped: %d sections of %d operations", s, ops)
 		}
 	})
+}
+
+// What calls change in the address space is changed once, in the order of the calls, or left
+// out with its call; by lock events the call's end brings the change a second time, which by
+// itself is nothing to wait for.
+func TestChangesAreMadeOnce(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		p := newProgram()
+		at := int64(0)
+		var calls []*timeline.Change
+		ends := map[*timeline.Change]bool{}
+		for range rapid.IntRange(1, 40).Draw(rt, "operations") {
+			at += rapid.Int64Range(1, 30).Draw(rt, "gap")
+			thread := rapid.Int32Range(0, 2).Draw(rt, "thread")
+			op := p.add(at, thread, rapid.SampledFrom([]string{"hit a:f", "munmap"}).Draw(rt, "what"), 5)
+			if op.Origin.Kind != "munmap" {
+				continue
+			}
+			op.Change = &timeline.Change{Kind: traces.Munmap}
+			calls = append(calls, op.Change)
+			if op.Origin.Observed = rapid.Bool().Draw(rt, "observed"); op.Origin.Observed {
+				at += 6
+				end := p.add(at, thread, "munmap", 0)
+				end.Kind, end.Change = sim.OpApply, op.Change
+				ends[op.Change] = true
+			}
+		}
+		n := rapid.IntRange(2, 4).Draw(rt, "n")
+		for _, c := range []struct {
+			rule          string
+			once, inOrder bool
+			all           bool // also the ends of calls
+		}{
+			{"hit: drop", true, true, true},
+			{"munmap: scale 3", true, true, true},
+			{"munmap: move to x", true, true, true},
+			{fmt.Sprintf("munmap: repeat %d", n), true, true, true},
+			{"munmap: delay 77ns", true, false, true},
+			{fmt.Sprintf("munmap: batch %d", n), true, false, false},
+			{"munmap: drop", false, true, false},
+			{fmt.Sprintf("munmap: sample %d", n), false, true, false},
+		} {
+			parsed, err := ParseAll([]string{c.rule})
+			if err != nil {
+				rt.Fatal(err)
+			}
+			stages := Apply(&given{slices.Clone(p.ops)}, parsed)
+			var made []*timeline.Change
+			times, sections := map[*timeline.Change]int{}, map[*timeline.Change]bool{}
+			for op, ok := stages.Next(); ok; op, ok = stages.Next() {
+				if op.Change == nil {
+					continue
+				}
+				if times[op.Change]++; times[op.Change] == 1 {
+					made = append(made, op.Change)
+				}
+				sections[op.Change] = sections[op.Change] || op.Kind == sim.OpWrite
+			}
+			for call, n := range times {
+				if want := 1; n != want && !(c.all && ends[call] && n == 2) && !(!c.once && sections[call] && ends[call] && n == 2) {
+					rt.Fatalf("%s: a change is made %d times", c.rule, n)
+				}
+			}
+			if c.once && len(made) != len(calls) {
+				rt.Fatalf("%s: %d changes of %d are made", c.rule, len(made), len(calls))
+			}
+			if !c.once && strings.Contains(c.rule, "drop") && len(made) > 0 {
+				rt.Fatalf("%s: %d changes are made", c.rule, len(made))
+			}
+			if c.inOrder && !slices.IsSortedFunc(made, func(a, b *timeline.Change) int { return slices.Index(calls, a) - slices.Index(calls, b) }) {
+				rt.Fatalf("%s: changes are made in another order", c.rule)
+			}
+			for _, s := range stages.stages { // or what it remembers grows with the trace
+				if len(s.left) > 0 {
+					rt.Fatalf("%s: it waits for the ends of %d calls that have none", c.rule, len(s.left))
+				}
+			}
+		}
+	})
+}
+
+// Times are scaled exactly, and rounded down.
+func TestScale(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ns := rapid.OneOf(rapid.Int64Range(0, 3_000_000), rapid.Int64Range(0, 1<<50)).Draw(t, "ns")
+		ppm := rapid.OneOf(rapid.Int64Range(1, 2_000_000), rapid.Int64Range(1, maxScale*1_000_000)).Draw(t, "ppm")
+		want := new(big.Int).Mul(big.NewInt(ns), big.NewInt(ppm))
+		want.Quo(want, big.NewInt(1_000_000))
+		if want.IsInt64() && scale(ns, ppm) != want.Int64() {
+			t.Fatalf("%d times %d ppm is %d, want %v", ns, ppm, scale(ns, ppm), want)
+		}
+	})
+}
+
+// The other probe is on the next byte, or where that is on the next page, on the one before.
+func TestAlsoIsOnTheSamePage(t *testing.T) {
+	for addr, want := range map[uint64]uint64{0x1000: 0x1001, 0x1ffe: 0x1fff, 0x1fff: 0x1ffe} {
+		p := newProgram()
+		p.add(10, 0, "hit a:f", 0).Addr = addr
+		parsed, err := ParseAll([]string{"hit: also b:g"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stages := Apply(&given{p.ops}, parsed)
+		first, _ := stages.Next()
+		second, _ := stages.Next()
+		if first.Addr != addr || second.Addr != want {
+			t.Errorf("beside %#x: %#x and %#x, want %#x", addr, first.Addr, second.Addr, want)
+		}
+	}
 }
 
 // A fork that is left out makes its address space all the same: the child has hits.
