@@ -1,7 +1,10 @@
 package machines
 
 import (
+	"os"
+	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -83,6 +86,17 @@ func TestQuantities(t *testing.T) {
 			}
 		}
 	})
+	for n, want := range map[int64]string{ // in the largest unit that gives at least 1
+		0: "0 ps", 999: "999 ps", 1000: "1 ns", 7400: "7.4 ns", 999_999: "999.999 ns", 1_000_000: "1 us", int64(3 * sim.Millisecond): "3 ms",
+		int64(sim.Second) - 1: "999.999999999 ms", int64(sim.Second): "1 s", 1 << 62: "4611686.018427387904 s",
+	} {
+		if got := formatQuantity(n, timeUnits); got != want {
+			t.Errorf("%d is written %q, want %q", n, got, want)
+		}
+		if got, err := parseQuantity(want, timeUnits); err != nil || got != n {
+			t.Errorf("%q is %d, %v, want %d", want, got, err, n)
+		}
+	}
 	for text, want := range map[string]int64{
 		"7.4 ns": 7400, "7.4ns": 7400, "2 us": 2_000_000, "0 ps": 0, "0.001 ns": 1, "3 ms": int64(3 * sim.Millisecond), "1.5 s": int64(3 * sim.Second / 2),
 	} {
@@ -90,7 +104,7 @@ func TestQuantities(t *testing.T) {
 			t.Errorf("%q is %d, %v, want %d", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "7", "7 m", "ns", "-1 ns", "1e3 ns", "0.0001 ns", "1. ns", ".5 ns", "1.2.3 ns", "+1 ns", "99999999999999999999 ns", "9999999999 s", "1 GHz"} {
+	for _, text := range []string{"", "7", "7 m", "ns", "-1 ns", "1e3 ns", "0.0001 ns", "1. ns", ".5 ns", "1.2.3 ns", "+1 ns", "99999999999999999999 ns", "9999999999 s", "4611686.018427387905 s", "1 GHz"} {
 		if got, err := parseQuantity(text, timeUnits); err == nil {
 			t.Errorf("%q is taken as %d", text, got)
 		}
@@ -217,5 +231,88 @@ func TestTables(t *testing.T) {
 	var doc map[string]any
 	if err := yaml.Unmarshal([]byte(json.String()), &doc); err != nil || doc["schema"] != "machines/1" {
 		t.Errorf("document %v, %v", doc["schema"], err)
+	}
+}
+
+// What a calibration changed cites it, and nothing else does; notes come in a table of their
+// own, which is left out where there is none.
+func TestCiteFitted(t *testing.T) {
+	before, err := Load("xeon-6138x2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := before.Clone()
+	p.Line.RMWCycles++
+	p.Line.Transfer[sim.Remote] += 7
+	p.CiteFitted(before, "a benchmark")
+	var fitted []string
+	for i := range figures {
+		f := &figures[i]
+		switch c := p.Cite(f.path()); {
+		case c.Key == "fitted" && c.Source == "a benchmark":
+			fitted = append(fitted, f.path())
+		case c != before.Cite(f.path()):
+			t.Errorf("%s cites %+v", f.path(), c)
+		}
+	}
+	if want := []string{"line.rmw_cycles", "line.transfer_remote"}; !slices.Equal(fitted, want) {
+		t.Errorf("%q cite the calibration, want %q", fitted, want)
+	}
+
+	table := func() string {
+		var b strings.Builder
+		if err := p.WriteTable(&b); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	for i := range figures {
+		c := p.Cite(figures[i].path())
+		c.Note = ""
+		p.SetCite(figures[i].path(), c)
+	}
+	if got := table(); strings.Contains(got, "Notes") {
+		t.Errorf("without notes:\n%s", got)
+	}
+	c := p.Cite("line.rmw_cycles")
+	c.Note = "as if"
+	p.SetCite("line.rmw_cycles", c)
+	if got := table(); !strings.Contains(got, "\n\nNotes\n  line.rmw_cycles: as if\n\nSources\n") {
+		t.Errorf("with a note:\n%s", got)
+	}
+}
+
+// A machine on a line of its own, worked out by hand: two sockets of twenty cores of two threads.
+func TestList(t *testing.T) {
+	p, err := Load("xeon-6138x2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list strings.Builder
+	if err := WriteList(&list, []*Profile{p}); err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(list.String(), "\n")
+	line, _, _ := strings.Cut(rest, "\n")
+	if got, want := strings.Fields(line)[:5], []string{"xeon-6138x2", "80", "2", "40", "2"}; !slices.Equal(got, want) {
+		t.Errorf("listed as %q, want %q", got, want)
+	}
+}
+
+// A profile may be of a megabyte, from a file as well, and not of a byte more.
+func TestLargestProfile(t *testing.T) {
+	generic, err := profiles.ReadFile("profiles/generic.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for more, ok := range map[int]bool{0: true, 1: false} {
+		path := filepath.Join(t.TempDir(), "large.yaml")
+		data := string(generic) + strings.Repeat("#", MaxFileBytes+more-len(generic))
+		if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(path); (err == nil) != ok {
+			t.Errorf("%d bytes more: %v", more, err)
+		}
 	}
 }
