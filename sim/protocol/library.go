@@ -87,7 +87,6 @@ func Parse(base *Library, name, text string) (*Library, error) {
 		if err != nil {
 			return fail(err)
 		}
-		parsed.number = i + 1
 		for _, rule := range parsed.rules {
 			if !l.HasRule(rule.Name) {
 				return fail(fmt.Errorf("unknown rule %q", rule.Name))

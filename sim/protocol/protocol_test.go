@@ -263,6 +263,139 @@ func TestExec(t *testing.T) {
 	}
 }
 
+// Each kind of step by hand: what it makes of a register and of its word, and whether it has
+// to wait for the word.
+func TestEachStep(t *testing.T) {
+	for _, c := range []struct {
+		text                 string // tmp is 7 before
+		word, after, tmp     Value
+		waits, loads, stores bool
+	}{
+		{text: "tmp = tmp + 5", tmp: 12},
+		{text: "tmp = tmp - 9", tmp: ^Value(1)},
+		{text: "tmp = load g.x", word: 0xf3, tmp: 0xf3, loads: true},
+		{text: "tmp = load g.x part 0xf0", word: 0xf3, tmp: 0xf0, loads: true},
+		{text: "store g.x = tmp + 1", word: 3, after: 8, tmp: 7, stores: true},
+		{text: "store g.x:2 = tmp", word: 3, after: 3, tmp: 7, stores: true},
+		{text: "store g.x:8 = 300", after: 44, tmp: 7, stores: true},
+		{text: "store g.x:63 = -1", after: 1<<63 - 1, tmp: 7, stores: true},
+		{text: "store g.x:64 = -1", after: 1<<64 - 1, tmp: 7, stores: true},
+		{text: "tmp = add g.x 5", word: 3, after: 8, tmp: 3, loads: true, stores: true},
+		{text: "tmp = add g.x -1", word: 3, after: 2, tmp: 3, loads: true, stores: true},
+		{text: "tmp = tryread vma.lock", word: 4, after: 6, tmp: 1, loads: true, stores: true},
+		{text: "tmp = tryread vma.lock", word: 1, after: 1, tmp: 0, loads: true, stores: true},
+		{text: "tmp = await g.x", tmp: 0, waits: true, loads: true},
+		{text: "tmp = await g.x", word: 2, tmp: 2, loads: true},
+		{text: "tmp = await g.x even", word: 2, tmp: 2, loads: true},
+		{text: "tmp = await g.x even", word: 3, tmp: 3, waits: true, loads: true},
+		{text: "lock read mm.lock", word: 2, after: 4, tmp: 7, loads: true, stores: true},
+		{text: "lock read mm.lock", word: 1, after: 3, tmp: 7, waits: true, loads: true, stores: true},
+		{text: "lock write mm.lock", word: 0, after: 1, tmp: 7, loads: true, stores: true},
+		{text: "lock write mm.lock", word: 2, after: 1, tmp: 7, waits: true, loads: true, stores: true},
+		{text: "unlock read mm.lock", word: 4, after: 2, tmp: 7, loads: true, stores: true},
+		{text: "unlock write mm.lock", word: 1, after: 0, tmp: 7, loads: true, stores: true},
+		{text: "downgrade mm.lock", word: 1, after: 2, tmp: 7, loads: true, stores: true},
+	} {
+		line, err := parseLine(c.text)
+		if err != nil {
+			t.Errorf("%s: %v", c.text, err)
+			continue
+		}
+		s := &line.step
+		if back, err := parseLine(s.String()); err != nil || fmt.Sprint(back.step) != fmt.Sprint(*s) || back.step.Bits != s.Bits || back.step.Part != s.Part {
+			t.Errorf("%s: %v parses as %v, %v", c.text, s, back.step, err)
+		}
+		r := Registers{RegTmp: 7}
+		stored, jump := s.Exec(&r, c.word)
+		if r[RegTmp] != c.tmp || stored != c.after && s.Stores() || jump {
+			t.Errorf("%s at %#x: tmp is %#x, the word %#x; want %#x, %#x", c.text, c.word, r[RegTmp], stored, c.tmp, c.after)
+		}
+		if s.Waits(c.word) != c.waits || s.Loads() != c.loads || s.Stores() != c.stores || s.Atomic() != (c.loads && c.stores) {
+			t.Errorf("%s at %#x: waits %v, loads %v, stores %v, atomic %v", c.text, c.word, s.Waits(c.word), s.Loads(), s.Stores(), s.Atomic())
+		}
+	}
+	for text, want := range map[string][2]bool{ // with tmp 7, and with tmp 8
+		"if tmp == 7 goto x": {true, false}, "if tmp != 7 goto x": {false, true}, "if tmp < 8 goto x": {true, false}, "if tmp odd goto x": {true, false}, "goto x": {true, true},
+	} {
+		line, err := parseLine(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, tmp := range []Value{7, 8} {
+			if _, jump := line.step.Exec(&Registers{RegTmp: tmp}, 0); jump != want[i] || line.target != "x" {
+				t.Errorf("%s with tmp %d: %v to %q", text, tmp, jump, line.target)
+			}
+		}
+	}
+}
+
+// The texts of steps that tell the same step apart from another, and names of nothing.
+func TestTextOfRareSteps(t *testing.T) {
+	for _, text := range []string{
+		"free tmp", "free.slab vma", "free.rcu vma", "free.trace uprobe", "fence read", "fence write", "fence full", "vma = alloc vma",
+		"tmp = load.once mm.seq", "tmp = load.acquire mm.seq", "store.release mm.seq:32 = tmp", "store mm.seq = -2", "touch", "begin", "sigtrap", "answer uprobe",
+		"enter rcu", "leave srcu", "tmp = node[addr]",
+	} {
+		line, err := parseLine(text)
+		if text == "tmp = node[addr]" {
+			if err == nil {
+				t.Errorf("%s is read as %v", text, line.step)
+			}
+			continue
+		}
+		if err != nil || line.step.String() != text {
+			t.Errorf("%s: %v, %v", text, line.step, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"goto x": "goto 0", "refuse no_vma goto x": "refuse no_vma goto 0", "if tmp odd goto x": "if tmp odd goto 0", "if tmp == tmp goto x": "goto 0",
+		"if 0 == 1 goto x": "if 0 == 1 goto 0", "refuse no_file if tmp < tmp goto x": "refuse no_file if tmp < tmp goto 0",
+	} {
+		if line, err := parseLine(text); err != nil || line.step.String() != want {
+			t.Errorf("%s: %v, %v, want %s", text, line.step, err, want)
+		}
+	}
+	for got, want := range map[string]string{
+		NumOutcomes.String(): fmt.Sprintf("outcome(%d)", NumOutcomes), (NumOutcomes - 1).String(): "unconfigured", Lockless.String(): "lockless",
+		Reg(NumRegs).String(): fmt.Sprintf("?%d", NumRegs), NoReg.String(): "?0", (NumRegs - 1).String(): "r3", Field(200).String(): "?200",
+	} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	for f := NoField + 1; f < NumFields; f++ {
+		if got, err := ParseField(f.KindOf(), f.String()); f != Slot && (err != nil || got != f) {
+			t.Errorf("%v of %v is %v, %v", f, f.KindOf(), got, err)
+		}
+	}
+}
+
+// Before the series a section bumps the sequence once, at its end; with it, at both; and an
+// optimised probe asks for both whatever the resolver.
+func TestSectionsBumpTheSequence(t *testing.T) {
+	bumps := func(p Program) (n int) {
+		for i := range p {
+			if p[i].Op == Store && p[i].At.Field == MMSeq {
+				n++
+			}
+		}
+		return n
+	}
+	for _, r := range Resolvers() {
+		p, err := r.Parts(Kernel(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, e, d := bumps(p.Begin), bumps(p.End), bumps(p.Downgrade); b != 1 || e != 1 || d != 1 {
+			t.Errorf("under %s a section bumps %d times at its begin, %d at its end, %d when it is downgraded", r.Name, b, e, d)
+		}
+	}
+	check, err := Trampoline(Kernel(), nil)
+	if err != nil || !strings.HasPrefix(lines(check.Speculate), "SeqLine ") || !strings.HasSuffix(lines(check.Speculate), " SeqLine") || !strings.HasPrefix(lines(check.Locked), "CountLine ") {
+		t.Errorf("the check touches %s, locked %s; %v", lines(check.Speculate), lines(check.Locked), err)
+	}
+}
+
 // A reader's answer changes if one step of the program does.
 func TestOneStep(t *testing.T) {
 	changed, err := Parse(Kernel(), "mine", "program key\n inode = load file.inode\n offset = addr + start\n offset = offset + pgoff\n")
@@ -302,6 +435,16 @@ func TestErrors(t *testing.T) {
 		"program a\n  store mm.seq:99 = 1":              "mine:2: \"mm.seq:99\": want a width of 1 to 64 bits",
 		"program a\nprogram a":                          "mine:2: there is a program a already",
 		"rule x":                                        "mine:1: a rule needs a name and what it asks for",
+		"rule x y\n\nprogram a\n  seq = add mm.seq foo": "mine:4: ",
+		"program a\n  seq =":                            "mine:2: unknown step \"seq\"",
+		"program a\n  enter x":                          "mine:2: unknown section \"x\": want one of rcu, trace, srcu",
+		"program a\n  fence once":                       "mine:2: unknown fence \"once\": want read, write or full",
+		"program a\n  free.later vma":                   "mine:2: unknown life \"later\"",
+		"program a\n  seq = load mm.seq part x":         "mine:2: ",
+		"program a\n  seq = load mm.seq partly 1":       "mine:2: cannot read ",
+		"program a\n  seq = load":                       "mine:2: cannot read ",
+		"program a\n  store mm.seq:0 = 1":               "mine:2: \"mm.seq:0\": want a width of 1 to 64 bits",
+		"program a\n  store mm.seq:65 = 1":              "mine:2: \"mm.seq:65\": want a width of 1 to 64 bits",
 		"program a\n  vma = load vma[addr]":             "mine:2: \"vma[addr]\": vma is no node",
 		"program a\n  refuse because if seq odd goto x": "mine:2: unknown outcome \"because\"",
 	} {
@@ -321,6 +464,19 @@ func TestErrors(t *testing.T) {
 		}
 		if _, err := l.Assemble("a", nil, nil); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+	chain := "program a\n  use b1\n" // a, b1 to b20: each is used by the one before
+	for i := 1; i < 20; i++ {
+		chain += fmt.Sprintf("program b%d\n  use b%d\n", i, i+1)
+	}
+	for last, ok := range map[string]bool{"program b20\n  begin\n": true, "program b20\n  use b21\nprogram b21\n  begin\n": false} {
+		l, err := Parse(Kernel(), "mine", chain+last)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Assemble("a", nil, nil); (err == nil) != ok {
+			t.Errorf("with %q at the end: %v", last, err)
 		}
 	}
 	if _, err := Kernel().Assemble("hit", nil, Off{"nonsense"}); err == nil {

@@ -181,7 +181,6 @@ func (s *Step) condition() string {
 
 // sourceLine is one line of a program's text.
 type sourceLine struct {
-	number int
 	rules  []Rule
 	label  string // that it defines
 	use    string // the program that it includes
