@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,15 +50,34 @@ func TestProcessesNoRoom(t *testing.T) {
 
 // What tells processes may stand in several texts (perf script --per-event-dump).
 func TestProcessesOfSeveralTexts(t *testing.T) {
-	const path = "testdata/script/nopid-default.txt"
-	text, err := os.ReadFile(path)
+	recorded, err := os.ReadFile("testdata/script/nopid-default.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
+	// After each of its calls the mapper reads another process's smaps, once more than it
+	// locks its own: which of both is its own, only the calls around the locks tell.
+	var text strings.Builder
 	parts := map[string]string{}
-	for line := range strings.Lines(string(text)) {
-		event := strings.Fields(line)[4]
-		parts[event] += line
+	add := func(line string) {
+		text.WriteString(line)
+		parts[strings.Fields(line)[4]] += line
+	}
+	for line := range strings.Lines(string(recorded)) {
+		add(line)
+		f := strings.Fields(line)
+		if f[4] != "syscalls:sys_exit_munmap:" {
+			continue
+		}
+		var s, ns int
+		fmt.Sscanf(f[3], "%d.%d:", &s, &ns)
+		for i, event := range []string{"start_locking", "acquire_returned", "released", "start_locking", "acquire_returned", "released"} {
+			success := map[bool]string{true: " success=true"}[event == "acquire_returned"]
+			add(fmt.Sprintf("mapper  %s %s    %d.%09d: mmap_lock:mmap_lock_%s: mm=0xffff888100069f00 memcg_id=1 write=false%s\n", f[1], f[2], s, ns+1+i, event, success))
+		}
+	}
+	path := filepath.Join(t.TempDir(), "whole")
+	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	var files []string
 	for event, lines := range parts {
