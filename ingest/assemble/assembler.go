@@ -199,6 +199,9 @@ func (a *Assembler) place(r *Record) {
 	switch {
 	case r.Phase == Naming:
 		a.recycle(r)
+	case r.foreign():
+		a.counts.ForeignForks++
+		a.recycle(r)
 	case r.Phase == Leave:
 		a.leave(r, t)
 	case r.Phase == Unwound:

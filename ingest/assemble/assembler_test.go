@@ -402,6 +402,46 @@ func TestTaskRecordsAndTracepoints(t *testing.T) {
 	}
 }
 
+// In a container sched_process_fork has ids of outside, and the task record those that
+// all other records have. Without it nobody knows which child is meant.
+func TestForksOfAnotherNamespace(t *testing.T) {
+	a := New(Options{Fork: true})
+	point := func(time int64, tid int32, parent, child uint64) {
+		r := record(a, traces.Fork, time, 0, tid)
+		setParent(r, parent)
+		setChild(r, child)
+		a.Add(r)
+	}
+	r := record(a, traces.Fork, 5, 0, 10)
+	r.Task = true
+	setChild(r, 11)
+	setFlags(r, 0)
+	a.Add(r)
+	point(6, 10, 30010, 30011)
+	a.Add(record(a, traces.Hit, 7, 0, 11))
+	point(8, 10, 30010, 11)
+	point(9, 10, 10, 12)
+	var got []string
+	for _, ev := range rows(a) {
+		got = append(got, fmt.Sprint(ev.Kind, " ", ev.Time, " ", ev.Ret))
+	}
+	if want := []string{"fork 6 11", "hit 7 0", "fork 9 12"}; !slices.Equal(got, want) {
+		t.Errorf("rows %q\nwant %q", got, want)
+	}
+	if c := a.Counts(); c.ForeignForks != 1 || !strings.Contains(strings.Join(c.Warnings(), ""), "1 forks name their child as another namespace") {
+		t.Errorf("%d forks of another namespace, %q; want 1", c.ForeignForks, c.Warnings())
+	}
+	p := NewProcesses()
+	q := &Record{}
+	q.Kind, q.TID, q.Time, q.Has = traces.Fork, 10, 1, traces.ColTID|traces.ColRet
+	setParent(q, 30010)
+	setChild(q, 30011)
+	p.Note(q)
+	if p.current(30011) != nil {
+		t.Error("a thread is known by its id of another namespace")
+	}
+}
+
 // The user's part of a callchain comes when the thread goes back to user space, under
 // its cookie; what is not told for, or is for another stay in the kernel, is no frame.
 func TestDeferredCallchains(t *testing.T) {

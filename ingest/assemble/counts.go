@@ -16,6 +16,7 @@ func (c *Counts) Warnings() []string {
 	add(c.Lost, "%d events were lost by the recorder")
 	add(c.UnpairedEnters, "%d syscalls have no exit: their duration and result are unknown")
 	add(c.UnpairedExits, "%d syscalls have no entry: their arguments are unknown")
+	add(c.ForeignForks, "%d forks name their child as another namespace of processes does, and make no rows: whose child has whose mappings is unknown; print with perf script --show-task-events")
 	add(c.Late, "%d records came too late to be put in order, by up to %v", time.Duration(c.LatestNs))
 	add(c.ForcedOut, "%d rows were given out before they were complete, to bound memory")
 	add(c.NotUnwound, "%d callchains lack the user's part: the kernel put it off and the recording does not have it")
@@ -26,6 +27,7 @@ func (c *Counts) Warnings() []string {
 type Counts struct {
 	UnpairedEnters int64 // syscalls without an exit
 	UnpairedExits  int64 // exits without an entry: rows of the exit alone
+	ForeignForks   int64 // whose child's id is of another namespace
 	Late           int64 // records earlier than what was given out before them
 	LatestNs       int64 // by how much, at most, ns
 	Unordered      int64 // records that came after later ones

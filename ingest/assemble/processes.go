@@ -106,6 +106,8 @@ func (p *Processes) Note(r *Record) {
 	}
 	l.rows = true
 	switch {
+	case r.Kind == traces.Fork && r.foreign():
+		l.leave()
 	case r.Kind == traces.Fork:
 		p.fork(l, r)
 	case r.Phase == Naming || r.Kind == traces.Map || r.Kind == traces.Lost:

@@ -46,6 +46,10 @@ type Record struct {
 	// Cookie is what the kernel promised the user's part of Chain under, to be told by a
 	// record of the phase Unwound (PERF_RECORD_CALLCHAIN_DEFERRED); 0: it promised none.
 	Cookie uint64
+	// Parent is the thread that forks as sched_process_fork calls it, 0 where unknown: by its
+	// id outside of all containers, while the record's own is of the recorder's namespace
+	// of processes (task_pid_nr, perf_event_tid).
+	Parent int32
 	// Task is set when the row comes from a task record (PERF_RECORD_FORK, EXIT,
 	// COMM), which counts only where the sched tracepoint is absent.
 	Task bool
@@ -54,6 +58,11 @@ type Record struct {
 	pending bool   // the row is not complete yet
 	awaits  bool   // the user's part of its callchain
 	dropped bool   // there is no row: another record makes it
+}
+
+// foreign reports whether r names a child by an id of another namespace.
+func (r *Record) foreign() bool {
+	return r.Parent != 0 && r.Got(traces.ColTID) && r.Parent != r.TID
 }
 
 // Truth is what a source may leave untold.

@@ -47,6 +47,9 @@ func setWrite(r *Record, v uint64)   { r.Write = v != 0; r.Has |= traces.ColWrit
 // setChild takes a pid_t, which is signed and 32 bits wide.
 func setChild(r *Record, v uint64) { r.Ret = int64(int32(v)); r.Has |= traces.ColRet }
 
+// setParent takes parent_pid, which is printed as pid.
+func setParent(r *Record, v uint64) { r.Parent = int32(v) }
+
 // eintr is what a killable lock attempt that failed returns.
 const eintr = 4
 
@@ -93,7 +96,7 @@ func init() {
 
 // tracepoints are all that rows are made of, by name; init adds those of the syscalls.
 var tracepoints = map[string]*Tracepoint{
-	"sched:sched_process_fork": {Kind: traces.Fork, fields: []Field{{"child_pid", setChild}}},
+	"sched:sched_process_fork": {Kind: traces.Fork, fields: []Field{{"parent_pid", setParent}, {"pid", setParent}, {"child_pid", setChild}}},
 	"sched:sched_process_exec": {Kind: traces.Exec},
 	"sched:sched_process_exit": {Kind: traces.Exit},
 
