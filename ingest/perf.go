@@ -367,7 +367,7 @@ func newDecoder(ev *perfdata.Event) *decoder {
 		return d
 	}
 	d.point = point
-	for _, f := range point.Fields() {
+	for _, f := range slices.Concat(point.Fields(), point.Spare()) {
 		if field := ev.Format.Field(f.Name); field != nil {
 			d.fields = append(d.fields, fieldDecoder{field, f.Set})
 		}

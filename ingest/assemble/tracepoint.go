@@ -11,6 +11,7 @@ type Tracepoint struct {
 	Kind   traces.Kind
 	Phase  Phase
 	fields []Field
+	spare  []Field
 }
 
 // Field sets a column from a numeric field of a tracepoint.
@@ -31,6 +32,9 @@ func (t *Tracepoint) Field(name string) *Field {
 
 // Fields lists the fields that columns take.
 func (t *Tracepoint) Fields() []Field { return t.fields }
+
+// Spare lists those that tell something besides columns, which a source may lack.
+func (t *Tracepoint) Spare() []Field { return t.spare }
 
 func setAddr(r *Record, v uint64)    { r.Addr = v; r.Has |= traces.ColAddr }
 func setLen(r *Record, v uint64)     { r.Len = v; r.Has |= traces.ColLen }
@@ -96,7 +100,7 @@ func init() {
 
 // tracepoints are all that rows are made of, by name; init adds those of the syscalls.
 var tracepoints = map[string]*Tracepoint{
-	"sched:sched_process_fork": {Kind: traces.Fork, fields: []Field{{"parent_pid", setParent}, {"pid", setParent}, {"child_pid", setChild}}},
+	"sched:sched_process_fork": {Kind: traces.Fork, fields: []Field{{"child_pid", setChild}}, spare: []Field{{"parent_pid", setParent}, {"pid", setParent}}},
 	"sched:sched_process_exec": {Kind: traces.Exec},
 	"sched:sched_process_exit": {Kind: traces.Exit},
 

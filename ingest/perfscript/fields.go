@@ -53,6 +53,13 @@ func (p *Parser) fields(r *assemble.Record, tp *assemble.Tracepoint, b []byte) (
 	if !any {
 		return wantFields
 	}
+	for _, f := range tp.Spare() {
+		if value, _, ok := fieldValue(b, f.Name); ok {
+			if n, ok := parseValue(value); ok {
+				f.Set(r, n)
+			}
+		}
+	}
 	return ""
 }
 

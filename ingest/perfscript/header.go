@@ -135,6 +135,8 @@ func (h *header) named(b []byte, ids bool) bool {
 		}
 		h.cpu = cpu
 		b = b[:skipBlanksBack(b, open-1)]
+	} else if ids {
+		b = h.bareCPU(b)
 	}
 	if h.thread = ids; ids {
 		start, ok := h.ids(b)
@@ -145,6 +147,33 @@ func (h *header) named(b []byte, ids bool) bool {
 	}
 	h.comm = b[skipBlanks(b, 0):]
 	return true
+}
+
+// bareCPU reads a CPU without brackets at the end of b, of perf script --Latency, and
+// returns what stands before it. It is a number of three places behind the thread, which
+// has five of its own, to its right where it follows a process's
+// (perf_sample__fprintf_start).
+func (h *header) bareCPU(b []byte) []byte {
+	digits := len(b)
+	for digits > 0 && isDigit(b[digits-1]) {
+		digits--
+	}
+	end := skipBlanksBack(b, digits)
+	cpu, ok := parseDec(b[digits:])
+	if !ok || end == 0 || cpu > 999 { // a thread, rather
+		return b
+	}
+	before := header{pid: -1, tid: -1}
+	start, ok := before.ids(b[:end])
+	blanks := 1 + max(0, 3-(len(b)-digits))
+	if before.pid >= 0 {
+		blanks += max(0, 5-len(b[bytes.LastIndexByte(b[:end], '/')+1:end]))
+	}
+	if !ok || digits-end != blanks || start > 0 && b[start-1] != ' ' {
+		return b
+	}
+	h.cpu = cpu
+	return b[:end]
 }
 
 // ids reads the process and thread at the end of b, and returns where they start.

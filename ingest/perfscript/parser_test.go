@@ -228,6 +228,31 @@ func TestOddLines(t *testing.T) {
 	tracetest.Golden(t, "odd.golden", got.String())
 }
 
+// perf script --Latency prints the CPU without brackets; a number in a name, or a
+// thread's alone, is none.
+func TestBareCPU(t *testing.T) {
+	for line, want := range map[string]string{
+		"      t1  1752   0 ":       "t1 -1/1752 0",
+		"      t1  1752  12 ":       "t1 -1/1752 12",
+		"      t1    17 123 ":       "t1 -1/17 123",
+		"    t0-0  1752/1762    1 ": "t0-0 1752/1762 1",
+		"    t0-0     4/5       1 ": "t0-0 4/5 1",
+		"      t1  1752 ":           "t1 -1/1752 -1",
+		" worker 12   200 ":         "worker 12 -1/200 -1",
+		" worker 12     3 ":         "worker 12 -1/3 -1",
+		" worker 12  3000 ":         "worker 12 -1/3000 -1",
+		" worker 12  4/200 ":        "worker 12 4/200 -1",
+		"       a 1/2      3 ":      "a 1/2 -1/3 -1",
+		"  1752 ":                   " -1/1752 -1",
+		"  1752   1 ":               " -1/1752 1",
+	} {
+		h, ok := splitHeader([]byte(line + " 3099.295845493:   probe_a:f: (401136)"))
+		if got := fmt.Sprintf("%s %d/%d %d", h.comm, h.pid, h.tid, h.cpu); !ok || got != want {
+			t.Errorf("%q: %s, %v; want %s", line, got, ok, want)
+		}
+	}
+}
+
 // What records tell besides rows: whose child it is, whether others of the process are
 // left, and by which way the kernel was entered.
 func TestBesidesRows(t *testing.T) {
