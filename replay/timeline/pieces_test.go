@@ -395,3 +395,72 @@ func TestRecordingGuess(t *testing.T) {
 		t.Errorf("of two kinds: %d ns", got)
 	}
 }
+
+// A lock is a syscall's from the instant of its begin to that of its end, and else of what
+// its stack says.
+func TestWhatALockIsFor(t *testing.T) {
+	call := &syscallRow{kind: "munmap", from: 100, to: 200}
+	for at, want := range map[int64]string{99: otherKind, 100: "munmap", 150: "munmap", 200: "munmap", 201: otherKind} {
+		if got := newLockKinds().of(call, at, nil); got != want {
+			t.Errorf("a lock at %d is for %s, want %s", at, got, want)
+		}
+	}
+	if got := newLockKinds().of(&syscallRow{}, 0, nil); got != otherKind {
+		t.Errorf("a lock in no syscall is for %q", got)
+	}
+	kinds := SectionKinds()
+	for kind := traces.Mmap; kind <= traces.Madvise; kind++ {
+		if slices.Index(kinds, kind.String()) != int(kind-traces.Mmap) {
+			t.Errorf("%v is not in its place among %q", kind, kinds)
+		}
+	}
+	if kinds[len(kinds)-1] != otherKind || !slices.Contains(kinds, "fault") || len(slices.Compact(slices.Sorted(slices.Values(kinds)))) != len(kinds) {
+		t.Errorf("kinds %q", kinds)
+	}
+}
+
+// An end without a beginning is put down to a loss up to a second before it, and a beginning
+// without an end to the latest loss that it is not after.
+func TestReachOfALoss(t *testing.T) {
+	at := func() *losses { return &losses{spans: []span{{5_000, 6_000}}} }
+	for when, want := range map[int64]span{
+		5_500: {5_000, 6_000}, 7_000: {5_000, 7_000}, 6_000 + lossReach - 1: {5_000, 6_000 + lossReach - 1}, 6_000 + lossReach: {5_000, 6_000},
+	} {
+		l := at()
+		if l.endOnly(when); l.spans[0] != want {
+			t.Errorf("with an end at %d: %v, want %v", when, l.spans[0], want)
+		}
+	}
+	for when, want := range map[[2]int64]span{
+		{4_000, 5_500}: {4_000, 6_000}, {5_500, 7_000}: {5_000, 7_000}, {6_000, 7_000}: {5_000, 7_000}, {6_001, 7_000}: {5_000, 6_000},
+		{4_000, 6_000 + lossReach - 1}: {4_000, 6_000 + lossReach - 1}, {4_000, 6_000 + lossReach}: {5_000, 6_000},
+	} {
+		l := at()
+		if l.beginOnly(when[0], when[1]); l.spans[0] != want {
+			t.Errorf("with a beginning at %d by %d: %v, want %v", when[0], when[1], l.spans[0], want)
+		}
+	}
+	none := &losses{}
+	none.endOnly(1)
+	none.beginOnly(1, 2)
+	if len(none.spans) != 0 {
+		t.Errorf("losses %v of nothing", none.spans)
+	}
+}
+
+// A lock_acquired that says how it ended is refused where that is an error, and not with 0.
+func TestRefused(t *testing.T) {
+	for _, c := range []struct {
+		ev   traces.Event
+		want bool
+	}{
+		{traces.Event{Kind: traces.LockAcquired, Ret: -4, Has: traces.ColRet}, true},
+		{traces.Event{Kind: traces.LockAcquired, Ret: 0, Has: traces.ColRet}, false},
+		{traces.Event{Kind: traces.LockAcquired, Ret: -4}, false},
+		{traces.Event{Kind: traces.LockReleased, Ret: -4, Has: traces.ColRet}, false},
+	} {
+		if refused(&c.ev) != c.want {
+			t.Errorf("%v with %d: refused %v", c.ev.Kind, c.ev.Ret, !c.want)
+		}
+	}
+}
