@@ -557,3 +557,123 @@ func TestMappingsAreBounded(t *testing.T) {
 		t.Errorf("%d mappings", len(p.maps))
 	}
 }
+
+// A thread that ends leaves nothing to wait for: the call that it is in has no exit, a lock
+// that it took was no lookup's, and its callchains lack the user's part. Whoever has its id
+// next begins anew.
+func TestExitEndsWaits(t *testing.T) {
+	a := New(Options{})
+	a.Place(phase(a, Enter, traces.Munmap, 10, 0, 11))
+	start := record(a, traces.LockStart, 20, 0, 11)
+	a.Place(start)
+	lacks := record(a, traces.Hit, 30, 0, 12)
+	lacks.Cookie = 7
+	a.Place(lacks)
+	for _, tid := range []int32{11, 12} {
+		end := record(a, traces.Exit, 40, 0, tid)
+		end.Task = true
+		a.Place(end)
+	}
+	for i, want := range []traces.Kind{traces.Munmap, traces.LockStart, traces.Hit, traces.Exit, traces.Exit} { // without an end of the input
+		var ev traces.Event
+		if !a.Next(&ev) || ev.Kind != want {
+			t.Fatalf("row %d is %v, want %v", i, ev.Kind, want)
+		}
+		if ev.Kind == traces.LockStart && (!ev.Got(traces.ColInUprobe) || ev.InUprobe) || ev.Got(traces.ColDur) {
+			t.Errorf("%s", traces.FormatText(&ev))
+		}
+	}
+	late := phase(a, Leave, traces.Munmap, 50, 0, 11)
+	setRet(late, 0)
+	a.Place(late)
+	unwound := phase(a, Unwound, 0, 50, 0, 12)
+	unwound.Cookie = 7
+	a.Place(unwound)
+	end := record(a, traces.Exit, 60, 0, 12)
+	end.Task = true
+	a.Place(end)
+	got := rows(a)
+	if len(got) != 2 || got[0].Kind != traces.Munmap || got[0].Got(traces.ColDur) || got[0].Time != 50 {
+		t.Errorf("after its end:\n%+v", got)
+	}
+	if c := a.Counts(); c.UnpairedEnters != 1 || c.UnpairedExits != 1 || c.NotUnwound != 1 {
+		t.Errorf("counts %+v", c)
+	}
+}
+
+// An exec takes from where it replaced the address space to its end, and stays where it began.
+func TestExecTakes(t *testing.T) {
+	a := New(Options{Exec: true})
+	task := record(a, traces.Exec, 100, 0, 10)
+	task.Task = true
+	a.Add(task)
+	done := record(a, traces.Exec, 450, 1, 10)
+	done.Path, done.Has = "/bin/app", done.Has|traces.ColPath
+	a.Add(done)
+	got := rows(a)
+	if len(got) != 1 || got[0].Time != 100 || got[0].CPU != 0 || !got[0].Got(traces.ColDur|traces.ColPath) || got[0].Dur != 350 || got[0].Path != "/bin/app" {
+		t.Errorf("rows %+v", got)
+	}
+}
+
+// What the kernel returns of a call that maps is an address but for the last 4095 values,
+// which are errors.
+func TestReturnedAddresses(t *testing.T) {
+	for _, kind := range []traces.Kind{traces.Mmap, traces.Mremap, traces.Brk} {
+		for ret, address := range map[int64]bool{0x7000: true, -4096: true, -4095: false, -1: false, 0: true} {
+			a := New(Options{})
+			a.Add(phase(a, Enter, kind, 10, 0, 11))
+			out := phase(a, Leave, kind, 20, 0, 11)
+			setRet(out, uint64(ret))
+			a.Add(out)
+			ev := rows(a)[0]
+			if addr, moved := ev.Got(traces.ColAddr), ev.Got(traces.ColNewAddr); addr != (address && kind == traces.Mmap) || moved != (address && kind == traces.Mremap) || ev.Ret != ret {
+				t.Errorf("%v that returns %d: address %v, new address %v", kind, ret, addr, moved)
+			}
+			if ev.Got(traces.ColAddr) && ev.Addr != uint64(ret) || ev.Got(traces.ColNewAddr) && ev.NewAddr != uint64(ret) {
+				t.Errorf("%v that returns %d: %#x, %#x", kind, ret, ev.Addr, ev.NewAddr)
+			}
+		}
+	}
+}
+
+// A record that comes too late has the earliest place that is left: after what was given out,
+// and after all of that instant where its CPU comes before theirs.
+func TestPlaceOfLateRecords(t *testing.T) {
+	a := New(Options{})
+	for _, r := range []struct {
+		at  int64
+		cpu int32
+	}{{100, 1}, {90, 2}, {100, 2}, {100, 1}, {101, 0}} {
+		a.Place(record(a, traces.Hit, r.at, r.cpu, 11))
+	}
+	var got []string
+	for _, ev := range rows(a) {
+		got = append(got, fmt.Sprint(ev.Time, " ", ev.CPU))
+	}
+	if want := []string{"100 1", "100 2", "100 2", "101 1", "102 0"}; !slices.Equal(got, want) {
+		t.Errorf("placed at %q, want %q", got, want)
+	}
+	if c := a.Counts(); c.Late != 3 || c.LatestNs != 10 {
+		t.Errorf("counts %+v", c)
+	}
+}
+
+// A child process has its parent's mappings as they were, whoever maps something next.
+func TestMappingsOfAFork(t *testing.T) {
+	parent := &process{maps: make([]mapping, 0, 8)}
+	file := func(path string) *traces.Event { return &traces.Event{Path: path} }
+	parent.add(mapping{start: 0x1000, end: 0x2000, ev: file("/a")})
+	child := parent.clone()
+	child.add(mapping{start: 0x3000, end: 0x4000, ev: file("/child")})
+	parent.add(mapping{start: 0x3000, end: 0x4000, ev: file("/parent")})
+	for _, c := range []struct {
+		of   *process
+		addr uint64
+		want string
+	}{{parent, 0x1000, "/a"}, {child, 0x1fff, "/a"}, {child, 0x2000, ""}, {parent, 0x3000, "/parent"}, {child, 0x3000, "/child"}} {
+		if got := c.of.file(c.addr).Path; got != c.want {
+			t.Errorf("%#x shows %q, want %q", c.addr, got, c.want)
+		}
+	}
+}

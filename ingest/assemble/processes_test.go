@@ -17,6 +17,7 @@ import (
 //	fault 1 a      a fault of it does
 //	read 1 a       it locks mm a, nobody knows why
 //	smaps 1 a      in a syscall that is not traced
+//	hold 1 a       it has mm a for write, and no end of that is in the trace
 //	dup 1 a b      it holds mm a while it locks mm b
 //	fork 1 2       it creates thread 2
 //	exec 1
@@ -74,6 +75,10 @@ func (n *noted) line(line string) {
 		n.lock(tid, f[2], func(r *Record) { r.Entry, r.UserIP = entryFault, 1 })
 	case "read":
 		n.lock(tid, f[2], plain)
+	case "hold":
+		for _, kind := range []traces.Kind{traces.LockStart, traces.LockAcquired} {
+			n.record(tid, func(r *Record) { r.Kind, r.Write = kind, true; setMm(r, uint64(f[2][0])) })
+		}
 	case "smaps":
 		n.lock(tid, f[2], func(r *Record) { r.Entry, r.UserIP = entrySyscall, 1 })
 	case "dup":
@@ -131,6 +136,7 @@ func TestProcesses(t *testing.T) {
 		{"a process", "call 1 a, dup 1 a b, fork 1 2, hit 2, call 2 b", "1:1 2:2"},
 		{"threads of a child", "call 1 a, dup 1 a b, fork 1 2, call 2 b, fork 2 3, call 3 b", "1:1 2:2 3:2"},
 		{"fork's locks are of the creator and its child", "hit 1, dup 1 a b, fork 1 2, hit 1, dup 1 a b, fork 1 3, call 4 a", "1:1 4:1"},
+		{"what was held in the kernel is not held after it", "call 1 a, call 3 b, hold 2 b, hit 2, read 2 a, call 3 b", "1:1 3:3 2:?"},
 		{"an mm is used again", "call 1 a, fork 1 2, exec 2, call 2 b, exit 2, fork 1 3, exec 3, call 3 b, fork 3 4, call 4 b", "1:1 2:2 3:3 4:3"},
 		{"a thread id is used again", "call 1 a, fork 1 2, call 2 a, exit 2 some, fork 1 2, call 2 b", "1:1 2:1 2:2"},
 		{"exec leads", "exec 1, hit 1, fork 1 2, hit 2", "1:1 2:?"},

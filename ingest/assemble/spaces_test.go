@@ -182,6 +182,50 @@ func TestColumnsOfFields(t *testing.T) {
 	}
 }
 
+// Which argument of a syscall is in which column, as the kernel declares them (SYSCALL_DEFINE
+// in mm/mmap.c, mprotect.c, mremap.c and madvise.c).
+func TestColumnsOfArguments(t *testing.T) {
+	for name, want := range map[string]traces.Event{
+		"mmap addr":        {Addr: 9, Has: traces.ColAddr},
+		"mmap len":         {Len: 9, Has: traces.ColLen},
+		"mmap prot":        {Prot: 9, Has: traces.ColProt},
+		"mmap flags":       {Flags: 9, Has: traces.ColFlags},
+		"mmap fd":          {},
+		"mmap off":         {Pgoff: 9, Has: traces.ColPgoff},
+		"munmap addr":      {Addr: 9, Has: traces.ColAddr},
+		"munmap len":       {Len: 9, Has: traces.ColLen},
+		"mprotect start":   {Addr: 9, Has: traces.ColAddr},
+		"mprotect len":     {Len: 9, Has: traces.ColLen},
+		"mprotect prot":    {Prot: 9, Has: traces.ColProt},
+		"mremap addr":      {Addr: 9, Has: traces.ColAddr},
+		"mremap old_len":   {Len: 9, Has: traces.ColLen},
+		"mremap new_len":   {NewLen: 9, Has: traces.ColNewLen},
+		"mremap flags":     {Flags: 9, Has: traces.ColFlags},
+		"mremap new_addr":  {NewAddr: 9, Has: traces.ColNewAddr},
+		"brk brk":          {Addr: 9, Has: traces.ColAddr},
+		"madvise start":    {Addr: 9, Has: traces.ColAddr},
+		"madvise len_in":   {Len: 9, Has: traces.ColLen},
+		"madvise behavior": {Advice: 9, Has: traces.ColAdvice},
+	} {
+		call, field, _ := strings.Cut(name, " ")
+		enter, ok := Lookup("syscalls:sys_enter_"+call, nil)
+		if !ok || enter.Phase != Enter || enter.Kind.String() != call {
+			t.Fatalf("the entry of %s is %+v", call, enter)
+		}
+		r := &Record{}
+		if f := enter.Field(field); f != nil {
+			f.Set(r, 9)
+		}
+		if r.Event.Has != want.Has || traces.FormatText(&r.Event) != traces.FormatText(&want) {
+			t.Errorf("%s: %s, want %s", name, traces.FormatText(&r.Event), traces.FormatText(&want))
+		}
+		leave, ok := Lookup("syscalls:sys_exit_"+call, nil)
+		if !ok || leave.Phase != Leave || leave.Kind != enter.Kind || leave.Field("ret") == nil || leave.Field(field) != nil {
+			t.Errorf("the exit of %s is %+v", call, leave)
+		}
+	}
+}
+
 // What a fork made is told by the child's first row, where the fork itself does not say,
 // if that comes before long.
 func TestBirths(t *testing.T) {
