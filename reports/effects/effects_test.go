@@ -143,6 +143,30 @@ func TestCandidates(t *testing.T) {
 	}
 }
 
+// Six writers are tried, and of the three probes that are hit most those that are hit at all.
+func TestCandidatesAreFew(t *testing.T) {
+	run := &replay.Run{Blame: make([]replay.Blame, 9), Probes: make([]replay.ProbeRow, 4)}
+	for i := range run.Blame {
+		b := &run.Blame[i]
+		b.Comm, b.Kind, b.Fallbacks = string(rune('a'+i)), "munmap", int64(9-i)
+	}
+	for i := range run.Probes {
+		run.Probes[i].Probe, run.Probes[i].Hits = "p:"+string(rune('a'+i)), int64([]int{7, 1, 0, 0}[i])
+	}
+	var got []string
+	for _, c := range Candidates(run) {
+		got = append(got, c.Rules[0].By[0].Value)
+	}
+	want := strings.Split("a a a a b b b b c c c c d d d d e e e e f f f f p:a p:b", " ")
+	if !slices.Equal(got, want) {
+		t.Errorf("tried %q, want %q", got, want)
+	}
+	run.Probes[2].Hits, run.Probes[3].Hits = 1, 1
+	if all := Candidates(run); len(all) != 6*4+3 {
+		t.Errorf("%d candidates", len(all))
+	}
+}
+
 // What saves most comes first, by waits, fallbacks and the time to resolve; what was not
 // replayed saves nothing.
 func TestOrder(t *testing.T) {
