@@ -173,7 +173,7 @@ func TestOrder(t *testing.T) {
 	want := []Effect{
 		{If: "a", New: Figures{LockWait: 1, Fallbacks: 9}},
 		{If: "b", New: Figures{LockWait: 2, Fallbacks: 1, Resolve: 9}},
-		{If: "c", New: Figures{LockWait: 2, Fallbacks: 2, Resolve: 1}},
+		{If: "c", New: Figures{LockWait: 2, Fallbacks: 2, Resolve: 1}, original: 9},
 		{If: "d", New: Figures{LockWait: 2, Fallbacks: 2, Resolve: 2}, original: 1},
 		{If: "e", New: Figures{LockWait: 2, Fallbacks: 2, Resolve: 2}, original: 2},
 		{If: "f", Failure: "no"},
