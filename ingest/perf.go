@@ -36,6 +36,7 @@ type perfStream struct {
 	arrivals      arrivals
 
 	forked   bool // while it was recorded
+	symbols  *symbols.Resolver
 	guests   int64
 	filtered int64            // samples that a filter dropped on purpose
 	unused   map[string]int64 // samples of events that make no rows
@@ -102,11 +103,14 @@ func (s *perfStream) start() error {
 	if err := s.checkArrivals(); err != nil {
 		return err
 	}
-	symbols, err := symbols.New(symbols.Options{KernelID: s.r.Info().KernelID, Kallsyms: s.in.opts.Kallsyms, Inlines: s.in.opts.Inlines})
+	names, err := symbols.New(symbols.Options{KernelID: s.r.Info().KernelID, Kallsyms: s.in.opts.Kallsyms, Inlines: s.in.opts.Inlines})
 	if err != nil {
 		return err
 	}
-	o.Symbols = symbols
+	if slices.ContainsFunc(s.r.Events(), func(ev *perfdata.Event) bool { return ev.Attr.Callchains() }) {
+		names.Ahead()
+	}
+	s.symbols, o.Symbols = names, names
 	s.asm, s.options = assemble.New(o), o
 	return nil
 }
@@ -454,10 +458,17 @@ func (s *perfStream) unwound(rec *perfdata.Record) {
 // protCode is PROT_READ|PROT_EXEC: what a mapping record without rights is of.
 const protCode = 5
 
+// kernelMapping begins the name of the kernel's own code, which ends with a symbol that is
+// at Pgoff (perf_event__synthesize_kernel_mmap).
+const kernelMapping = "[kernel.kallsyms]"
+
 func (s *perfStream) mapping(rec *perfdata.Record) {
 	m := &rec.Mapping
-	if m.PID < 0 {
-		return // the kernel's own
+	if m.PID < 0 { // the kernel's own
+		if symbol, ok := strings.CutPrefix(m.File, kernelMapping); ok && symbol != "" {
+			s.symbols.KernelText(m.Addr, m.Addr+m.Len, symbol, m.Pgoff)
+		}
+		return
 	}
 	r := s.record(rec, traces.Map)
 	r.PID, r.TID = m.PID, m.TID

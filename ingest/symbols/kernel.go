@@ -34,6 +34,32 @@ func kernelTable(buildID, kallsyms string) (func() *table, error) {
 	return func() *table { return t }, nil
 }
 
+// kernelText is where the code of the recorded kernel was. The same kernel lies elsewhere
+// each time that it is started (KASLR), but for an address that perf notes while it records:
+// that of a symbol (ref_reloc_sym of machine__create_kernel_maps in tools/perf).
+type kernelText struct {
+	from, to uint64
+	symbol   string // "" where nothing is known
+	addr     uint64 // of the symbol
+	shift    uint64 // from where symbols say to where it was
+	compared bool   // shift is known
+}
+
+// relocate turns an address of the recorded kernel into one of its symbols. Of a kernel that
+// was started anew since, modules are anywhere: only its own code has an address then.
+func (k *kernelText) relocate(t *table, addr uint64) (uint64, bool) {
+	if !k.compared && k.symbol != "" {
+		if at, ok := t.address(k.symbol); ok {
+			k.shift = k.addr - at
+		}
+		k.compared = true
+	}
+	if k.shift == 0 {
+		return addr, true
+	}
+	return addr - k.shift, addr >= k.from && addr < k.to
+}
+
 // kallsymsBytes is what /proc/kallsyms mostly has less than; files in /proc do not tell.
 const kallsymsBytes = 8 << 20
 

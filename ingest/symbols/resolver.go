@@ -17,6 +17,7 @@ import (
 type Resolver struct {
 	inlines bool
 	kernel  func() *table
+	text    kernelText
 	objects map[objectKey]*object
 	jits    map[int32]*table
 }
@@ -41,10 +42,23 @@ func New(o Options) (*Resolver, error) {
 	return &Resolver{inlines: o.Inlines, kernel: kernel, objects: map[objectKey]*object{}, jits: map[int32]*table{}}, nil
 }
 
+// Ahead reads the kernel's symbols while others work, for when they are asked for.
+func (r *Resolver) Ahead() { go r.kernel() }
+
+// KernelText says where the code of the recorded kernel was, from up to to, and in it a
+// symbol at addr.
+func (r *Resolver) KernelText(from, to uint64, symbol string, addr uint64) {
+	r.text = kernelText{from: from, to: to, symbol: symbol, addr: addr}
+}
+
 // Kernel names a kernel address, "" when it cannot.
 func (r *Resolver) Kernel(addr uint64) string {
 	kernel := r.kernel()
 	if kernel == nil {
+		return ""
+	}
+	addr, ok := r.text.relocate(kernel, addr)
+	if !ok {
 		return ""
 	}
 	name, offset, ok := kernel.find(addr)

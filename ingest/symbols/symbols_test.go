@@ -47,6 +47,48 @@ func TestKernel(t *testing.T) {
 	}
 }
 
+// The same kernel lies elsewhere after it was started anew; what is not its own code lies
+// anywhere.
+func TestKernelStartedAnew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kallsyms")
+	if err := os.WriteFile(path, []byte(kallsyms), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const from, to = 0xffffffff81000000, 0xffffffff81000200
+	for _, shift := range []uint64{0, 0x3a000000, 1<<64 - 0x1000000} {
+		r, err := New(Options{Kallsyms: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.KernelText(from+shift, to+shift, "_stext", from+shift)
+		module, beyond := "in_module+0x4 ([kernel.kallsyms])", "last+0x100 ([kernel.kallsyms])"
+		if shift != 0 {
+			module, beyond = "", ""
+		}
+		for addr, want := range map[uint64]string{
+			from + shift:        "_stext+0x0 ([kernel.kallsyms])",
+			from + shift + 0x41: "first+0x1 ([kernel.kallsyms])",
+			to + shift - 1:      "last+0xff ([kernel.kallsyms])",
+			from + shift - 1:    "",
+			to + shift:          beyond,
+			0xffffffffc0000004:  module,
+		} {
+			if got := r.Kernel(addr); got != want {
+				t.Errorf("shifted by %#x: %x is %q, want %q", shift, addr, got, want)
+			}
+		}
+	}
+	// Without the symbol nothing says that it is another start.
+	r, err := New(Options{Kallsyms: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.KernelText(from, to, "_text", from+0x1000)
+	if got := r.Kernel(0xffffffff81000041); got != "first+0x1 ([kernel.kallsyms])" {
+		t.Errorf("without the symbol: %q", got)
+	}
+}
+
 func TestBadKallsyms(t *testing.T) {
 	for _, content := range []string{"x\n", "zz T name\n", "ffff T\n"} {
 		if _, err := parseKallsyms([]byte(content), "file"); err == nil || !strings.Contains(err.Error(), "file:1") {

@@ -150,6 +150,16 @@ func (t *table) before(addr uint64) (found *sym) {
 	return found
 }
 
+// address is that of the first symbol of the name.
+func (t *table) address(name string) (uint64, bool) {
+	for i := range t.syms {
+		if t.name(&t.syms[i]) == name {
+			return t.syms[i].addr, true
+		}
+	}
+	return 0, false
+}
+
 func (t *table) name(s *sym) string {
 	if t.file != nil {
 		return readName(t.file, int64(s.name))
