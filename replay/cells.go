@@ -259,7 +259,10 @@ func copied(r *timeline.Recording) *timeline.Recording {
 // finish is the rest of the result of a cell that was replayed.
 func (p *cellPlayer) finish(res *Result, player *Player, rec *timeline.Reconstruction) {
 	res.Trace = player.summary(p.trace, &res.Runs[0], rec.Found())
-	res.Trace.BuildIDs, res.Trace.Guess = rec.BuildIDs(), rec.Guess()
+	res.Trace.BuildIDs = rec.BuildIDs()
+	if !res.Trace.TakesLock { // else how late hits are tells how long they waited for it
+		res.Trace.Guess = rec.Guess()
+	}
 	if res.Recorded = copied(rec.Recording()); res.Recorded != nil {
 		res.Recorded.Lookups = res.Runs[0].Lookups / int64(max(res.Options.Clone, 1))
 	}

@@ -173,7 +173,7 @@ func (p *Player) Play(ctx context.Context) (Run, error) {
 func summaryOf(trace timeline.Trace, s *timeline.Survey) TraceSummary {
 	return TraceSummary{
 		Path: trace.Path(), SHA256: trace.SHA256(), Events: s.Events, Hits: s.Hits, HitEvents: s.HitEvents(), DurationNs: s.End - s.Start,
-		Lost: s.Lost, Losses: s.WorstLosses(), LossyNs: s.LossyNs(),
+		Lost: s.Lost, Losses: s.WorstLosses(), LossyNs: s.LossyNs(), Kernel: trace.Meta().Kernel, TakesLock: s.TakesLock(trace.Meta()),
 	}
 }
 

@@ -55,7 +55,9 @@ type TraceSummary struct {
 	Undecided  int64             // write sections that a lost event may have changed
 	Arrivals   Split             // hits whose arrival was recorded, or reconstructed
 	Sections   Split             // write sections from lock events, or from the syscall model
-	Guess      *timeline.Guess   // how many lookups fell back on the recorded kernel, by how late their hits are; nil where rows tell
+	Guess      *timeline.Guess   // how many lookups fell back on the recorded kernel, by how late their hits are; nil where rows tell, or TakesLock
+	Kernel     string            // release of the recorded kernel, "" where unknown
+	TakesLock  bool              // it takes mmap_lock for each lookup, as those before 6.14 do
 	BuildIDs   map[string]string // of the files that stacks are in, by path, where known
 }
 

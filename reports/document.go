@@ -75,6 +75,9 @@ type Trace struct {
 	// InferredFallbacks are those of the recorded kernel, by how late hits are: null where
 	// rows tell them. A report of before it was told has none.
 	InferredFallbacks *InferredFallbacks `json:"inferred_fallbacks"`
+	// KernelTakesLock says that the recorded kernel takes mmap_lock for each lookup, as those
+	// before 6.14 do: of it no fallbacks are inferred.
+	KernelTakesLock bool `json:"kernel_takes_lock,omitempty"`
 
 	Losses           *[]Loss `json:"losses"`            // the largest, in order of time
 	UndecidedNs      *int64  `json:"undecided_ns"`      // of duration_ns, near a loss
@@ -418,6 +421,7 @@ func newTrace(t *replay.TraceSummary) Trace {
 		Arrivals: Arrivals{Observed: t.Arrivals.Observed, Inferred: t.Arrivals.Modelled},
 		Sections: &Sections{t.Sections.Observed, t.Sections.Modelled},
 	}
+	doc.KernelTakesLock = t.TakesLock
 	if g := t.Guess; g != nil {
 		doc.InferredFallbacks = &InferredFallbacks{g.Decided, g.Expected, [2]float64{g.Low, g.High}}
 	}

@@ -271,13 +271,27 @@ func lookupFinding(res *replay.Result) finding {
 			s += fmt.Sprintf(": %s; %s", printable(u.Why), printable(u.Remedy))
 		}
 		return finding{caution, s + "."}
-	case r.Untimed:
-		return finding{strong, fmt.Sprintf("%s of %s took mmap_lock (%s).", count(r.Fallbacks), plural(r.Lookups, "lookup"), share(r.Fallbacks, r.Lookups))}
 	case r.Fallbacks == 0:
 		return finding{good, fmt.Sprintf("None of %s took mmap_lock.", plural(r.Lookups, "lookup"))}
 	}
-	return finding{strong, fmt.Sprintf("%s of %s took mmap_lock (%s) and waited %s for it, at worst %s.",
-		count(r.Fallbacks), plural(r.Lookups, "lookup"), share(r.Fallbacks, r.Lookups), span(r.LockWait.Total), span(r.LockWait.Max))}
+	s := fmt.Sprintf("%s of %s took mmap_lock (%s)", count(r.Fallbacks), plural(r.Lookups, "lookup"), share(r.Fallbacks, r.Lookups))
+	if !r.Untimed {
+		s += fmt.Sprintf(" and waited %s for it, at worst %s", span(r.LockWait.Total), span(r.LockWait.Max))
+	}
+	s += "."
+	if res.Trace.TakesLock {
+		s += " " + takesLockSentence(res.Trace.Kernel)
+	}
+	return finding{strong, s}
+}
+
+// takesLockSentence says that a kernel looks up under the lock alone.
+func takesLockSentence(release string) string {
+	kernel := "The recorded kernel"
+	if release != "" {
+		kernel += ", " + printable(release) + ","
+	}
+	return kernel + " takes mmap_lock for each lookup, as those before 6.14 do."
 }
 
 // waitSentence says how long all others waited.
@@ -347,6 +361,9 @@ func whyDifferent(res *replay.Result, r *replay.Run) string {
 	rec := res.Recorded
 	s := "Why that is not what was recorded: "
 	if rec.Outcomes && rec.LockWait.Count > 0 {
+		if res.Trace.TakesLock {
+			s += "it takes mmap_lock for each lookup, as locked does here; "
+		}
 		inWay, recording := rec.InWay.Lookup, min(sim.Time(rec.LockWait.Count)*rec.Unblocked.P50, rec.LockWait.Total-rec.InWay.Lookup)
 		s += fmt.Sprintf("of the %s that lookups waited then, somebody was seen with the lock for %s; recording their lock_starts took about %s of it, and waking up the other %s. ",
 			span(rec.LockWait.Total), span(inWay), span(recording), span(rec.LockWait.Total-inWay-recording))

@@ -322,6 +322,9 @@ func reasonSentence(res *replay.Result, r *replay.Run) string {
 // "". It goes by how late hits are, and knows better than a simulation of sections that the
 // model made.
 func guessSentence(res *replay.Result, r *replay.Run) string {
+	if res.Trace.TakesLock && (res.Recorded == nil || !res.Recorded.Outcomes) {
+		return takesLockSentence(res.Trace.Kernel) + " How late hits are tells nothing of fallbacks there."
+	}
 	g := res.Trace.Guess
 	if g == nil || res.Recorded != nil && res.Recorded.Outcomes || r.Fallbacks() == 0 && g.Expected < 0.5 {
 		return ""

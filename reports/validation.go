@@ -26,17 +26,20 @@ type Validation struct {
 	Predicted *int64 `json:"predicted_fallbacks"` // lookups that were decided to fall back
 	// Expected is the expectation of their number where arrivals are inferred, and
 	// Expected80 an interval that held the true number in eight recordings of ten; else null.
-	Expected   *float64         `json:"expected_fallbacks"`
-	Expected80 *[2]float64      `json:"expected_fallbacks_80"`
-	TP         *int64           `json:"tp"`
-	FP         *int64           `json:"fp"`
-	FN         *int64           `json:"fn"`
-	Precision  *float64         `json:"precision"`
-	Recall     *float64         `json:"recall"`
-	F1         *float64         `json:"f1"`
-	Undecided  int64            `json:"undecided_lookups"` // that the lock events do not decide
-	Unknown    []replay.Unknown `json:"unknown"`
-	Wait       struct {
+	Expected   *float64    `json:"expected_fallbacks"`
+	Expected80 *[2]float64 `json:"expected_fallbacks_80"`
+	// TakesLock says that the recorded kernel takes the lock for each lookup: there is no
+	// outcome to predict.
+	TakesLock bool             `json:"kernel_takes_lock,omitempty"`
+	TP        *int64           `json:"tp"`
+	FP        *int64           `json:"fp"`
+	FN        *int64           `json:"fn"`
+	Precision *float64         `json:"precision"`
+	Recall    *float64         `json:"recall"`
+	F1        *float64         `json:"f1"`
+	Undecided int64            `json:"undecided_lookups"` // that the lock events do not decide
+	Unknown   []replay.Unknown `json:"unknown"`
+	Wait      struct {
 		Observed  *Wait `json:"observed"`
 		Predicted *Wait `json:"predicted"`
 	} `json:"wait_ns"`
@@ -70,7 +73,7 @@ func newWait(d dist.Dist) *Wait {
 func ValidationJSON(w io.Writer, v *fit.Validation) error {
 	doc := Validation{
 		Schema: ValidateSchema, Using: v.Using.String(), Hits: &v.Hits, Lookups: &v.Lookups, Events: v.Events, Lost: &v.Lost,
-		Undecided: v.Undecided, Unknown: append([]replay.Unknown{}, v.Unknown...),
+		TakesLock: v.TakesLock, Undecided: v.Undecided, Unknown: append([]replay.Unknown{}, v.Unknown...),
 	}
 	if v.Observes() {
 		doc.Observed = &v.Observed
@@ -180,6 +183,9 @@ func noScore(w io.Writer, v *fit.Validation) {
 		hits = fmt.Sprintf("%d of an unknown number of hits", v.Hits)
 	}
 	fmt.Fprintf(w, "no score (using %s, %s)\n", v.Using, hits)
+	if v.TakesLock {
+		fmt.Fprintf(w, "%s There is no outcome to predict.\n", takesLockSentence(v.Kernel))
+	}
 	for _, u := range v.Unknown {
 		if u.What == replay.UnknownOutcomes && v.Undecided > 0 {
 			fmt.Fprintf(w, "%d of %d lookups unknown: the lock events have no callchain that names the kernel's functions; %s\n", v.Undecided, v.Lookups, printable(u.Remedy))

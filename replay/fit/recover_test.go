@@ -415,6 +415,19 @@ func TestNothingToFit(t *testing.T) {
 	if err := try(no(traces.Hit)); err == nil || !strings.Contains(err.Error(), "made: nothing can be fitted to it") && !strings.Contains(err.Error(), "hit") {
 		t.Errorf("without hits: %v", err)
 	}
+	older, fell := no(), false
+	older.Of.Kernel = "6.8.0"
+	older.List = slices.DeleteFunc(older.List, func(ev traces.Event) bool { // but hits that took the lock
+		if ev.Kind == traces.LockStart && ev.InUprobe {
+			fell = true
+		}
+		keep := ev.Kind != traces.Hit || fell
+		fell = fell && ev.Kind != traces.Hit
+		return !keep
+	})
+	if err := try(older); !errors.Is(err, fit.ErrTakesLock) {
+		t.Errorf("of a kernel that takes the lock for each lookup: %v", err)
+	}
 	few := no()
 	few.List = few.List[:120]
 	p := replaytest.Machine(t).Clone()

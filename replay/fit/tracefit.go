@@ -45,6 +45,9 @@ func RequireLocks(ctx context.Context, trace timeline.Trace) error {
 	return nil
 }
 
+// ErrTakesLock is returned where outcomes of lookups are fitted to and there are none.
+var ErrTakesLock = errors.New("its kernel takes mmap_lock for each lookup, as those before 6.14 do: nothing can be fitted to which of them fell back; record on a later one")
+
 // unknownError says what a trace cannot tell.
 type unknownError []traces.Unknown
 
@@ -157,6 +160,9 @@ func (m *measurer) read(ctx context.Context, trace timeline.Trace, profile *mach
 	}
 	if !s.LockRows {
 		return ErrNoLocks
+	}
+	if s.TakesLock(trace.Meta()) {
+		return ErrTakesLock
 	}
 	v := Validation{Unknown: s.Unknown}
 	if !v.Scores() {

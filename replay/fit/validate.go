@@ -24,6 +24,10 @@ type Validation struct {
 	Observed  int64 // fallbacks that the kernel made
 	Predicted int64 // fallbacks that the model made
 	Inferred  bool  // arrivals are, and so uncertain
+	// TakesLock says that the recorded kernel takes the lock for each lookup, so that there
+	// is nothing to predict. Kernel is its release, if known.
+	TakesLock bool
+	Kernel    string
 	// Expected is the expectation of their number where arrivals are inferred, and Low to
 	// High an interval that holds the true one in eight recordings of ten; else Predicted.
 	Expected, Low, High float64
@@ -48,7 +52,7 @@ type Validation struct {
 }
 
 // Predicts reports whether the trace has what a prediction rests on.
-func (v *Validation) Predicts() bool { return len(replay.Unanswered(v.Unknown)) == 0 }
+func (v *Validation) Predicts() bool { return len(replay.Unanswered(v.Unknown)) == 0 && !v.TakesLock }
 
 // Observes reports whether it tells what the kernel did with each hit.
 func (v *Validation) Observes() bool {
@@ -71,7 +75,7 @@ type Miss struct {
 	Blame    *timeline.Origin
 }
 
-// resolverOfKernel is what the kernels that can be recorded run (since 6.14).
+// resolverOfKernel is what kernels run whose outcomes are a question (since 6.14).
 const resolverOfKernel = "speculative-merged"
 
 // Comparison is what Validate compares with what.
@@ -111,7 +115,7 @@ func Validate(ctx context.Context, trace timeline.Trace, profile *machines.Profi
 	}
 	stamped := fitWindow(recorded, topo)
 	v := &validator{
-		start: s.Start, keep: misses, v: Validation{Using: using, Events: s.Events, Lost: s.Lost, Unknown: s.Unknown, Undecided: undecided, Waited: s.TellsWaits()},
+		start: s.Start, keep: misses, v: Validation{Using: using, Events: s.Events, Lost: s.Lost, Unknown: s.Unknown, Undecided: undecided, Waited: s.TellsWaits(), TakesLock: s.TakesLock(trace.Meta()), Kernel: trace.Meta().Kernel},
 		observed: dist.NewSketch(), predicted: dist.NewSketch(), arrival: dist.NewSketch(), unseen: dist.NewSketch(), recorder: &recorded.Recorder,
 		survey: s, occupancy: newOccupancy(recorded, s, using), inferred: s.Infers(using),
 	}
