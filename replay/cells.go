@@ -268,6 +268,7 @@ func (p *cellPlayer) finish(res *Result, player *Player, rec *timeline.Reconstru
 	}
 	res.Warnings = append(append(res.Warnings, p.trace.Meta().Warnings...), unseenWarnings(p.survey)...)
 	res.Warnings = append(res.Warnings, player.warnings(rec.Found())...)
+	res.Warnings = append(res.Warnings, player.shorterWaits(&res.Runs[0])...)
 	res.Warnings = append(res.Warnings, alike(p.resolvers)...)
 	if w := p.survey.Partly(); w != "" {
 		res.Warnings = append(res.Warnings, w)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/replay/replay/replay/machines"
 	"github.com/replay/replay/replay/timeline"
@@ -204,6 +205,17 @@ func unseenWarnings(s *timeline.Survey) []string {
 		return nil
 	}
 	return []string{fmt.Sprintf("%d lookups are not among the hits: of functions whose return was recorded but not their entry, where a return probe traps too, at a time that nobody knows; record the probe without %%return, too", n)}
+}
+
+// shorterWaits tells of waits that are much shorter than they were recorded because the
+// replay is not placed as the recording was. One that is repeats when threads woke up, so
+// that more threads would seem to wait less.
+func (p *Player) shorterWaits(run *Run) []string {
+	waited := time.Duration(p.src.unwaited / int64(max(p.src.options.Clone, 1)))
+	if waited < time.Millisecond || int64(run.WriterWait.Total/sim.Nanosecond)*2 > p.src.unwaited {
+		return nil
+	}
+	return []string{fmt.Sprintf("writers waited %v for mmap_lock in the recording, waking up among others' work included; that is repeated only where all runs when and where it was recorded: compare this replay's waits with those of others that have other CPUs, times or clones, too", waited)}
 }
 
 // eventsOf says of each probe how many events it had. One whose events all share a trap

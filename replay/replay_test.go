@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/replay/replay/replay/replaytest"
@@ -57,6 +58,33 @@ func TestPlay(t *testing.T) {
 				t.Errorf("locked resolves in %v, speculative in %v", locked.Resolve.Total, spec.Resolve.Total)
 			}
 		})
+	}
+}
+
+// Who waited for a CPU that another had is told where a replay leaves that out, as far as
+// it matters: with twice the threads javac's writers would seem to wait a sixth.
+func TestShorterWaitsAreTold(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*Options)
+		told   bool
+	}{
+		{"javac", nil, false},
+		{"javac", func(o *Options) { o.Clone = 2 }, true},
+		{"javac", func(o *Options) { o.Clone = 8 }, false}, // they wait longer than they did
+		{"stress-malloc-z", func(o *Options) { o.Placement = Spread }, true},
+		{"churn-1x1", func(o *Options) { o.Placement = Spread }, false},
+	} {
+		res := play(t, replaytest.Corpus(t, test.name), test.change)
+		n := 0
+		for _, w := range res.Warnings {
+			if strings.HasPrefix(w, "writers waited ") {
+				n++
+			}
+		}
+		if n > 1 || (n == 1) != test.told {
+			t.Errorf("%s, clone %d, placement %v: told %d times, want %v: %q", test.name, res.Options.Clone, res.Options.Placement, n, test.told, res.Warnings)
+		}
 	}
 }
 

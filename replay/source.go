@@ -43,6 +43,7 @@ type source struct {
 	started      int // address spaces
 	refused      int64
 	firstRefusal error
+	unwaited     int64 // ns that sections waited for in the recording, which this replay leaves to the machine
 }
 
 func newSource(a timeline.Operations, sys *sim.System, topo *sim.Topology, s *timeline.Survey, c *PlayerConfig) *source {
@@ -181,7 +182,9 @@ func (s *source) Op(task *sim.Task, op *sim.Op) {
 	}
 	op.Label = s.labels.of(of.Origin.ID, of.Origin.Kind)
 	op.Hold, op.ReadHold = sim.Time(of.Hold)*sim.Nanosecond, sim.Time(of.ReadHold)*sim.Nanosecond
-	if of.Wait > 0 && s.sys.AsRecorded() {
+	if !s.sys.AsRecorded() {
+		s.unwaited += of.Wait
+	} else if of.Wait > 0 {
 		op.Got, op.Woken = s.scale(of.At+of.Wait-s.survey.Start), sim.Time(of.Woken)*sim.Nanosecond
 	}
 	if t.clone > 0 {
