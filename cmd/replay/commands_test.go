@@ -607,6 +607,9 @@ func TestDumpParsesBack(t *testing.T) {
 	if r := callWith(t.Context(), t, text, "ingest", "-q", "-o", "stdin.parquet", "-"); r.code != exitOK {
 		t.Fatalf("ingest -: exit %d: %s", r.code, r.stderr)
 	}
+	if r := callWith(t.Context(), t, text, "ingest", "-q", "-o", "-", "-"); r.code != exitUsage || !strings.Contains(r.stderr, "not written to standard output") || r.stdout != "" {
+		t.Errorf("ingest -o -: exit %d, %q, %q", r.code, r.stdout, r.stderr)
+	}
 	want, meta := readEvents(t, "lossy.parquet")
 	for _, name := range []string{"file.parquet", "stdin.parquet"} {
 		got, back := readEvents(t, name)

@@ -278,6 +278,9 @@ func openInputs(ctx context.Context, inputs []string, o ingest.Options) (ingest.
 
 // create begins a trace.
 func create(name string, force bool) (*traces.Writer, error) {
+	if name == "-" {
+		return nil, usage("a trace is a file, and not written to standard output: name one with -o; replay dump prints one as text")
+	}
 	if dir := filepath.Dir(name); !isFolder(dir) {
 		return nil, usage("%s: there is no folder %s; make it, or choose another with -o", name, dir)
 	}
