@@ -81,6 +81,9 @@ func TestFollow(t *testing.T) {
 		{exec(121, pid), false},
 		{exit(pid, pid), false},
 		{hit(122, pid), false},
+		{exec(123, pid), false},
+		{exit(pid, pid+1), false}, // a thread's, which leaves the process as it is
+		{hit(124, pid), true},
 	}
 	var text string
 	for _, step := range steps {
@@ -94,6 +97,20 @@ func TestFollow(t *testing.T) {
 		if got := mappings[i] > 0; got != step.want {
 			t.Errorf("line %d, %s%d mappings stand before it", i, step.line, mappings[i])
 		}
+	}
+}
+
+// The mappings are told as of just after what made the last of them, and not as of the hit:
+// an exec at that instant would take them away, and frames in between would have no names.
+func TestFollowTellsWhen(t *testing.T) {
+	pid := os.Getpid()
+	text := asJSON(fmt.Sprintf("replay1 %s 101 0 %d %d path=/bin/app comm=a\nreplay1 hit 109 0 %d %d addr=0x1139 probe=app:f path=/bin/app comm=a\n", execed, pid, pid, pid, pid))
+	var out strings.Builder
+	if err := Follow(&out, strings.NewReader(text), func() {}, func(error) {}); err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("%s %s 102 %d ", Prefix, mappedLine, pid); !strings.Contains(out.String(), "\n"+want) || strings.Count(out.String(), mappedLine+" ") != strings.Count(out.String(), want) {
+		t.Errorf("want mappings with %q:\n%.1000s", want, out.String())
 	}
 }
 

@@ -164,6 +164,14 @@ func TestStacks(t *testing.T) {
 	if r.UserIP != 0x55d0c0de1139 {
 		t.Errorf("the user was at %#x", r.UserIP)
 	}
+	if len(r.Stack) != 4 || len(r.Chain) != 0 {
+		t.Errorf("a stack with names, %q, is to be named once more from %x", r.Stack, r.Chain)
+	}
+	// Stacks are told apart by their frames, not by the letters of all of them.
+	_, rows, bad = parseText("5 7\n        a+1\n        b+23\n\n6 7\n        a+1b+2\n        3\n\n", f)
+	if len(bad) > 0 || len(rows) != 2 || !strings.Contains(rows[0], `"b+0x17 ([unknown])"]`) || strings.Contains(rows[1], `"b+0x17 ([unknown])"]`) {
+		t.Errorf("%q %v", rows, bad)
+	}
 	_, rows, bad = parseText("5 7\n         6 7\n", f)
 	if len(bad) > 0 || len(rows) != 2 {
 		t.Errorf("an event that is padded: %q %v", rows, bad)
