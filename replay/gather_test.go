@@ -274,3 +274,106 @@ func TestSummaryByHand(t *testing.T) {
 		}
 	}
 }
+
+// Whatever hits are told apart by, they add up to those of the run, and rows have what is
+// dearest first.
+func TestRowsAddUp(t *testing.T) {
+	res := play(t, replaytest.Corpus(t, "stress-malloc-z"), func(o *Options) { o.Resolvers = []string{"locked", "speculative"} })
+	for i := range res.Runs {
+		r := &res.Runs[i]
+		type row struct {
+			hits     int64
+			outcomes [sim.NumOutcomes]int64
+		}
+		rows := map[string][]row{}
+		for _, x := range r.CPUs {
+			rows["CPUs"] = append(rows["CPUs"], row{x.Hits, x.Outcomes})
+		}
+		for _, x := range r.Threads {
+			rows["threads"] = append(rows["threads"], row{x.Hits, x.Outcomes})
+		}
+		for _, x := range r.Mms {
+			rows["address spaces"] = append(rows["address spaces"], row{x.Hits, x.Outcomes})
+		}
+		for _, x := range r.Probes {
+			rows["probes"] = append(rows["probes"], row{x.Hits, x.Outcomes})
+		}
+		for what, of := range rows {
+			var sum row
+			for _, x := range of {
+				all := int64(0)
+				for o, n := range x.outcomes {
+					all, sum.outcomes[o] = all+n, sum.outcomes[o]+n
+				}
+				if sum.hits += x.hits; all != x.hits {
+					t.Errorf("%s: one of the %s has %d hits with outcomes %v", r.Resolver, what, x.hits, x.outcomes)
+				}
+			}
+			if sum != (row{r.Hits, r.Outcomes}) {
+				t.Errorf("%s: the %s add up to %+v, the run has %d hits with outcomes %v", r.Resolver, what, sum, r.Hits, r.Outcomes)
+			}
+		}
+		if len(r.CPUs) < 2 || len(r.Threads) < 2 {
+			t.Errorf("vacuous: %d CPUs, %d threads", len(r.CPUs), len(r.Threads))
+		}
+		for j := 1; j < len(r.Threads); j++ {
+			if r.Threads[j-1].Times.Resolve.Total < r.Threads[j].Times.Resolve.Total {
+				t.Errorf("%s: thread %d is dearer than the one before it", r.Resolver, j)
+			}
+		}
+		pairs := 0
+		for j, l := range r.Lines {
+			if j > 0 && r.Lines[j-1].Transfers < l.Transfers {
+				t.Errorf("%s: %s moves more often than the line before it", r.Resolver, l.Line)
+			}
+			var sum LinePair
+			for k, p := range l.Pairs {
+				if pairs++; k > 0 && (l.Pairs[k-1].Stall < p.Stall || l.Pairs[k-1].Stall == p.Stall && l.Pairs[k-1].Transfers < p.Transfers) {
+					t.Errorf("%s: the pairs of %s are not in order: %+v", r.Resolver, l.Line, l.Pairs)
+				}
+				sum.Transfers, sum.Stall = sum.Transfers+p.Transfers, sum.Stall+p.Stall
+			}
+			if sum.Transfers != l.Transfers || sum.Stall != l.Stall {
+				t.Errorf("%s: the pairs of %s add up to %+v, want %d transfers and %v", r.Resolver, l.Line, sum, l.Transfers, l.Stall)
+			}
+		}
+		if pairs < 3 {
+			t.Errorf("vacuous: %d pairs", pairs)
+		}
+	}
+}
+
+// Tickets come in the order in which they are due, and are not read ahead further than need be.
+func TestTicketsComeInOrder(t *testing.T) {
+	trace, profile := replaytest.Corpus(t, "stamped-1x3"), replaytest.Machine(t)
+	s, err := timeline.TakeSurvey(t.Context(), trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := DefaultOptions()
+	topo, err := Topology(profile, &options, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, err := timeline.Reconstruct(t.Context(), trace, s, timeline.Config{Using: timeline.Everything, Profile: profile, Queue: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rec.Close()
+	p, err := NewPlayer(rec, topo, s, PlayerConfig{Resolver: "speculative", Options: &options})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, ahead := 0, 0
+	var ticket sim.Ticket
+	for last := sim.Time(0); p.src.Next(&ticket); last = ticket.Due {
+		if ticket.Due < last {
+			t.Fatalf("ticket %d is due at %v, the one before it at %v", n, ticket.Due, last)
+		}
+		n++
+		ahead = max(ahead, len(p.src.queue)-p.src.head)
+	}
+	if p.src.Err() != nil || n < 1000 || ahead > n/10 {
+		t.Errorf("%d tickets, of which up to %d were read ahead; %v", n, ahead, p.src.Err())
+	}
+}
