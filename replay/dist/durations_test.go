@@ -107,3 +107,16 @@ func TestSketch(t *testing.T) {
 		}
 	})
 }
+
+// A value of five medians is typical still, and one beyond is not.
+func TestTypicalByHand(t *testing.T) {
+	for last, want := range map[int64]int64{500: 180, 501: 100} {
+		var d Durations
+		for _, ns := range []int64{100, 100, 100, 100, last} {
+			d.Add(ns)
+		}
+		if d.Summarise(); d.Typical != want || d.Median != 100 {
+			t.Errorf("with %d: typical %d, median %d; want %d", last, d.Typical, d.Median, want)
+		}
+	}
+}

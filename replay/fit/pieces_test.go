@@ -78,3 +78,65 @@ func TestShownByHand(t *testing.T) {
 		}
 	}
 }
+
+// Where outcomes are what stamps make likely, a lookup that probably fell back waited for as
+// long as its stamp is late, besides what recording its lock_start took; of a hit with two
+// lookups it is the one that the model has falling back.
+func TestInferredOutcomesByHand(t *testing.T) {
+	for _, c := range []struct {
+		likely               int64
+		checked, checkFailed bool
+		predicted            int64
+	}{
+		{timeline.Decided, false, false, 1}, {timeline.Decided - 1, false, false, 0},
+		{timeline.Decided, true, false, 1}, {timeline.Decided, true, true, 1}, {timeline.Decided - 1, true, true, 0},
+	} {
+		v := &validator{inferred: true, lockDelay: 700 * sim.Nanosecond, keep: 10, predicted: dist.NewSketch()}
+		o := &timeline.Origin{Class: &timeline.Class{TID: 7}, Likely: c.likely, Delay: 5000}
+		h := &sim.HitRecord{Op: &sim.Op{Tag: o}}
+		if c.checked {
+			h.Op.Trampoline = 0x600000
+		}
+		h.Lookup.Outcome, h.Check.Outcome = sim.Lockless, sim.Lockless
+		if c.checkFailed {
+			h.Check.Outcome = sim.SeqChanged
+		}
+		v.hit(h)
+		if v.v.Predicted != c.predicted || v.v.FP != c.predicted || v.v.FN != 0 {
+			t.Errorf("%+v: %d predicted", c, v.v.Predicted)
+		}
+		if got := v.predicted.Dist().Total; got != sim.Time(c.predicted)*5700*sim.Nanosecond {
+			t.Errorf("%+v: waits of %v", c, got)
+		}
+	}
+}
+
+// Transfers are looked for within a fifth of what is measured between cores: those that share
+// the L3, where all of a socket do, or else those of a socket.
+func TestRangesOfTransfers(t *testing.T) {
+	for shared, near := range map[int]sim.Distance{4: sim.Cluster, 2: sim.Socket} {
+		m := &sim.Machine{CoresPerSocket: 4, CoresPerL3: shared}
+		for d := range m.Line.Transfer {
+			m.Line.Transfer[d] = sim.Time(d+1) * 100 * sim.Nanosecond
+		}
+		found := 0
+		for _, k := range benchKnobs(m) {
+			var d sim.Distance
+			switch k.name {
+			case "transfer_near_ps":
+				d = near
+			case "transfer_remote_ps":
+				d = sim.Remote
+			default:
+				continue
+			}
+			found++
+			if is := int64(m.Line.Transfer[d]); k.lo != is*8/10 || k.hi != is*12/10 || k.field(m) != timeField(&m.Line.Transfer[d]) {
+				t.Errorf("with %d cores to an L3, %s is within %d and %d, of a transfer that takes %d", shared, k.name, k.lo, k.hi, is)
+			}
+		}
+		if found != 2 {
+			t.Errorf("%d parameters are transfers", found)
+		}
+	}
+}
