@@ -189,16 +189,28 @@ func TestQueueOnRecordings(t *testing.T) {
 	}
 }
 
-// Without lock events calls queue from where they get to the lock, behind those that leave
-// the kernel during them.
+// Without lock events calls queue from where they get to the lock, behind those that leave the
+// kernel before them. Writers wait about as long as they do in a replay by lock events, and
+// about as many lookups fall back as did: calls that queue do not have the lock meanwhile.
 func TestQueueOfCalls(t *testing.T) {
-	for _, name := range []string{"locks-node", "zen3-node"} {
-		rows := slices.DeleteFunc(replaytest.Corpus(t, name).Rows(t), func(ev traces.Event) bool { return ev.Kind.IsLock() })
-		recorded := speculative(t, replaytest.Corpus(t, name)).Recorded.WriterWait.Total
-		res := speculative(t, replaytest.Made(rows))
-		simulated := res.Runs[0].WriterWait.Total
-		if _, ok := res.LeftOut(); ok || simulated < recorded/4 || simulated > recorded*3/2 {
-			t.Errorf("%s without lock events: writers wait %v, recorded %v", name, simulated, recorded)
-		}
+	for _, name := range []string{"locks-jem", "locks-node", "stress-malloc-z", "zen3-1x3", "zen3-jem", "zen3-node"} {
+		t.Run(name, func(t *testing.T) {
+			rows := slices.DeleteFunc(replaytest.Corpus(t, name).Rows(t), func(ev traces.Event) bool { return ev.Kind.IsLock() })
+			by := speculative(t, replaytest.Corpus(t, name))
+			without := speculative(t, replaytest.Made(rows))
+			waits := float64(without.Runs[0].WriterWait.Total) / float64(by.Runs[0].WriterWait.Total)
+			fallbacks := float64(without.Runs[0].LookupFallbacks) / float64(by.Recorded.Fallbacks)
+			t.Logf("writers wait %.2f times as long, %.2f times as many lookups fall back", waits, fallbacks)
+			if _, ok := without.LeftOut(); ok || waits < 0.25 || waits > 1.5 {
+				t.Errorf("without lock events writers wait %v, with them %v", without.Runs[0].WriterWait.Total, by.Runs[0].WriterWait.Total)
+			}
+			if fallbacks < 0.33 || fallbacks > 2 {
+				t.Errorf("without lock events %d lookups fall back, of the recorded ones %d did", without.Runs[0].LookupFallbacks, by.Recorded.Fallbacks)
+			}
+		})
+	}
+	// A recording without lock events: 122 of its lookups fell back.
+	if n := speculative(t, replaytest.Corpus(t, "light-jem")).Runs[0].LookupFallbacks; n < 61 || n > 244 {
+		t.Errorf("light-jem: %d lookups fall back", n)
 	}
 }

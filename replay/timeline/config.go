@@ -47,7 +47,8 @@ type Config struct {
 	Record   bool             // what the recorded kernel did is wanted, see Reconstruction.Recording
 	// Queue has sections of lock events begin when their threads asked for the lock, where
 	// somebody was seen with it, and tells how they then came to have it. Without it they
-	// begin when they were had, so that nobody's wait is simulated but lookups'.
+	// begin when they were had, so that nobody's wait is simulated but lookups'. Without lock
+	// events calls queue, see callOrder.
 	Queue    bool
 	From, To sim.Time // of its single waits and holds, those in this stretch; To is 0 for the end
 }

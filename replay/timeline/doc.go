@@ -72,6 +72,14 @@
 // the kernel during it, and after what a recorder of lock events spent before the
 // lock; a lookup on time inside it cuts it short.
 //
+// With [Config.Queue], calls that are in the kernel together have the lock one after the other,
+// each at its end, as long as such calls have it that are alone (calls.go). That assumes that
+// who is held up is so while it waits: right for most calls of the recordings in package fit,
+// wrong for one that frees pages, for read, and loses its CPU. One that a lookup overtook
+// which fell back did not wait for the lock, since that would have queued behind it.
+// Validation goes without: there a late hit is explained by all of the time that the section
+// may have been, which was better on recordings that had been kept aside.
+//
 // # Queues
 //
 // With [Config.Queue] a section begins when its thread asked for the lock, where another was

@@ -38,6 +38,10 @@ type inference struct {
 	threads   map[int32]*gapTable // of gaps between hits
 	all       *gapTable
 	trimmed   map[int64]span // sections that lookups on time cut short, by row
+	order     *callOrder     // nil where calls do not queue, see Config.Queue
+	// unasked has the calls, by row, that a lookup which fell back overtook. It would have
+	// queued behind one that waited for the lock: so that was held up by something else.
+	unasked map[int64]bool
 }
 
 // Figures of the explanations.
@@ -145,6 +149,17 @@ func (r *recentSpans) near(to []*sectionSpan, tid int32, prev, stamp, due, reach
 			if o := &r.list[i]; o.tid != tid && o.near(prev, stamp, reach) {
 				to = append(to, o)
 			}
+		}
+	}
+	return to
+}
+
+// waiting appends the sections of threads other than tid whose calls were begun by a time,
+// and which had the lock only after another.
+func (r *recentSpans) waiting(to []*sectionSpan, tid int32, begun, had int64) []*sectionSpan {
+	for i := max(len(r.list)-recentSections, 0); i < len(r.list); i++ {
+		if o := &r.list[i]; o.tid != tid && o.entry < begun && o.from > had {
+			to = append(to, o)
 		}
 	}
 	return to
@@ -270,14 +285,26 @@ func (in *inference) span(c *callSection) sectionSpan {
 	return sectionSpan{s.start, s.end(), c.tid, c.seq, c.entry}
 }
 
+// place tells a call, the next one, what others of its process tell of it.
+func (in *inference) place(pid int32, c *callSection, order turns) {
+	if in.order != nil {
+		in.order.place(c)
+	} else {
+		order.take(pid, c)
+	}
+}
+
 // section places the write section of a syscall, as far as hits agree.
 func (in *inference) section(m machines.SectionModel, ev *traces.Event, kind string, exitLag int64, order turns) (modelSection, bool) {
 	c, ok := callOf(m, ev, kind, exitLag)
 	if !ok {
 		return modelSection{}, false
 	}
-	order.take(ev.PID, &c)
+	in.place(ev.PID, &c, order)
 	s := c.at(in.offset(kind))
+	if in.unasked[ev.Seq] {
+		s.wait = 0
+	}
 	if cut, trimmed := in.trimmed[ev.Seq]; trimmed {
 		if s.wait > 0 {
 			s.wait = max(s.wait+cut.from-s.start, 0)

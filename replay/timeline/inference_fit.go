@@ -81,12 +81,19 @@ type inferFit struct {
 
 // newInference reads the trace for what it tells of the recorder. Lock events are
 // skipped; whether there are any is all that is known of them.
-func newInference(ctx context.Context, trace Trace, profile *machines.Profile, s *Survey) (*inference, error) {
+func newInference(ctx context.Context, trace Trace, profile *machines.Profile, s *Survey, queue bool) (*inference, error) {
 	in := &inference{
 		rec: profile.Recorder, cost: unrecordedCost, late: firstDelays(), edgeError: firstEdgeError,
-		offsets: map[string]sectionOffset{}, trimmed: map[int64]span{}, threads: s.rhythms, all: &s.rhythm, chains: s.LockRows && s.chains(),
+		offsets: map[string]sectionOffset{}, trimmed: map[int64]span{}, unasked: map[int64]bool{}, threads: s.rhythms, all: &s.rhythm, chains: s.LockRows && s.chains(),
 	}
 	in.reach = nearby + 3*in.chain(s.recordingGuess())
+	if queue {
+		order, err := orderCalls(ctx, trace, profile)
+		if err != nil {
+			return nil, err
+		}
+		in.order = &order
+	}
 	f := &inferFit{in: in, toTheEnd: map[string]bool{}, alone: map[string]*dist.Durations{}}
 	if err := f.gather(ctx, trace, profile); err != nil {
 		return nil, err
@@ -101,7 +108,9 @@ func newInference(ctx context.Context, trace Trace, profile *machines.Profile, s
 // gather keeps the hits near sections.
 func (f *inferFit) gather(ctx context.Context, trace Trace, profile *machines.Profile) error {
 	calls := map[int32][]callSection{}
-	err := eachCallAndHit(ctx, trace, profile, func(ev *traces.Event, c *callSection) {
+	order := turns{}
+	err := eachCallAndHit(ctx, trace, inferColumns, profile, func(ev *traces.Event, c *callSection) {
+		f.in.place(ev.PID, c, order)
 		of := append(calls[ev.PID], *c)
 		if len(of) >= sectionsKept {
 			of = slices.Clone(of[len(of)-sectionsKept/2:]) // sightings keep the others
@@ -354,16 +363,30 @@ func (f *inferFit) separate() {
 	}
 }
 
-// trimAll cuts the sections that lookups on time met.
+// inferColumns is what the inference reads.
+const inferColumns = replayColumns &^ (traces.ColStack | traces.ColComm | traces.ColPath)
+
+// trimAll cuts the sections that lookups on time met, and notes whom those that fell back
+// overtook.
 func (in *inference) trimAll(ctx context.Context, trace Trace, profile *machines.Profile) error {
 	sections := map[int32]*recentSpans{}
 	var near []*sectionSpan
 	lead := in.rec.HitLag + in.rec.Window
-	return eachCallAndHit(ctx, trace, profile, func(ev *traces.Event, c *callSection) {
+	order := turns{}
+	return eachCallAndHit(ctx, trace, inferColumns, profile, func(ev *traces.Event, c *callSection) {
+		in.place(ev.PID, c, order)
 		spansOf(sections, ev.PID).add(in.span(c))
 	}, func(ev *traces.Event, prev int64) {
 		near = sections[ev.PID].near(near[:0], ev.TID, prev, ev.Time, in.due(in.table(ev.TID), prev, ev.Time), in.reachOf(in.table(ev.TID)))
-		if len(near) == 0 || in.explain(in.table(ev.TID), near, prev, ev.Time, nil).share() >= 0.5 {
+		if len(near) == 0 {
+			return
+		}
+		if e := in.explain(in.table(ev.TID), near, prev, ev.Time, nil); e.share() >= 0.5 {
+			for _, o := range sections[ev.PID].waiting(near[:0], ev.TID, e.begin, ev.Time) {
+				if len(in.unasked) < trimmedMax {
+					in.unasked[o.seq] = true
+				}
+			}
 			return
 		}
 		for _, o := range near {
@@ -375,16 +398,15 @@ func (in *inference) trimAll(ctx context.Context, trace Trace, profile *machines
 }
 
 // eachCallAndHit reads the trace and calls one function for every syscall that
-// takes the lock for write, and one for every hit but a thread's first.
-func eachCallAndHit(ctx context.Context, trace Trace, profile *machines.Profile, call func(*traces.Event, *callSection), hit func(ev *traces.Event, prev int64)) error {
-	stream, err := trace.Stream(replayColumns &^ (traces.ColStack | traces.ColComm | traces.ColPath))
+// takes the lock for write, and one, where there is one, for every hit but a thread's first.
+func eachCallAndHit(ctx context.Context, trace Trace, columns traces.Columns, profile *machines.Profile, call func(*traces.Event, *callSection), hit func(ev *traces.Event, prev int64)) error {
+	stream, err := trace.Stream(columns)
 	if err != nil {
 		return err
 	}
 	defer closeStream(stream)
 	last := map[int32]int64{}
 	breaks := map[int32]uint64{}
-	order := turns{}
 	var ev traces.Event
 	for n := 0; ; n++ {
 		if err := stream.Next(&ev); errors.Is(err, io.EOF) {
@@ -395,10 +417,9 @@ func eachCallAndHit(ctx context.Context, trace Trace, profile *machines.Profile,
 		switch {
 		case ev.Kind.IsSyscall():
 			if c, ok := callOf(profile.Sections, &ev, callKind(&ev, breaks), profile.Recorder.ExitLag); ok {
-				order.take(ev.PID, &c)
 				call(&ev, &c)
 			}
-		case ev.Kind == traces.Hit && !ev.Joined():
+		case ev.Kind == traces.Hit && hit != nil && !ev.Joined():
 			if prev, ok := last[ev.TID]; ok {
 				hit(&ev, prev)
 			}

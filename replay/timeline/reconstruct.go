@@ -86,7 +86,7 @@ func Reconstruct(ctx context.Context, trace Trace, s *Survey, c Config) (*Recons
 	if s.Infers(using) {
 		using = Syscalls
 		var err error
-		if in, err = newInference(ctx, trace, c.Profile, s); err != nil {
+		if in, err = newInference(ctx, trace, c.Profile, s, c.Queue); err != nil {
 			return nil, err
 		}
 	}

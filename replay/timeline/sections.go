@@ -23,6 +23,12 @@ type callSection struct {
 	tid   int32
 	seq   int64 // of its row
 	entry int64 // its time
+
+	// Where calls queue (callOrder): others of the process were in the kernel meanwhile; it
+	// came first of these; it passed one of them; and how long one has the lock that is alone,
+	// 0 where that is not known.
+	shared, first, passed bool
+	whole                 int64
 }
 
 // callOf finds the write section of a syscall, false if it takes no write lock.
@@ -75,14 +81,19 @@ const wokenMost = 70_000
 // at is the section at a place.
 func (c *callSection) at(p sectionOffset) modelSection {
 	start := max(c.base+p.recording, c.after)
-	if c.after > 0 && p.whole > 0 {
+	switch {
+	case c.shared:
+		if c.whole > 0 && !(c.first && c.hold > 0) {
+			start = max(start, c.limit-max(c.whole-p.recording, holdMin))
+		}
+	case c.after > 0 && p.whole > 0:
 		// It queued, was woken, and had the lock to its end; but nobody has a lock for long
 		// that others wait for: a call that takes longer had it meanwhile.
 		start = max(start, min(c.limit-p.whole, c.after+wokenMost))
 	}
 	start = max(min(start, c.limit-holdMin), c.base)
 	s := modelSection{start: start, hold: c.limit - start}
-	if asked := c.base + p.recording; c.after > asked && start > asked {
+	if asked := c.base + p.recording; c.after > asked && start > asked && !c.passed {
 		s.wait, s.woken = start-asked, max(start-c.after, 0)
 	}
 	switch {
