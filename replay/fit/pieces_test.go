@@ -140,3 +140,60 @@ func TestRangesOfTransfers(t *testing.T) {
 		}
 	}
 }
+
+// The lowest of ten, the middle and the highest of ten, of values in order.
+func TestDeciles(t *testing.T) {
+	var values []int64
+	for n := range int64(101) {
+		values = append(values, 3*n)
+	}
+	if got := deciles(values); got != [3]int64{30, 150, 270} {
+		t.Errorf("of 0 to 300: %v", got)
+	}
+	if got := deciles(values[:1]); got != [3]int64{} {
+		t.Errorf("of 0 alone: %v", got)
+	}
+}
+
+// How late a thread was woken is told by a wait of more than twice what recording it takes,
+// that ended after the writer's section of its process, and soon after.
+func TestWakesByHand(t *testing.T) {
+	for _, c := range []struct {
+		asked, got int64
+		late       int64 // 0: tells nothing
+	}{
+		{500, 1200, 200}, {799, 1200, 200}, {800, 1200, 0}, {500, 1000, 0}, {500, 1001, 1}, {400, 999, 0},
+		{500, 1000 + wakeMax - 1, wakeMax - 1}, {500, 1000 + wakeMax, 0},
+	} {
+		m := &measurer{lastEven: map[int32]int64{1: 1000}, recording: 200}
+		m.addWake(2, c.asked, c.got) // of a process that had no section
+		m.addWake(1, c.asked, c.got)
+		m.wake.Summarise()
+		want := 1
+		if c.late == 0 {
+			want = 0
+		}
+		if int(m.wake.Count) != want || m.wake.Median != c.late {
+			t.Errorf("asked for at %d and got at %d: %d wakes of %d, want %d", c.asked, c.got, m.wake.Count, m.wake.Median, c.late)
+		}
+	}
+}
+
+// A reader waits for writers that queue already, as long as somebody has the lock: from the
+// instant it is granted to that of its release.
+func TestBehindByHand(t *testing.T) {
+	o := &occupancy{blocking: 10, sections: map[int32][]lockSection{}}
+	o.addSection(1, false, 80, 100, 0, 200)
+	o.addSection(1, true, 110, 210, 300, 310) // asks at 110, and is in the queue from 120 on
+	o.addSection(2, true, 0, 100, 500, 600)
+	for at, want := range map[int64]int64{99: 0, 100: 0, 119: 0, 120: 300, 199: 300, 200: 0, 209: 0, 210: 0, 309: 0} {
+		if got := o.behind(1, at); got != want {
+			t.Errorf("at %d: until %d, want %d", at, got, want)
+		}
+	}
+	o.addSection(1, true, 80, 100, 190, 200) // beside the reader: two spans of one length
+	o.addSection(1, true, 85, 205, 290, 295)
+	if got := o.behind(1, 100); got != 290 {
+		t.Errorf("at the instant it is granted: until %d, want 290", got)
+	}
+}
