@@ -125,12 +125,7 @@ func (p *partRun) add(r *Run) {
 	sum := &p.run
 	sum.Hits, sum.Lockless, sum.Fallbacks = plus(sum.Hits, r.Hits), plus(sum.Lockless, r.Lockless), plus(sum.Fallbacks, r.Fallbacks)
 	sum.ResolveNs, sum.LockWaitNs, sum.WastedNs = plusTotal(sum.ResolveNs, r.ResolveNs), plusTotal(sum.LockWaitNs, r.LockWaitNs), plus(sum.WastedNs, r.WastedNs)
-	if a, b := sum.Reasons, r.Reasons; a != nil && b != nil {
-		sum.Reasons = &Reasons{
-			a.WriterActive + b.WriterActive, a.SeqChanged + b.SeqChanged, a.NoVMA + b.NoVMA,
-			a.NoFile + b.NoFile, a.NoUprobe + b.NoUprobe, a.Unconfigured + b.Unconfigured,
-		}
-	}
+	sum.Reasons = plusReasons(sum.Reasons, r.Reasons)
 }
 
 // figures are those that its kind of part has.
@@ -160,6 +155,16 @@ func plus[T int64 | Nanos](a, b *T) *T {
 		return nil
 	}
 	return new(*a + *b)
+}
+
+func plusReasons(a, b *Reasons) *Reasons {
+	if a == nil || b == nil {
+		return nil
+	}
+	return &Reasons{
+		a.WriterActive + b.WriterActive, a.SeqChanged + b.SeqChanged, a.NoVMA + b.NoVMA,
+		a.NoFile + b.NoFile, a.NoUprobe + b.NoUprobe, a.Unconfigured + b.Unconfigured,
+	}
 }
 
 func plusTotal(a, b *Dist) *Dist {

@@ -48,6 +48,107 @@ func TestParts(t *testing.T) {
 	}
 }
 
+// Rows of one name by hand: each figure is the sum, and where one is unknown the sum is. The
+// dearest come first, by waits, fallbacks and name; what had no hits, or cost nobody anything,
+// is no part.
+func TestPartsByHand(t *testing.T) {
+	n := func(v int64) *int64 { return &v }
+	ns := func(v int64) *Nanos { return new(Nanos(v)) }
+	one, two := &Reasons{1, 2, 3, 4, 5, 6}, &Reasons{10, 20, 30, 40, 50, 60}
+	d := &Document{
+		Probes: []Probe{
+			{Resolver: "r", Probe: "a", Hits: n(10), Lockless: n(7), Fallbacks: n(3), Reasons: one, ResolveNs: ns(1000), WaitNs: ns(100), WastedNs: ns(8)},
+			{Resolver: "other", Probe: "a", Hits: n(999), Lockless: n(9), Fallbacks: n(9), Reasons: one, ResolveNs: ns(9), WaitNs: ns(9), WastedNs: ns(9)},
+			{Resolver: "r", Probe: "a", Hits: n(30), Lockless: n(20), Fallbacks: n(10), Reasons: two, ResolveNs: ns(5000), WaitNs: ns(300), WastedNs: ns(9)},
+			{Resolver: "r", Probe: "b", Hits: n(5), Lockless: n(5), Fallbacks: n(0), Reasons: one, ResolveNs: ns(9000), WaitNs: ns(900), WastedNs: ns(0)},
+			{Resolver: "r", Probe: "b", Hits: n(6)},
+			{Resolver: "r", Probe: "idle", Hits: n(0), Lockless: n(0), Fallbacks: n(0)},
+		},
+		Mms: &[]Mm{
+			{Resolver: "r", Comm: "app", Hits: 4, Lockless: 3, Fallbacks: 1, Reasons: *one, WaitNs: 50},
+			{Resolver: "r", Comm: "idle"},
+			{Resolver: "r", Comm: "app", PID: 2, Hits: 6, Lockless: 4, Fallbacks: 2, Reasons: *two, WaitNs: 70},
+		},
+		Blame: &[]Blame{
+			{Resolver: "r", Comm: "z", Kind: "brk", Fallbacks: 2, WaitNs: 40},
+			{Resolver: "r", Comm: "y", Kind: "brk", Fallbacks: 3, WaitNs: 40},
+			{Resolver: "r", Comm: "x", Kind: "brk", Fallbacks: 3, WaitNs: 40},
+			{Resolver: "r", Comm: "x", Kind: "mmap", WaitNs: 41},
+			{Resolver: "r", Comm: "w", Kind: "mmap", WastedNs: 1},
+			{Resolver: "r", Comm: "w", Kind: "munmap", Fallbacks: 1},
+			{Resolver: "r", Comm: "w", Kind: "idle", Sections: 7, HoldNs: 9},
+			{Resolver: "r", Comm: "w", Kind: "mmap", TID: 9, WastedNs: 2, Fallbacks: 0},
+		},
+	}
+	parts := partsOf(d, "r")
+	var names []string
+	for _, p := range parts {
+		names = append(names, p.Part.String())
+	}
+	// Of b the waits are unknown, which comes last.
+	if diff := cmp.Diff([]string{"probe a", "probe b", "process app", "mmap by x", "brk by x", "brk by y", "brk by z", "munmap by w", "mmap by w"}, names); diff != "" {
+		t.Errorf("parts (-want +got):\n%s", diff)
+	}
+	count := func(v int64) Figure { return countFigure(&v) }
+	time := func(v int64) Figure { return timeFigure(ns(v)) }
+	for part, want := range map[Part]map[string]Figure{
+		{ProbePart, "a"}: {
+			"hits": count(40), "lockless": count(27), "fallbacks": count(13), "resolve_ns.total": time(6000), "resolve_ns.mean": time(150), "lock_wait_ns.total": time(400), "wasted_ns": time(17),
+			"reasons.writer_active": count(11), "reasons.seq_changed": count(22), "reasons.no_vma": count(33), "reasons.no_file": count(44), "reasons.no_uprobe": count(55), "reasons.unconfigured": count(66),
+		},
+		{ProbePart, "b"}: {
+			"hits": count(11), "lockless": {}, "fallbacks": {}, "resolve_ns.total": {}, "lock_wait_ns.total": {}, "wasted_ns": {}, "reasons.writer_active": {}, "reasons.unconfigured": {},
+		},
+		{ProcessPart, "app"}: {
+			"hits": count(10), "lockless": count(7), "fallbacks": count(3), "lock_wait_ns.total": time(120), "reasons.no_vma": count(33),
+		},
+		{WriterPart, "mmap by w"}: {"fallbacks": count(0), "lock_wait_ns.total": time(0), "wasted_ns": time(3)},
+	} {
+		f := findPart(parts, part)
+		if f == nil {
+			t.Errorf("no part %s", part)
+			continue
+		}
+		for name, w := range want {
+			if got, ok := f.Metrics[name]; !ok || got != w {
+				t.Errorf("%s of %s: %+v, want %+v", name, part, got, w)
+			}
+		}
+	}
+}
+
+// A writer that a baseline does not have cost nothing, if the baseline has all of them: fewer
+// than it would keep, or all by its own word.
+func TestWriterThatIsNotThere(t *testing.T) {
+	entry := func(writers int, all bool) *EntryRun {
+		parts := []PartFigures{{Part: Part{ProbePart, "p"}}}
+		for i := range writers {
+			parts = append(parts, PartFigures{Part: Part{WriterPart, "munmap by " + string(rune('a'+i))}, Metrics: map[string]Figure{"fallbacks": {5000, true}}})
+		}
+		return &EntryRun{Parts: &parts, AllParts: all}
+	}
+	other := Part{WriterPart, "brk by z"}
+	for _, c := range []struct {
+		writers int
+		all     bool
+		known   bool
+	}{{0, false, true}, {partsKept - 1, false, true}, {partsKept, false, false}, {partsKept + 1, false, false}, {partsKept, true, true}} {
+		f, ok := entry(c.writers, c.all).figure(other, "fallbacks")
+		if ok != c.known || ok && f != (Figure{0, true}) {
+			t.Errorf("of %d writers, all %v: %+v, %v", c.writers, c.all, f, ok)
+		}
+	}
+	if f, ok := entry(1, true).figure(Part{WriterPart, "munmap by a"}, "fallbacks"); !ok || f.Milli != 5000 {
+		t.Errorf("one that is there: %+v, %v", f, ok)
+	}
+	if _, ok := entry(1, true).figure(Part{ProbePart, "q"}, "fallbacks"); ok {
+		t.Error("a probe that is not there is known")
+	}
+	if _, ok := (&EntryRun{AllParts: true}).figure(other, "fallbacks"); ok {
+		t.Error("a baseline without parts knows a writer")
+	}
+}
+
 func TestLimitsOfParts(t *testing.T) {
 	base := baselineOf(t, fixture())
 	limits := mustLimits(t, "fallbacks=any", "resolve_ns.total=any", "resolve_ns.p99=any", "lock_wait_ns.total=any", "wasted_ns=any",
