@@ -40,8 +40,9 @@ func TestBuildIDsOfFiles(t *testing.T) {
 		140 hit tid=10 addr=0x2000 path=/b build_id=03 probe=p:b
 		150 hit tid=10 addr=0x1000 path=/a build_id=01 probe=p:a
 		160 hit tid=10 addr=0x4000 path=/d build_id=04 probe=p:d
-		161 hit tid=10 addr=0x4000 path=/e build_id=05 probe=p:e trap=7 // another row of that trap`)
-	if got := fmt.Sprint(r.BuildIDs()); got != "map[/a:01 /b:03 /d:04 /e:05]" {
+		161 hit tid=10 addr=0x4000 path=/e build_id=05 probe=p:e trap=7 // another row of that trap
+		170 map tid=10 addr=0x5000 len=0x1000 prot=5 path=/f build_id=05 // a copy`)
+	if got := fmt.Sprint(r.BuildIDs()); got != "map[/a:01 /b:03 /d:04 /e:05 /f:05]" {
 		t.Errorf("%s", got)
 	}
 }

@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"testing"
@@ -462,5 +463,108 @@ func TestRefused(t *testing.T) {
 		if refused(&c.ev) != c.want {
 			t.Errorf("%v with %d: refused %v", c.ev.Kind, c.ev.Ret, !c.want)
 		}
+	}
+}
+
+// The median of gaps is the lowest bin by which half of them are reached.
+func TestMedianGap(t *testing.T) {
+	for _, c := range []struct {
+		gaps []int64
+		want int64
+	}{{[]int64{1024}, 1024}, {[]int64{16, 1024}, 16}, {[]int64{16, 1024, 1024}, 1024}, {[]int64{16, 16, 1024, 4096}, 16}} {
+		var g gapTable
+		for _, ns := range c.gaps {
+			g.add(ns)
+		}
+		if got := g.median(); got != c.want {
+			t.Errorf("of %v: %d, want %d", c.gaps, got, c.want)
+		}
+	}
+}
+
+// A pace is steady up to where the longest gap is half as long again as the median.
+func TestPaceByHand(t *testing.T) {
+	for _, c := range []struct {
+		gaps []int64
+		want int64
+	}{{[]int64{100, 100, 100, 100}, 0}, {[]int64{90, 100, 150, 80, 120}, 100}, {[]int64{90, 100, 151, 80, 120}, 0}, {[]int64{999, 90, 100, 150, 80, 120}, 100}} {
+		var p pace
+		for _, ns := range c.gaps {
+			p.add(ns)
+		}
+		if got := p.usual(); got != c.want {
+			t.Errorf("after %v: %d, want %d", c.gaps, got, c.want)
+		}
+	}
+}
+
+// Products of many densities are compared as their logarithms are, where those tell them apart.
+func TestLikelihoods(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func() (l likelihood, log float64) {
+			l = likelihood{m: 1}
+			for _, d := range rapid.SliceOfN(rapid.Float64Range(1e-9, 4), 0, 400).Draw(t, "densities") {
+				l.times(d)
+				log += math.Log(d)
+			}
+			return l, log
+		}
+		a, x := draw()
+		b, y := draw()
+		if rapid.Bool().Draw(t, "near") {
+			b, y = a, x
+			d := rapid.Float64Range(0.5, 2).Draw(t, "by")
+			b.times(d)
+			y += math.Log(d)
+		}
+		if math.Abs(x-y) > 1e-6 && (a.over(b) != (x > y) || b.over(a) != (y > x)) {
+			t.Fatalf("%+v over %+v: %v, with logarithms %v and %v", a, b, a.over(b), x, y)
+		}
+		if a.over(a) || !a.over(unlikely) || unlikely.over(a) {
+			t.Fatalf("%+v over itself, or not over what is unlikely", a)
+		}
+	})
+}
+
+// A survey may be of one CPU, and of none and of more than there are.
+func TestKeptCPUs(t *testing.T) {
+	for cpus, ok := range map[int]bool{-1: false, 0: false, 1: true, 1 << 20: true, 1<<20 + 1: false} {
+		s := newSurvey()
+		s.CPUs = cpus
+		if err := s.check(); (err == nil) != ok {
+			t.Errorf("%d CPUs: %v", cpus, err)
+		}
+	}
+}
+
+// A key that is there twice, or not after the one before it, is damage.
+func TestKeptKeys(t *testing.T) {
+	for _, c := range []struct {
+		keys []int64
+		ok   bool
+	}{{[]int64{1, 2, 9}, true}, {[]int64{1, 1}, false}, {[]int64{2, 1}, false}, {[]int64{7}, true}} {
+		w := &archive{}
+		w.length(len(c.keys))
+		for _, k := range c.keys {
+			w.numbers(&k, &k)
+		}
+		r := &archive{reads: true, bytes: w.bytes}
+		var m map[int64]int64
+		table(r, &m, cmp.Compare[int64], func(k *int64) { r.numbers(k) }, func(v *int64) { r.numbers(v) })
+		if (r.err == nil) != c.ok || c.ok && len(m) != len(c.keys) {
+			t.Errorf("keys %v: %v, %v", c.keys, m, r.err)
+		}
+	}
+}
+
+// Who has an address space for write is counted in and out, and who has it for read is not.
+func TestWritersOfAnAddressSpace(t *testing.T) {
+	write, read := &lockHold{tid: 1, write: true}, &lockHold{tid: 2}
+	m := &lockedMM{holds: []*lockHold{write, read}, writing: 1}
+	if m.dropHold(read); m.writing != 1 || m.holdOf(2) != nil || m.holdOf(1) != write {
+		t.Errorf("without the reader: %+v", m)
+	}
+	if m.dropHold(write); m.writing != 0 || len(m.holds) != 0 {
+		t.Errorf("without the writer: %+v", m)
 	}
 }
