@@ -65,7 +65,7 @@ var lookalikes = []lookalike{
 	{"a list of probes (uprobe_events)", line(`^[pr]\d*:\S+/\S+ /\S+:0x[0-9a-f]+`), "record them with perf record -e GROUP:NAME"},
 	{"mappings of a process (/proc/PID/maps)", line(`^[0-9a-f]+-[0-9a-f]+ [r-][w-][x-][ps] `), recordIt},
 	{"the output of a tool of bcc or bpftrace", either(line(`^(.*\n)?(TIME\S*|[A-Z_()]+) .*\bPID\b`), has("Hit Ctrl-C to end")), tellLines},
-	{"the output of a bpftrace script", line(`^Attaching \d+ probes?\.\.\.\n`), tellLines},
+	{"the output of a bpftrace script", line(`^Attach(ing \d+ probes?\.\.\.|ed \d+ probes?)\n`), tellLines},
 }
 
 func magic(m string) func([]byte) bool { return at(0, m) }

@@ -60,6 +60,7 @@ func TestLookalikes(t *testing.T) {
 		{"TIME(s)  PID    COMM\n1.0      4101   app\n", "a tool of bcc"},
 		{"Tracing malloc()... Hit Ctrl-C to end.\n", "a tool of bcc"},
 		{"Attaching 1 probe...\nhello\n", "a bpftrace script"},
+		{"Attached 2 probes\nhello\n", "a bpftrace script"},
 	} {
 		path := filepath.Join(t.TempDir(), "input")
 		if err := os.WriteFile(path, []byte(test.content), 0o600); err != nil {
