@@ -57,6 +57,7 @@ func ParsePlacement(s string) (Placement, error) {
 // Options is the configuration of a replay. It is stored in every report.
 type Options struct {
 	stepwise  bool // see sim.Config.Stepwise: for tests
+	hoard     bool // threads that are over are kept: for tests
 	Resolvers []string
 	Timing    Timing
 	Placement Placement

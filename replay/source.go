@@ -19,7 +19,9 @@ type source struct {
 	entry      []sim.Time // of a trap by int3, by CPU
 	order      []int      // CPUs in the order that a placement fills them
 
-	threads []*recordedThread // by Operation.Thread
+	threads []*recordedThread // by Operation.Thread, nil for those that are over
+	alive   []int32           // those that are not
+	read    int               // operations
 	tasks   []*simThread      // by Task.ID
 	placed  int               // threads that a placement gave a CPU
 	spaces  []*ownSpace       // by Space.Index,
@@ -90,6 +92,9 @@ func (s *source) Err() error { return s.operations.Err() }
 // expand makes the tickets of an operation: the recorded thread's and its clones'.
 func (s *source) expand(op *timeline.Operation) {
 	s.bound = max(s.bound, s.scale(op.At-s.survey.Start)-s.lead)
+	if s.read++; s.read%retireEvery == 0 && len(s.options.WhatIf) == 0 && !s.options.hoard { // what-ifs move operations
+		s.retire(op.At)
+	}
 	of := s.recorded(op.Thread)
 	here := of.add(op)
 	for n := range max(s.options.Clone, 1) {

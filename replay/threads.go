@@ -1,6 +1,8 @@
 package replay
 
 import (
+	"math"
+
 	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/sim"
 )
@@ -66,6 +68,7 @@ type simThread struct {
 	survey *timeline.ThreadSurvey // of the recorded thread, or nil
 	until  sim.Time               // when the recorded thread did its last thing
 	phase  sim.Time               // of a clone: how far behind the recorded thread
+	over   int64                  // ns of the recording: nothing of it begins later
 
 	yielded position // as of the latest operation that was yielded,
 	begun   position // and that has begun
@@ -84,6 +87,7 @@ func (s *source) recorded(number int32) *recordedThread {
 	at := slot(&s.threads, int(number))
 	if *at == nil {
 		*at = &recordedThread{}
+		s.alive = append(s.alive, number)
 	}
 	return *at
 }
@@ -105,8 +109,58 @@ func (s *source) thread(of *recordedThread, clone int, op *timeline.Operation, h
 		t.until = s.scale(t.survey.End - s.survey.Start)
 	}
 	t.phase = s.phase(t, clone)
+	t.over = s.over(t.survey, op.Origin)
 	*at = t
 	return t
+}
+
+// over is when all that a thread does has begun, in ns of the recording.
+func (s *source) over(t *timeline.ThreadSurvey, o *timeline.Origin) int64 {
+	if o.TID == timeline.Mapper {
+		if t = s.survey.Threads[o.PID]; t != nil {
+			return max(t.Over, t.Mapped)
+		}
+	}
+	if t == nil {
+		return math.MaxInt64
+	}
+	return t.Over
+}
+
+// retireEvery is how many operations pass between looks for threads that are over.
+const retireEvery = 1 << 12
+
+// retire lets go of threads that have nothing more to do, before a time of the recording in
+// ns: it may have them by the ten thousand, and each holds the operations that were
+// reconstructed beside its last one.
+func (s *source) retire(now int64) {
+	alive := s.alive[:0]
+	for _, number := range s.alive {
+		r := s.threads[number]
+		if !r.over(now) {
+			alive = append(alive, number)
+			continue
+		}
+		for _, t := range r.clones {
+			s.sys.Forget(s.space(t.doing.Space))
+			if s.done != nil {
+				s.done(t.doing)
+			}
+			*t = simThread{tid: t.tid, clone: t.clone}
+		}
+		s.threads[number] = nil
+	}
+	s.alive = alive
+}
+
+// over reports whether all clones have done all that the thread did before a time.
+func (r *recordedThread) over(now int64) bool {
+	for _, t := range r.clones {
+		if t == nil || t.over >= now || t.doing == nil || t.next != (cursor{r.latest, r.latest.n}) || !t.task.Idle() {
+			return false
+		}
+	}
+	return true
 }
 
 // place picks a new thread's CPU.

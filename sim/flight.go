@@ -124,6 +124,18 @@ func (s *System) known(m *MM, p plan, addr uint64, r *Resolver) *course {
 	return nil
 }
 
+// Forget drops what was remembered of lookups in an address space, of which no more may
+// come. It changes nothing of what they would do.
+func (s *System) Forget(m *MM) {
+	if len(m.flights) > 0 {
+		return
+	}
+	for _, c := range m.courses {
+		s.used(c)
+	}
+	m.courses = nil
+}
+
 // used counts the accesses of a course.
 func (s *System) used(c *course) {
 	for _, l := range c.lines {

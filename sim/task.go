@@ -62,6 +62,9 @@ type Task struct {
 	flight    flight
 }
 
+// Idle reports whether the task has no operation that was issued.
+func (t *Task) Idle() bool { return t.state == idle && t.waiting == 0 && t.stores == 0 }
+
 func (t *Task) addStall(d Time) {
 	if t.account {
 		t.lookup.Parts.Stall += d

@@ -21,7 +21,7 @@ const (
 	SurveyKey = "replay.survey"
 
 	// keptVersion changes with what a survey finds and with how it is written.
-	keptVersion = 2
+	keptVersion = 3
 
 	// keptBytesMax bounds what is kept with a trace. What makes a survey large is many
 	// threads or losses: that of some ten thousand threads is not kept.
@@ -152,7 +152,7 @@ func (a *archive) survey(s *Survey) {
 	tid := func(id *int32) { number(a, id) }
 	table(a, &s.Threads, cmp.Compare[int32], tid, func(t **ThreadSurvey) {
 		made(t)
-		a.numbers(&(*t).Hits, &(*t).First, &(*t).Last, &(*t).End, &(*t).light.direct, &(*t).light.other)
+		a.numbers(&(*t).Hits, &(*t).First, &(*t).Last, &(*t).End, &(*t).Over, &(*t).Mapped, &(*t).light.direct, &(*t).light.other)
 		a.durations(&(*t).user)
 	})
 	table(a, &s.rhythms, cmp.Compare[int32], tid, func(g **gapTable) {

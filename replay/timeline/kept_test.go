@@ -46,7 +46,7 @@ func surveys(t testing.TB) map[string]*Surveyor {
 var asKept = []cmp.Option{
 	cmp.AllowUnexported(Survey{}, ThreadSurvey{}, lightTruth{}, losses{}, span{}, recorderGaps{}, gapTable{}, sites{}, since{}, site{}, program{}, trampolineMap{}, dist.Durations{}),
 	// Of a thread, where the pass over the rows was.
-	cmpopts.IgnoreFields(ThreadSurvey{}, "arrived", "held", "entered", "lastKind", "lastCPU", "frames", "inUprobe", "syscallEnd", "gaps", "pace", "stamp"),
+	cmpopts.IgnoreFields(ThreadSurvey{}, "arrived", "held", "entered", "lastKind", "lastCPU", "frames", "inUprobe", "syscallEnd", "gaps", "few", "pace", "stamp"),
 	cmpopts.IgnoreFields(lightTruth{}, "open"),
 	cmpopts.IgnoreFields(sites{}, "threads", "changes"),
 }

@@ -193,6 +193,7 @@ func (s *Surveyor) measure(t *ThreadSurvey, ev *traces.Event, lookup bool) {
 		t.arrived = ev.Time
 	}
 	t.End, t.lastKind, t.lastCPU = ev.Time, ev.Kind, ev.CPU
+	t.Over = max(t.Over, ev.Time+ev.Dur)
 	t.frames, t.inUprobe = len(ev.Stack), lookup
 	if ev.Kind.IsSyscall() {
 		t.syscallEnd = ev.Time + ev.Dur

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"maps"
 
 	"github.com/replay/replay/replay/dist"
 	"github.com/replay/replay/traces"
@@ -64,13 +63,16 @@ type ThreadSurvey struct {
 	Hits        int64
 	First, Last int64 // ns, of its hits
 	End         int64 // ns, of its latest row
+	Over        int64 // ns: the same, a syscall's duration included: nothing of it begins later
+	Mapped      int64 // ns, of the latest map row of its process, where its id is that of the process
 	pace        pace
 	light       lightTruth
 	stamp       int64          // ns: of an arrive row before its next hit, or 0
 	arrived     int64          // ns: the lock_start of its next hit's lookup, or 0
 	user        dist.Durations // ns from a hit to the next one's arrival, of steady threads
 
-	gaps       *gapTable   // between its hits
+	gaps       *gapTable   // between its hits, nil while there are few: a recording may have threads by the ten thousand
+	few        []uint16    // bins of these
 	held       int64       // ns: since when it has mmap_lock, or 0
 	entered    int64       // ns: of a syscall whose end is not in the trace, or 0
 	lastKind   traces.Kind // of its latest row
@@ -142,7 +144,6 @@ func (s *Surveyor) Finish(m traces.Meta) *Survey {
 	for _, t := range s.Threads {
 		t.user.Summarise()
 	}
-	maps.DeleteFunc(s.rhythms, func(_ int32, g *gapTable) bool { return g.n < gapsMin })
 	s.sites.programs, s.sites.threads = nil, recentmap.Map[int32, siteThread]{}
 	return s.Survey
 }
@@ -166,6 +167,11 @@ func (s *Surveyor) Add(ev *traces.Event) {
 	}
 	lookup := s.lookups.of(ev)
 	s.sites.take(ev, lookup)
+	if ev.Kind == traces.Map && ev.Got(traces.ColPID) {
+		if t := s.threads.Get(ev.PID); t != nil {
+			t.Mapped = max(t.Mapped, ev.Time)
+		}
+	}
 	if ev.Kind != traces.Map {
 		if s.Start < 0 {
 			s.Start = ev.Time
@@ -287,12 +293,19 @@ func (t *ThreadSurvey) StolenPermille() int64 {
 }
 
 func (s *Survey) addGap(t *ThreadSurvey, tid int32, ns int64) {
-	if t.gaps == nil {
-		t.gaps = &gapTable{}
-		s.rhythms[tid] = t.gaps
-	}
-	t.gaps.add(ns)
 	s.rhythm.add(ns)
+	if t.gaps != nil {
+		t.gaps.add(ns)
+		return
+	}
+	if t.few = append(t.few, uint16(gapBin(ns))); len(t.few) < gapsMin {
+		return
+	}
+	t.gaps = &gapTable{n: int64(len(t.few))}
+	for _, bin := range t.few {
+		t.gaps.counts[bin]++
+	}
+	t.few, s.rhythms[tid] = nil, t.gaps
 }
 
 // floors are the shortest durations of syscalls in ns, recorded without lock
