@@ -62,8 +62,7 @@ type callsOf struct {
 
 type openCall struct {
 	callSection
-	shared bool // with one of another thread
-	queued bool // that was there before
+	queued bool // one of another thread was there before
 }
 
 // take notes the next call of a process, in order of their entries.
