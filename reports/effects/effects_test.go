@@ -12,7 +12,9 @@ import (
 
 	"github.com/replay/replay/replay"
 	"github.com/replay/replay/replay/replaytest"
+	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/replay/whatif"
+	"github.com/replay/replay/sim"
 	"github.com/replay/replay/traces"
 	"github.com/replay/replay/traces/tracetest"
 )
@@ -241,5 +243,34 @@ func TestUnknown(t *testing.T) {
 	o.Resolvers = []string{"speculative"}
 	if r, err := Rank(t.Context(), replaytest.Made(rows), replaytest.Machine(t), o, nil, nil); !errors.Is(err, ErrUnknown) || r != nil {
 		t.Errorf("got %+v, %v", r, err)
+	}
+}
+
+// A replay whose lookups wait longer than recorded ones did says too much of what is saved.
+func TestCrowded(t *testing.T) {
+	result := func(change func(*replay.Result)) *replay.Result {
+		res := &replay.Result{Recorded: &timeline.Recording{Outcomes: true}, Runs: []replay.Run{{Resolver: "speculative"}}}
+		res.Recorded.LockWait.Total, res.Runs[0].LockWait.Total = 97*sim.Millisecond, 200*sim.Millisecond
+		change(res)
+		return res
+	}
+	same := func(*replay.Result) {}
+	plain, moved := replay.DefaultOptions(), replay.DefaultOptions()
+	moved.Clone = 2
+	if w := crowded(result(same), &plain); !strings.Contains(w, "lookups wait 200 ms here, and waited 97.0 ms when they were recorded") {
+		t.Errorf("twice as long: %q", w)
+	}
+	for what, w := range map[string]string{
+		"a quarter longer": crowded(result(func(r *replay.Result) { r.Runs[0].LockWait.Total = 97 * sim.Millisecond * 5 / 4 }), &plain),
+		"clones":           crowded(result(same), &moved),
+		"under the lock":   crowded(result(func(r *replay.Result) { r.Runs[0].Resolver = "locked" }), &plain),
+		"no lock events":   crowded(result(func(r *replay.Result) { r.Recorded = nil }), &plain),
+		"unknown outcomes": crowded(result(func(r *replay.Result) { r.Recorded.Outcomes = false }), &plain),
+		"unknown waits":    crowded(result(func(r *replay.Result) { r.Recorded.Untimed = true }), &plain),
+		"an older kernel":  crowded(result(func(r *replay.Result) { r.Trace.TakesLock = true }), &plain),
+	} {
+		if w != "" {
+			t.Errorf("%s: %s", what, w)
+		}
 	}
 }

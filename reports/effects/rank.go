@@ -99,6 +99,20 @@ func Candidates(run *replay.Run) []Candidate {
 	return all
 }
 
+// crowded warns of a replay whose lookups wait longer than the recorded ones did, though
+// nothing is recorded there: of a queue that is too long too much goes when a few leave it.
+func crowded(res *replay.Result, o *replay.Options) string {
+	rec := res.Recorded
+	if rec == nil || !rec.Outcomes || rec.Untimed || res.Trace.TakesLock || len(o.WhatIf) > 0 || o.Clone > 1 || o.Timing != replay.Original || !strings.HasPrefix(res.Runs[0].Resolver, "speculative") {
+		return ""
+	}
+	was, is := rec.LockWait.Total, res.Runs[0].LockWait.Total
+	if is*4 <= was*5 { // a quarter more
+		return ""
+	}
+	return fmt.Sprintf("lookups wait %s here, and waited %s when they were recorded, recording included: threads queue longer than they did, so that waits fall too much below; believe fallbacks first", reports.Nanos(is).Span(), reports.Nanos(was).Span())
+}
+
 // Rank replays the trace as it was recorded, and then with each candidate; those of the
 // run, where none are given. options has one resolver. progress may be nil.
 func Rank(ctx context.Context, trace timeline.Trace, profile *machines.Profile, options replay.Options, given []Candidate, progress func(done, total int64)) (*Ranking, error) {
@@ -124,6 +138,9 @@ func Rank(ctx context.Context, trace timeline.Trace, profile *machines.Profile, 
 	r := &Ranking{
 		Schema: Schema, Trace: trace.Path(), Machine: profile.Name, CPUs: res.Machine.CPUs, Resolver: options.Resolvers[0],
 		Base: figures(&res.Runs[0]), Effects: []Effect{}, Warnings: append([]string{}, res.Warnings...),
+	}
+	if w := crowded(res, &options); w != "" {
+		r.Warnings = append(r.Warnings, w)
 	}
 	candidates := given
 	if len(candidates) == 0 {
