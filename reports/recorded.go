@@ -362,7 +362,7 @@ func whyDifferent(res *replay.Result, r *replay.Run) string {
 	s := "Why that is not what was recorded: "
 	if rec.Outcomes && rec.LockWait.Count > 0 {
 		if res.Trace.TakesLock {
-			s += "it takes mmap_lock for each lookup, as locked does here; "
+			s += "the recorded kernel takes mmap_lock for each lookup, as locked does here; "
 		}
 		inWay, recording := rec.InWay.Lookup, min(sim.Time(rec.LockWait.Count)*rec.Unblocked.P50, rec.LockWait.Total-rec.InWay.Lookup)
 		s += fmt.Sprintf("of the %s that lookups waited then, somebody was seen with the lock for %s; recording their lock_starts took about %s of it, and waking up the other %s. ",

@@ -18,7 +18,7 @@ func TestKernelTakesLock(t *testing.T) {
 	res.Recorded.Outcomes, res.Recorded.Fallbacks = true, res.Recorded.Lookups
 	const says = "The recorded kernel, 6.8.0-45-generic, takes mmap_lock for each lookup, as those before 6.14 do."
 	text := strings.Join(strings.Fields(textOf(t, res, TextOptions{})), " ")
-	for _, want := range []string{"2,000 of 2,000 lookups took mmap_lock (100 %)", says, "it takes mmap_lock for each lookup, as locked does here; of the "} {
+	for _, want := range []string{"2,000 of 2,000 lookups took mmap_lock (100 %)", says, "the recorded kernel takes mmap_lock for each lookup, as locked does here; of the "} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the text does not say %q:\n%s", want, text)
 		}

@@ -40,7 +40,8 @@ func noRow(r *Record, t *thread) bool {
 
 // settle ends the wait of a thread's task records for their tracepoints. That of a
 // fork is the very next record of the thread (kernel_clone), which makes the row in
-// place of the task record, which knows the child's id better; that of an exec comes before the thread's user code runs.
+// place of the task record, with the child's id as that has it; that of an exec comes before
+// the thread's user code runs.
 func settle(r *Record, t *thread) {
 	if f := t.fork; f != nil {
 		f.dropped = !r.Task && r.Kind == traces.Fork && (r.Ret == f.Ret || r.foreign())

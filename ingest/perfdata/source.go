@@ -58,9 +58,8 @@ const (
 	// behindStep is how much is given back at once.
 	behindStep = 16 << 20
 
-	// aheadStep is how much of a mapped file is brought in at once: a page fault for
-	// each 64 KiB takes longer than all else that is done with their records, where the
-	// machine is a virtual one without page tables of its own.
+	// aheadStep is how much of a mapped file is brought in at once, in place of a page
+	// fault for each 64 KiB (fault_around_bytes).
 	aheadStep = 2 << 20
 )
 

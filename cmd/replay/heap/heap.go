@@ -1,5 +1,5 @@
-// Package heap makes the start of the command cheap. It does so while packages are
-// initialised, before most of those that allocate anything.
+// Package heap makes the memory of the command cheap: it begins with huge pages (package
+// pages), and is collected when these are full.
 package heap
 
 import (
