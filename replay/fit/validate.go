@@ -88,6 +88,10 @@ type Comparison struct {
 // ErrNoStamps is returned where arrivals are asked for and there are none.
 var ErrNoStamps = errors.New("the trace has no arrive rows: ingest it with --arrive-arg, where the program passes the time of its call to the probed function")
 
+// ErrNoHolders is returned where write sections are to come from lock events and there are
+// lock_starts alone.
+var ErrNoHolders = errors.New("of lock events the trace has lock_starts alone, which do not tell who had the lock: --using syscalls goes by the calls, and mmap_lock_acquire_returned and mmap_lock_released have to be recorded for any other")
+
 // Validate replays the trace as the recorded kernel ran it, with the outcomes
 // hidden, and compares.
 func Validate(ctx context.Context, trace timeline.Trace, profile *machines.Profile, c Comparison) (*Validation, error) {
@@ -106,6 +110,9 @@ func Validate(ctx context.Context, trace timeline.Trace, profile *machines.Profi
 	}
 	if using = s.Resolve(using); using == timeline.Stamps && s.Stamped() == 0 {
 		return nil, ErrNoStamps
+	}
+	if s.LockRows && s.LacksHolders() && using != timeline.Syscalls {
+		return nil, ErrNoHolders
 	}
 	recorded := lookupOnly(profile)
 	options := replay.DefaultOptions()

@@ -2,6 +2,7 @@ package fit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -263,4 +264,15 @@ func validateLocks(t *testing.T, trace timeline.Trace) *Validation {
 		t.Fatal(err)
 	}
 	return v
+}
+
+// Of lock_starts alone nothing but syscalls tells where write sections are: no score of 0.
+func TestLockStartsTellNoSections(t *testing.T) {
+	trace := replaytest.Corpus(t, "light-1x3")
+	if _, err := Validate(context.Background(), trace, replaytest.Machine(t), Comparison{Using: timeline.Locks, Light: true}); !errors.Is(err, ErrNoHolders) {
+		t.Errorf("using locks: %v", err)
+	}
+	if v, err := Validate(context.Background(), trace, replaytest.Machine(t), Comparison{Light: true}); err != nil || !v.Scores() || v.Predicted == 0 {
+		t.Errorf("using what there is: %+v, %v", v, err)
+	}
 }

@@ -367,13 +367,17 @@ func (s *Survey) Resolve(using Using) Using {
 	switch {
 	case using != Everything:
 		return using
-	case !s.holds && s.calls > 0:
+	case s.LacksHolders():
 		return Syscalls
 	case s.stamped*100 >= s.Hits*99:
 		return Stamps
 	}
 	return Locks
 }
+
+// LacksHolders reports whether nothing but syscalls tells of write sections, though there may
+// be lock_starts.
+func (s *Survey) LacksHolders() bool { return !s.holds && s.calls > 0 }
 
 // Stamped is how many hits have an arrive row.
 func (s *Survey) Stamped() int64 { return s.stamped }
