@@ -299,25 +299,72 @@ func isFolder(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// eventsPerLook is how many events pass between two looks at the context.
-const eventsPerLook = 1 << 14
+// Events pass from who reads them to who takes them in blocks, of which one is filled
+// while the other is taken. Who waits for a block is a thread that has to be woken, which
+// takes as long as decoding some hundred events.
+const (
+	blockEvents = 4096
+	blocks      = 2
+)
 
-// each calls do with every event of the stream, which it may change.
+// block is some events, and why there are no more after them.
+type block struct {
+	events []traces.Event
+	err    error
+}
+
+// each calls do with every event of the stream, which it may change. The stream reads on
+// in a goroutine of its own meanwhile: decoding is more than half of the work. It has ended
+// when each returns.
 func each(ctx context.Context, stream traces.Stream, do func(*traces.Event) error) error {
-	var ev traces.Event
-	for n := 0; ; n++ {
-		if n%eventsPerLook == 0 && ctx.Err() != nil {
+	empty, full := make(chan *block, blocks), make(chan *block, blocks)
+	for range blocks {
+		empty <- &block{events: make([]traces.Event, 0, blockEvents)}
+	}
+	go func() {
+		defer close(full)
+		for b := range empty {
+			b.events = b.events[:0]
+			for b.err == nil && len(b.events) < blockEvents {
+				at := len(b.events)
+				b.events = b.events[:at+1]
+				if b.err = stream.Next(&b.events[at]); b.err != nil {
+					b.events = b.events[:at]
+				}
+			}
+			full <- b
+			if b.err != nil {
+				return
+			}
+		}
+	}()
+	err := take(ctx, full, empty, do)
+	close(empty)
+	for range full {
+		continue // what is under way ends
+	}
+	return err
+}
+
+// take calls do with the events of full blocks, until there are no more or it fails.
+func take(ctx context.Context, full <-chan *block, empty chan<- *block, do func(*traces.Event) error) error {
+	for b := range full {
+		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err := stream.Next(&ev); err == io.EOF { // only the bare one is an end
+		for i := range b.events {
+			if err := do(&b.events[i]); err != nil {
+				return err
+			}
+		}
+		if b.err == io.EOF { // only the bare one is an end
 			return nil
-		} else if err != nil {
-			return badInput(err)
+		} else if b.err != nil {
+			return badInput(b.err)
 		}
-		if err := do(&ev); err != nil {
-			return err
-		}
+		empty <- b
 	}
+	return nil
 }
 
 // hashFile is the SHA-256 of a file, in hex.
