@@ -85,6 +85,38 @@ func (p *process) find(addr uint64) *mapping {
 	return nil
 }
 
+// remap shows at another place, and as long as it is now, what was mapped at from, as mremap
+// does: no recorder tells of that but by the system call (perf_event_mmap is of mmap,
+// mprotect and brk). Of no length before, it is there twice (vma_to_resize).
+func (p *process) remap(from, size, to, newSize uint64) {
+	size, newSize = pages(size), pages(newSize)
+	if size == 0 {
+		size = newSize
+	}
+	if from == to && newSize <= size {
+		return
+	}
+	var moved []mapping
+	for _, m := range p.maps {
+		start, end := max(m.start, from), min(m.end, from+size)
+		if start >= end {
+			continue
+		}
+		if end == from+size {
+			end = from + newSize
+		}
+		if end = min(end, from+newSize); start < end {
+			moved = append(moved, mapping{start: start - from + to, end: end - from + to, pgoff: m.pgoff + start - m.start, ev: m.ev})
+		}
+	}
+	for _, m := range moved {
+		p.add(m)
+	}
+}
+
+// pages rounds a length up to whole pages (PAGE_ALIGN).
+func pages(size uint64) uint64 { return (size + 4095) &^ 4095 }
+
 // clone is what a forked child starts with.
 func (p *process) clone() *process {
 	return &process{maps: append([]mapping(nil), p.maps...)}

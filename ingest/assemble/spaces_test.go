@@ -96,6 +96,78 @@ func TestWhoseMappings(t *testing.T) {
 	}
 }
 
+// What mremap moves is the same file at another address, as far as it is still seen there,
+// and nobody but the system call tells of it.
+func TestMovedMappings(t *testing.T) {
+	a := New(Options{Symbols: places{}})
+	at := int64(0)
+	next := func(kind traces.Kind) *Record {
+		at++
+		return record(a, kind, at, 0, 10)
+	}
+	mapping := func(path string, addr, length, pgoff uint64) {
+		r := next(traces.Map)
+		setAddr(r, addr)
+		setLen(r, length)
+		setPgoff(r, pgoff)
+		r.Path, r.Has = path, r.Has|traces.ColPath
+		a.Place(r)
+	}
+	mremap := func(from, size, to, newSize uint64, result int64) {
+		in := next(traces.Mremap)
+		in.Phase = Enter
+		setAddr(in, from)
+		setLen(in, size)
+		setNewLen(in, newSize)
+		a.Place(in)
+		out := next(traces.Mremap)
+		out.Phase = Leave
+		if setRet(out, to); result < 0 {
+			setRet(out, uint64(result))
+		}
+		a.Place(out)
+	}
+	var got []string
+	hit := func(addr uint64) {
+		r := next(traces.Hit)
+		setAddr(r, addr)
+		r.Chain = append(r.Chain, addr)
+		a.Place(r)
+	}
+	mapping("/lib", 0x10000, 0x4000, 0x1000)
+	mapping("/old", 0x50000, 0x1000, 0)
+	hit(0x51010) // nothing is there yet
+	mremap(0x11000, 0x2000, 0x50000, 0x2000, 0)
+	hit(0x50010) // over another file
+	hit(0x51010)
+	mapping("/new", 0x50000, 0x1000, 0)
+	hit(0x50010) // mapped over what was moved
+	mremap(0x50000, 0x2000, 0x70000, 0x3000, 0)
+	hit(0x70010)
+	hit(0x71010)
+	hit(0x72010) // it grew
+	mremap(0x13000, 100, 0x80000, 100, 0)
+	hit(0x80ff0) // whole pages
+	mremap(0x10000, 0x1000, 0x70000, 0x1000, -12)
+	hit(0x70010) // it failed
+	mremap(0x10000, 0, 0x90000, 0x1000, 0)
+	hit(0x10010) // it is there twice
+	hit(0x90010)
+	for _, ev := range rows(a) {
+		if ev.Kind == traces.Hit {
+			got = append(got, fmt.Sprintf("%#x %s %s", ev.Addr, ev.Path, strings.Join(ev.Stack, " ")))
+		}
+	}
+	want := []string{
+		"0x51010  nowhere", "0x50010 /lib /lib@0x2010", "0x51010 /lib /lib@0x3010", "0x50010 /new /new@0x10",
+		"0x70010 /new /new@0x10", "0x71010 /lib /lib@0x3010", "0x72010 /lib /lib@0x4010", "0x80ff0 /lib /lib@0x4ff0",
+		"0x70010 /new /new@0x10", "0x10010 /lib /lib@0x1010", "0x90010 /lib /lib@0x1010",
+	}
+	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
+		t.Errorf("got\n%s\nwant\n%s", g, w)
+	}
+}
+
 // An exit belongs to the entry of the same call alone, and what it returned is an address
 // where it succeeded.
 func TestExitsOfCalls(t *testing.T) {

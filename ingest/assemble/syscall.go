@@ -38,6 +38,9 @@ func (a *Assembler) leave(r *Record, t *thread) {
 			setAddr(c, uint64(c.Ret))
 		case traces.Mremap:
 			setNewAddr(c, uint64(c.Ret))
+			if c.Got(traces.ColAddr | traces.ColLen | traces.ColNewLen) {
+				a.process(t.pid).remap(c.Addr, c.Len, c.NewAddr, c.NewLen)
+			}
 		}
 	}
 	a.recycle(r)
