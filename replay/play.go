@@ -244,6 +244,7 @@ func (p *Player) warnings(n *timeline.Found) []string {
 	add(p.src.refused, "%d changes of an address space were refused (the first: %v): earlier ones may be missing", p.src.firstRefusal)
 	add(n.Unended, "%d holds of mmap_lock had no end in the trace and were left out")
 	add(n.Untold, "%d hits are of a process with optimised probes, and whether theirs is one is not recorded: they count as one lookup each, and would be two; mmap_lock events with callchains, from before its first hit, tell")
+	add(n.Sharing, "%d processes were in one address space with another (vfork, or clone with CLONE_VM), as their locks tell: each is simulated in one of its own, where the others' changes spoil no lookup of it")
 	if p.stages != nil {
 		for _, r := range p.stages.Unmatched() {
 			w = append(w, fmt.Sprintf("what if %s: nothing in the trace is a case of that", r))

@@ -86,3 +86,44 @@ func TestUndecidedCallsByHand(t *testing.T) {
 		t.Errorf("undecided %v, %d sections", got, r.Found().UndecidedSections)
 	}
 }
+
+// Processes that are in one address space are told from those that get the same mm one after
+// the other.
+func TestProcessesInOneAddressSpace(t *testing.T) {
+	writes := func(at, tid int, mm string) string {
+		return fmt.Sprintf(`
+			%d munmap pid=%d tid=%d dur_ns=9000 addr=0x1000 len=0x1000 ret=0
+			%d lock_start pid=%[2]d tid=%[2]d mm=%[5]s write=true in_uprobe=false
+			%[6]d lock_acquired pid=%[2]d tid=%[2]d mm=%[5]s write=true
+			%[7]d lock_released pid=%[2]d tid=%[2]d mm=%[5]s write=true`, at, tid, tid, at+1000, mm, at+2000, at+3000)
+	}
+	fallsBack := func(at, tid int, mm string) string {
+		return fmt.Sprintf(`
+			%d lock_start pid=%d tid=%d mm=%s write=false in_uprobe=true
+			%[5]d lock_acquired pid=%[2]d tid=%[2]d mm=%[4]s write=false
+			%[6]d lock_released pid=%[2]d tid=%[2]d mm=%[4]s write=false
+			%[7]d hit pid=%[2]d tid=%[2]d addr=0x401000 path=/a probe=p:a`, at, tid, tid, mm, at+1000, at+2000, at+3000)
+	}
+	reads := func(at, tid int, mm string) string { // of somebody's maps
+		return fmt.Sprintf(`
+			%d lock_start pid=%d tid=%d mm=%s write=false in_uprobe=false
+			%[5]d lock_acquired pid=%[2]d tid=%[2]d mm=%[4]s write=false
+			%[6]d lock_released pid=%[2]d tid=%[2]d mm=%[4]s write=false`, at, tid, tid, mm, at+1000, at+2000)
+	}
+	for _, c := range []struct {
+		name, trace string
+		want        int64
+	}{
+		{"each its own", writes(10000, 10, "0xa") + fallsBack(20000, 20, "0xb") + writes(30000, 10, "0xa"), 0},
+		{"a child of vfork hits", writes(10000, 10, "0xa") + fallsBack(20000, 20, "0xa") + writes(30000, 10, "0xa"), 2},
+		{"two children", writes(10000, 10, "0xa") + fallsBack(20000, 20, "0xa") + writes(30000, 10, "0xa") + fallsBack(40000, 30, "0xa") + writes(50000, 10, "0xa"), 3},
+		{"one after the other", writes(10000, 10, "0xa") + writes(20000, 10, "0xa") + fallsBack(30000, 20, "0xa"), 0},
+		{"again after an exec", writes(10000, 10, "0xa") + "\n15000 exec pid=10 tid=10 path=/b" + fallsBack(20000, 20, "0xa") + writes(30000, 10, "0xa"), 0},
+		{"a reader of /proc", writes(10000, 10, "0xa") + reads(20000, 20, "0xa") + writes(30000, 10, "0xa"), 0},
+	} {
+		_, r := all(t, c.trace)
+		if got := r.Found().Sharing; got != c.want {
+			t.Errorf("%s: %d processes share, want %d", c.name, got, c.want)
+		}
+	}
+}

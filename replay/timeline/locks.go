@@ -92,6 +92,9 @@ func (r *Reconstruction) endLock(t *thread, ev *traces.Event) {
 		return
 	}
 	released := ev.Time
+	if ev.Got(traces.ColMm) && (l.inUprobe || l.write && l.start >= t.call.from && l.start <= t.call.to) {
+		r.found.Sharing += r.sharers.use(ev.Mm, r.spaceOf(t))
+	}
 	if l.inUprobe {
 		queue.wake(released)
 		return

@@ -66,6 +66,7 @@ type Reconstruction struct {
 	observer Observer         // may be nil
 	locks    *lockBook        // may be nil
 	found    Found
+	sharers  sharers
 	guess    GuessSum
 	buildIDs map[string]string         // of mapped files, by path
 	built    struct{ path, id string } // the latest of them
@@ -102,7 +103,7 @@ func Reconstruct(ctx context.Context, trace Trace, s *Survey, c Config) (*Recons
 		free: make(chan *operationBlock, freeBlocks), readers: 1,
 		stream: stream, using: using, arrive: c.Using == Everything || c.Using == Stamps, queue: c.Queue, profile: c.Profile, survey: s, inference: in, sections: map[int32]*recentSpans{}, breaks: map[int32]uint64{}, turns: turns{},
 		spaces: map[int32]*Space{}, processes: map[int32]*process{}, programs: programs{}, threads: map[int32]*thread{}, lastStart: map[int32]int64{}, lastOn: map[int32]int64{},
-		numbers: map[threadKey]int32{}, classes: newClasses(), kinds: newLockKinds(),
+		numbers: map[threadKey]int32{}, sharers: sharers{map[uint64]*users{}, map[*Space]bool{}}, classes: newClasses(), kinds: newLockKinds(),
 		progress: c.Progress, observer: c.Observer, locks: locks, buildIDs: map[string]string{},
 	}, nil
 }
