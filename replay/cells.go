@@ -264,7 +264,8 @@ func (p *cellPlayer) finish(res *Result, player *Player, rec *timeline.Reconstru
 		res.Trace.Guess = rec.Guess()
 	}
 	if res.Recorded = copied(rec.Recording()); res.Recorded != nil {
-		res.Recorded.Lookups = res.Runs[0].Lookups / int64(max(res.Options.Clone, 1))
+		res.Recorded.Unseen = p.survey.Unseen()
+		res.Recorded.Lookups = rec.Found().Lookups + res.Recorded.Unseen
 	}
 	res.Warnings = append(append(res.Warnings, p.trace.Meta().Warnings...), unseenWarnings(p.survey)...)
 	res.Warnings = append(res.Warnings, player.warnings(rec.Found())...)

@@ -100,7 +100,7 @@ func recordedProblem(res *replay.Result) string {
 	case rec.Fallbacks == 0:
 		return s + ". No lookup of a hit was among them."
 	}
-	return s + fmt.Sprintf(". Lookups of hits waited %s of it%s.", span(rec.LockWait.Total), perHit(rec.LockWait.Total, rec.Hits))
+	return s + fmt.Sprintf(". Lookups of hits waited %s of it%s.", span(rec.LockWait.Total), perHit(rec.LockWait.Total, rec.Hits+rec.Unseen))
 }
 
 // ofTime says how much of one thread's time that is.

@@ -3,6 +3,7 @@ package timeline
 // Found counts what a reader of the result must know.
 type Found struct {
 	ObservedArrivals, InferredArrivals int64 // of hits
+	Lookups                            int64 // of these, on the recorded kernel
 	ObservedSections, ModelledSections int64 // for write
 	UndecidedSections                  int64 // of these, which a lost event may have changed
 	Unended                            int64 // locks still held at the end

@@ -581,7 +581,7 @@ func TestFound(t *testing.T) {
 		6000000 lock_start cpu=0 tid=11 write=true in_uprobe=false
 		6000000 lock_start cpu=0 tid=12 write=false in_uprobe=false
 		6000100 lock_acquired cpu=0 tid=12 write=false`), timeline.Config{Using: timeline.Locks})
-	want := timeline.Found{ObservedArrivals: 1, InferredArrivals: 2, ObservedSections: 2, UndecidedSections: 1, Unended: 2}
+	want := timeline.Found{ObservedArrivals: 1, InferredArrivals: 2, Lookups: 3, ObservedSections: 2, UndecidedSections: 1, Unended: 2}
 	if *r.Found() != want {
 		t.Errorf("%+v, want %+v", *r.Found(), want)
 	}

@@ -11,7 +11,9 @@ func (r *Reconstruction) takeHit(t *thread, ev *traces.Event) {
 	op := r.operation(sim.OpHit, t.number, r.spaceOf(t), ev)
 	op.Addr, op.File = ev.Addr, r.fileOf(&r.probed, ev, ev.Probe)
 	begin, observed := r.arrival(t, ev)
+	r.found.Lookups++
 	if r.optimised(t, ev) {
+		r.found.Lookups++
 		begin, observed = r.checkBefore(op, t, begin, observed)
 	}
 	op.At, op.Origin = begin, &op.own

@@ -17,7 +17,8 @@ import (
 // lock_acquired to lock_released, a downgrade in between included.
 type Recording struct {
 	Hits    int64
-	Lookups int64 // that these hits made
+	Lookups int64 // that these hits made, and Unseen
+	Unseen  int64 // those that returns alone tell of, see Survey.Unseen
 
 	Sections int64 // holds for write,
 	Writers  int64 // the threads that had them,
