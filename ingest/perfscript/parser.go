@@ -31,6 +31,7 @@ type Parser struct {
 	stacks   map[string]*callchain
 	text     []byte // of a callchain
 	times    times
+	ids      ids
 	traced   bool // an event was printed with its fields
 	message  bool // the lines before are a message of perf itself
 
@@ -176,6 +177,8 @@ func (p *Parser) event(r *assemble.Record, line []byte, h *header, ok bool) (boo
 		return false, p.in.Bad(line, want)
 	case sample && !p.times.add(h.time):
 		return false, p.printed("times, but how much later an event is than the one before: print without --deltatime")
+	case h.pid < 0 && !p.ids.add(r, h):
+		return false, p.printed("threads, but the processes that they are of: print with perf script -F +tid")
 	}
 	if used && sample {
 		p.traced = true
@@ -211,6 +214,28 @@ func (t *times) add(ns int64) bool {
 
 // FromZero reports whether times are counted from the first event.
 func (p *Parser) FromZero() bool { return p.times.n > 1 && p.times.first == 0 }
+
+// ids tells whether the one id of each line is its thread's. perf script -F with pid and
+// without tid prints that of the process in the same columns (perf_sample__fprintf_start),
+// which is another one where a thread that is not the first of its process forks or ends.
+// In a container all of them are others than the kernel's own.
+type ids struct{ same, other bool }
+
+func (i *ids) add(r *assemble.Record, h *header) bool {
+	if r.Kind != traces.Fork && r.Kind != traces.Exit || r.Task || h.tid < 0 {
+		return true
+	}
+	if _, after, ok := bytes.Cut(h.rest, kernelID); ok && !bytes.Contains(after, kernelID) { // a thread may be named so
+		value, _ := cutValue(after)
+		id, ok := parseID(value)
+		i.same = i.same || ok && id == h.tid
+		i.other = i.other || ok && id != h.tid
+	}
+	return !i.same || !i.other
+}
+
+// kernelID stands in sched_process_fork and sched_process_exit before the thread's id.
+var kernelID = []byte(" pid=")
 
 // aside takes a line that is no event where it need not be one: a comment, the mark
 // of a round (perf script --show-round-events), or a message of perf itself.

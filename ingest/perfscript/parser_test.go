@@ -311,3 +311,34 @@ churn 10/11 [001] 1.7: my:probe__return: (401000 <- 401900)
 		t.Error("losses were asked for, and the text does not say so")
 	}
 }
+
+// perf script -F with pid and without tid prints the processes where the threads would be.
+func TestProcessesInPlaceOfThreads(t *testing.T) {
+	fork := func(header, own int) string {
+		return fmt.Sprintf("app %d [000] 5.000000001: sched:sched_process_fork: comm=app pid=%d child_comm=app child_pid=30\n", header, own)
+	}
+	exit := func(comm string, header, own int) string {
+		return fmt.Sprintf("%s %d [000] 5.000000002: sched:sched_process_exit: comm=%[1]s pid=%[3]d prio=120 group_dead=false\n", comm, header, own)
+	}
+	for _, c := range []struct {
+		name, text string
+		bad        bool
+	}{
+		{"threads", fork(20, 20) + exit("app", 30, 30) + exit("app", 20, 20), false},
+		{"a thread of the process ends", fork(20, 20) + exit("app", 20, 30), true},
+		{"a thread of the process forks", fork(20, 25) + exit("app", 20, 20), true},
+		{"ids of a container", fork(2, 20) + exit("app", 3, 30) + exit("app", 2, 20), false},
+		{"both ids", strings.ReplaceAll(fork(20, 20)+exit("app", 20, 30), "app 20 ", "app 20/30 "), false},
+		{"a thread's name", fork(20, 20) + exit("a pid=30", 20, 20), false},
+	} {
+		p := New(bufio.NewReader(strings.NewReader(c.text)), "file")
+		a := assemble.New(assemble.Options{})
+		var err error
+		for err == nil {
+			_, err = p.Next(a.Record())
+		}
+		if errors.Is(err, ErrPrinted) != c.bad || !c.bad && !errors.Is(err, io.EOF) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
