@@ -194,6 +194,68 @@ func TestInUprobe(t *testing.T) {
 	}
 }
 
+// A lookup that is one by name is of a probe that is recorded, or of somebody else's: of
+// that no hit comes, and the hit that comes next did not take the lock.
+func TestWhoseLookup(t *testing.T) {
+	lookup := func(at int64, ip uint64) func(*Assembler) *Record {
+		return func(a *Assembler) *Record {
+			r := record(a, traces.LockStart, at, 0, 11)
+			r.Stack, r.UserIP = []string{"find_active_uprobe_rcu+0x1 ([kernel.kallsyms])", "f+0x1 (/app)"}, ip
+			return r
+		}
+	}
+	row := func(kind traces.Kind, at int64, addr uint64) func(*Assembler) *Record {
+		return func(a *Assembler) *Record {
+			r := record(a, kind, at, 0, 11)
+			if addr != 0 {
+				setAddr(r, addr)
+			}
+			return r
+		}
+	}
+	enter := func(at int64) func(*Assembler) *Record {
+		return func(a *Assembler) *Record { return phase(a, Enter, traces.Brk, at, 0, 11) }
+	}
+	const ours, other, function = 0x401000, 0x402000, 0x403000
+	for _, c := range []struct {
+		name string
+		rows []func(*Assembler) *Record
+		want string
+	}{
+		{"ours", []func(*Assembler) *Record{lookup(100, ours+1), row(traces.Hit, 200, ours)}, "true"},
+		{"another's, then ours without", []func(*Assembler) *Record{lookup(100, other+1), row(traces.Hit, 200, ours)}, "false"},
+		{"another's, then ours with", []func(*Assembler) *Record{lookup(100, other+1), lookup(200, ours+1), row(traces.Hit, 300, ours)}, "false true"},
+		{"ours whose hit was lost", []func(*Assembler) *Record{row(traces.Hit, 100, ours), lookup(200, ours+1), enter(300)}, "true"},
+		{"another's alone", []func(*Assembler) *Record{row(traces.Hit, 100, ours), lookup(200, other+1), enter(300)}, "false"},
+		{"the entry of a function whose return is recorded", []func(*Assembler) *Record{lookup(100, function+1), row(traces.Ret, 200, function)}, "true"},
+		{"the same with a hit in between", []func(*Assembler) *Record{row(traces.Ret, 50, function), lookup(100, function+1), row(traces.Hit, 200, ours), row(traces.Ret, 300, function)}, "true"},
+		{"another's in a function that returns", []func(*Assembler) *Record{lookup(100, other+1), row(traces.Ret, 200, function)}, "false"},
+		{"a hit that does not say where", []func(*Assembler) *Record{lookup(100, other+1), row(traces.Hit, 200, 0)}, "true"},
+		{"a lookup that does not say where", []func(*Assembler) *Record{lookup(100, 0), row(traces.Hit, 200, ours)}, "true"},
+	} {
+		a := New(Options{})
+		for _, r := range c.rows {
+			a.Add(r(a))
+		}
+		var got []string
+		strangers := int64(0)
+		for _, ev := range rows(a) {
+			if ev.Kind == traces.LockStart {
+				got = append(got, fmt.Sprint(ev.InUprobe && ev.Got(traces.ColInUprobe)))
+				if !ev.InUprobe {
+					strangers++
+				}
+			}
+		}
+		if g := strings.Join(got, " "); g != c.want {
+			t.Errorf("%s: %s, want %s", c.name, g, c.want)
+		}
+		if n := a.Counts().Strangers; n != strangers {
+			t.Errorf("%s: %d of others are told", c.name, n)
+		}
+	}
+}
+
 // A page fault's lock is not the next hit's, though the thread hits soon.
 func TestFaultIsNoLookup(t *testing.T) {
 	a := New(Options{})

@@ -19,6 +19,7 @@ func (c *Counts) Warnings() []string {
 	add(c.ForeignForks, "%d forks name their child as another namespace of processes does, and make no rows: whose child has whose mappings is unknown; print with perf script --show-task-events")
 	add(c.Late, "%d records came too late to be put in order, by up to %v", time.Duration(c.LatestNs))
 	add(c.ForcedOut, "%d rows were given out before they were complete, to bound memory")
+	add(c.Strangers, "%d lookups that took mmap_lock were of breakpoints that no hit here is at, somebody else's probes or a debugger's: they count as other readers of it")
 	add(c.NotUnwound, "%d callchains lack the user's part: the kernel put it off and the recording does not have it")
 	return w
 }
@@ -33,6 +34,7 @@ type Counts struct {
 	Unordered      int64 // records that came after later ones
 	DisorderNs     int64 // by how much, at most, ns
 	ForcedOut      int64 // rows given out incomplete because of MaxHeld
+	Strangers      int64 // lookups of breakpoints without a hit here
 	NotUnwound     int64 // callchains whose user part was promised and never told
 	Lost           int64 // events that the recorder dropped
 }

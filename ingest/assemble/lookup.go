@@ -20,19 +20,26 @@ type maybeLookup struct {
 	start, released int64 // ns
 }
 
-// lockStart waits for what the lock turns out to have been taken for, unless a
-// symbol on the stack tells.
+// lockStart waits for what the lock turns out to have been taken for. Where a symbol on
+// the stack tells that it is a lookup's, it waits for whose: others may have put probes
+// into the process, and debuggers breakpoints, that the recorder records no hit of. Of a
+// trampoline there is nothing to tell that by.
 func (a *Assembler) lockStart(r *Record, t *thread) {
 	if r.Got(traces.ColInUprobe) || t == nil {
 		return
 	}
+	a.notLookup(t)
 	tells := a.stackTells(r.Stack)
 	if tells.lookup || tells.trampolineCheck(r) {
 		r.InUprobe = true
-		r.Has |= traces.ColInUprobe
+		if tells.check || tells.fromTrampoline || r.UserIP == 0 || r.Cookie != 0 {
+			r.Has |= traces.ColInUprobe
+			return
+		}
+		r.pending = true
+		t.lookup = r
 		return
 	}
-	a.notLookup(t)
 	// A callchain that is put off is unwound on the way back to user space, when the
 	// trap has moved the IP on: it does not tell whose lock it was.
 	if r.Write || r.UserIP == 0 && r.Cookie == 0 && tells.kernel {
@@ -95,9 +102,14 @@ func (t stackTells) trampolineCheck(r *Record) bool {
 const trampolineReturn = 13
 
 // notLookup decides that the thread's lock_start was no uprobe lookup's: the thread
-// did something else before its next hit, or came from elsewhere.
+// did something else before its next hit, or came from elsewhere. One that is by name was of
+// a hit that made no row, if it was at a probe that others are at.
 func (a *Assembler) notLookup(t *thread) {
 	if r := t.lookup; r != nil {
+		if r.InUprobe && !a.process(t.pid).probedBy(r) {
+			r.InUprobe = false
+			a.counts.Strangers++
+		}
 		r.Has |= traces.ColInUprobe
 		r.pending = false
 		t.lookup = nil
@@ -110,10 +122,16 @@ func (a *Assembler) notLookup(t *thread) {
 // that address and without names it may have been, or a page fault's before the trap:
 // it stays undecided.
 func (a *Assembler) hit(r *Record, t *thread) {
+	if t != nil && r.Got(traces.ColAddr) {
+		a.process(t.pid).probe(r.Addr)
+	}
 	if t != nil && t.lookup != nil {
 		l := t.lookup
 		switch {
-		case r.Kind != traces.Hit:
+		case l.InUprobe && r.Kind == traces.Hit && (!r.Got(traces.ColAddr) || sameTrap(l, r.Addr)):
+			l.Has |= traces.ColInUprobe
+			l.pending, t.lookup = false, nil
+		case l.InUprobe, r.Kind != traces.Hit:
 			a.notLookup(t)
 		case l.UserIP == 0:
 			l.pending, t.lookup = false, nil

@@ -1,6 +1,7 @@
 package assemble
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 
@@ -21,6 +22,35 @@ type process struct {
 	// frames and files remember what addresses were found to be.
 	frames map[uint64]string
 	files  *recent.Map[uint64, traces.Event] // nil before the first
+	// probes are the addresses that hits and returns are at, and lately the latest.
+	probes map[uint64]bool
+	lately uint64
+}
+
+// probe notes that a hit or a return is at an address.
+func (p *process) probe(addr uint64) {
+	if addr == p.lately {
+		return
+	}
+	if p.lately = addr; !p.probes[addr] {
+		if p.probes == nil {
+			p.probes = map[uint64]bool{}
+		}
+		p.probes[addr] = true
+	}
+}
+
+// probedBy reports whether a lookup was at one of those.
+func (p *process) probedBy(l *Record) bool {
+	if !l.UserIPPage {
+		return p.probes[l.UserIP] || p.probes[l.UserIP-1]
+	}
+	for addr := range p.probes { // whether there is any: the order does not matter
+		if sameTrap(l, addr) {
+			return true
+		}
+	}
+	return false
 }
 
 // maxMappings bounds what is kept of a process. When it is reached, mappings that newer
@@ -119,7 +149,7 @@ func pages(size uint64) uint64 { return (size + 4095) &^ 4095 }
 
 // clone is what a forked child starts with.
 func (p *process) clone() *process {
-	return &process{maps: append([]mapping(nil), p.maps...)}
+	return &process{maps: append([]mapping(nil), p.maps...), probes: maps.Clone(p.probes)}
 }
 
 // noFile is the event of a mapping that is not known.
