@@ -20,6 +20,84 @@ type Cut struct {
 	started bool
 	names   map[string]string
 	counts  map[string]int
+	lookups map[int32]*lookupRows // by thread
+	others  map[int64]bool        // rows of lock_starts of lookups of what is left out,
+	readers int64                 // and how many of them were kept
+	met     map[string]bool       // those of Probes that Look saw
+}
+
+// lookupRows are those of the lock_starts of a thread's lookups.
+type lookupRows struct {
+	next   []int64 // of its next hit
+	latest []int64 // of its latest
+	keeps  bool    // which is kept
+}
+
+// LookColumns are those that Look looks at.
+const LookColumns = ColTID | ColWrite | ColInUprobe | ColStack | ColProbe | ColTrap
+
+// Looks reports whether Look wants to see the rows.
+func (c *Cut) Looks() bool { return len(c.Probes) > 0 }
+
+// Look takes in the next row of the trace, all of them before the first is given to Keep,
+// where only hits of some probes are kept: lookups of the others had mmap_lock, too, and
+// are nobody's lookups any more.
+func (c *Cut) Look(ev *Event) {
+	if !ev.Got(ColTID) {
+		return
+	}
+	if (ev.Kind == Hit || ev.Kind == Ret) && c.probes(ev) && !c.met[ev.Probe] {
+		if c.met == nil {
+			c.met = map[string]bool{}
+		}
+		c.met[ev.Probe] = true
+	}
+	l := c.lookups[ev.TID]
+	switch lookup := ev.Lookup(); {
+	case l == nil && lookup == NoLookup:
+	case l == nil:
+		if c.lookups == nil {
+			c.lookups, c.others = map[int32]*lookupRows{}, map[int64]bool{}
+		}
+		c.lookups[ev.TID] = &lookupRows{next: []int64{ev.Seq}}
+	case lookup != NoLookup:
+		l.next = append(l.next, ev.Seq)
+	case ev.Kind.IsLock():
+	case ev.Kind == Hit && ev.Joined():
+		l.keeps = l.keeps || c.probes(ev)
+	default: // a hit, a return, or what ends the wait for either
+		c.looked(l)
+		l.latest, l.next = l.next, l.latest[:0]
+		l.keeps = c.probes(ev)
+	}
+}
+
+// Unmet are the probes of which Look saw no hit and no return.
+func (c *Cut) Unmet() []string {
+	return slices.DeleteFunc(slices.Clone(c.Probes), func(probe string) bool { return c.met[probe] })
+}
+
+// looked decides of the lookups of a thread's latest hit.
+func (c *Cut) looked(l *lookupRows) {
+	for _, seq := range l.latest {
+		if !l.keeps {
+			c.others[seq] = true
+		}
+	}
+	l.latest = l.latest[:0]
+}
+
+// probes reports whether a row is of a probe that is kept, or of none.
+func (c *Cut) probes(ev *Event) bool {
+	return len(c.Probes) == 0 || ev.Kind != Hit && ev.Kind != Ret || slices.Contains(c.Probes, ev.Probe)
+}
+
+// Looked says that Look has seen all rows.
+func (c *Cut) Looked() {
+	for _, l := range c.lookups { // each for itself: the order does not matter
+		c.looked(l)
+	}
+	c.lookups = nil
 }
 
 // Keep reports whether the event belongs to the cut, and strips it. Mappings and
@@ -30,6 +108,14 @@ func (c *Cut) Keep(ev *Event) bool {
 	}
 	if !c.keeps(ev) {
 		return false
+	}
+	if c.others[ev.Seq] {
+		c.readers++
+		ev.InUprobe = false
+		if ev.Lookup() != NoLookup { // by its stack, which names the trampoline
+			ev.Stack = nil
+			ev.Has &^= ColStack
+		}
 	}
 	if c.Anonymise {
 		c.strip(ev)
@@ -48,7 +134,7 @@ func (c *Cut) keeps(ev *Event) bool {
 	if len(c.PIDs) > 0 && ev.Got(ColPID) && !slices.Contains(c.PIDs, ev.PID) && !(ev.Kind == Fork && slices.Contains(c.PIDs, int32(ev.Ret))) {
 		return false
 	}
-	return len(c.Probes) == 0 || ev.Kind != Hit && ev.Kind != Ret || slices.Contains(c.Probes, ev.Probe)
+	return c.probes(ev)
 }
 
 // lasting reports whether an event changes what later ones mean.
@@ -153,6 +239,9 @@ func (c *Cut) name(kind, name string) string {
 // release behind its numbers.
 func (c *Cut) Meta(m Meta) Meta {
 	cut := "this trace was cut out of a longer one"
+	if c.readers > 0 {
+		cut += fmt.Sprintf(", in which %d lookups of other probes' hits took mmap_lock: here they are other readers of it", c.readers)
+	}
 	if !c.Anonymise {
 		m.Warnings = append(slices.Clone(m.Warnings), cut)
 		return m

@@ -172,3 +172,63 @@ func TestCutKeepsWhatIsAsked(t *testing.T) {
 		}
 	}
 }
+
+// Where only hits of some probes are kept, lookups of the others that took mmap_lock are
+// other readers of it, and none of the hits that are left.
+func TestLookupsOfProbesLeftOut(t *testing.T) {
+	const trampoline = `stack=["__do_sys_uprobe+0x254 ([kernel.kallsyms])","0x60000d ([uprobes-trampo)"]`
+	text := `
+		100 hit tid=1 addr=0x1000 probe=p:other
+		200 lock_start tid=1 write=false in_uprobe=true // of another's
+		210 lock_acquired tid=1 write=false
+		220 lock_released tid=1 write=false
+		230 hit tid=2 addr=0x2000 probe=p:ours
+		240 hit tid=1 addr=0x1000 probe=p:other
+		250 hit tid=1 addr=0x2000 probe=p:ours
+		300 lock_start tid=1 write=false in_uprobe=true // of ours
+		310 hit tid=1 addr=0x2000 probe=p:ours
+		400 lock_start tid=1 write=false in_uprobe=true // of both
+		410 hit tid=1 addr=0x3000 probe=p:other
+		410 hit tid=1 addr=0x3000 probe=p:ours trap=9
+		500 lock_start tid=1 write=false in_uprobe=true ` + trampoline + ` // the two of another's
+		510 lock_start tid=1 write=false in_uprobe=true
+		520 hit tid=1 addr=0x1000 probe=p:other
+		600 lock_start tid=1 write=false in_uprobe=false // a fault
+		610 hit tid=1 addr=0x1000 probe=p:other
+		700 lock_start tid=1 write=false in_uprobe=true // whose return is left out
+		710 ret tid=1 addr=0x4000 probe=p:function__return
+		800 lock_start tid=1 write=false in_uprobe=true // of nobody knows whom
+		810 munmap tid=1 addr=0x1000 len=4096
+		900 lock_start tid=1 write=false in_uprobe=true // of another's, at the end
+		910 hit tid=1 addr=0x1000 probe=p:other`
+	var events []Event
+	for line := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
+		line, _, _ = strings.Cut(line, " //")
+		var ev Event
+		if err := ParseText(strings.TrimSpace(line), &ev); err != nil {
+			t.Fatal(err)
+		}
+		ev.Seq = int64(len(events))
+		events = append(events, ev)
+	}
+	cut := &Cut{From: -1, To: -1, Probes: []string{"p:ours", "p:nosuch"}}
+	for i := range events {
+		cut.Look(&events[i])
+	}
+	cut.Looked()
+	var lookups []int64
+	for _, ev := range events {
+		if cut.Keep(&ev) && ev.Lookup() != NoLookup {
+			lookups = append(lookups, ev.Time)
+		}
+	}
+	if got, want := fmt.Sprint(lookups), "[300 400 800]"; got != want {
+		t.Errorf("lookups at %s, want %s", got, want)
+	}
+	if got := fmt.Sprint(cut.Unmet()); got != "[p:nosuch]" {
+		t.Errorf("not there: %s", got)
+	}
+	if w := fmt.Sprint(cut.Meta(Meta{}).Warnings); !strings.Contains(w, " 5 lookups of other probes") {
+		t.Error(w)
+	}
+}

@@ -65,6 +65,23 @@ func (e *env) cut(c *cli.Context, path, name string, cut *traces.Cut) error {
 		return err
 	}
 	defer t.Close()
+	if cut.Looks() {
+		stream, err := t.Stream(traces.LookColumns)
+		if err != nil {
+			return badInput(err)
+		}
+		err = each(c.Context, stream, func(ev *traces.Event) error {
+			cut.Look(ev)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		cut.Looked()
+		if unmet := cut.Unmet(); len(unmet) > 0 {
+			return usage("--probe %s: the trace has no hit of it; see replay info for its probes", unmet[0])
+		}
+	}
 	stream, err := t.Stream(traces.AllColumns)
 	if err != nil {
 		return badInput(err)
