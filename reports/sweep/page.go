@@ -101,6 +101,7 @@ func (d *Document) HTML(w io.Writer) error {
 	if n := len(d.Failed) - 20; n > 0 {
 		page.Notes = append(page.Notes, fmt.Sprintf("and %d more cells; sweep.json has all", n))
 	}
+	page.Notes = append(page.Notes, d.notes()...)
 	traces := byTrace(d.Cells)
 	if n := len(traces) - tracesDrawn; n > 0 {
 		page.Notes = append(page.Notes, fmt.Sprintf("%d more traces are in sweep.json and sweep.parquet", n))

@@ -717,6 +717,41 @@ func TestPage(t *testing.T) {
 	}
 }
 
+// What a run warns of, the table and the page of a sweep tell, too: of which trace, and of
+// how many of its cells.
+func TestNotes(t *testing.T) {
+	g := grid(corpus+"stress-malloc-z.parquet", corpus+"churn-1x1.parquet")
+	g.CPUs, g.WhatIfs, g.Placements = []int{0}, [][]string{{}, {"mmap by comm=nosuch: drop"}}, []string{"recorded", "spread"}
+	records := run(t, t.TempDir(), &files{}, g)
+	d, err := NewDocument(g, records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := d.Text(&b); err != nil {
+		t.Fatal(err)
+	}
+	page := outputs(t, g, records)["sweep.html"]
+	const unmatched = ".parquet: what if mmap by comm=nosuch: drop: nothing in the trace is a case of that"
+	for _, want := range []string{"stress-malloc-z" + unmatched, "churn-1x1" + unmatched, "stress-malloc-z.parquet: writers waited "} {
+		if want = "4 of 8 cells of " + want; strings.Count(b.String(), "\nnote: "+want) != 1 || strings.Count(page, want) != 1 {
+			t.Errorf("the text or the page lacks %q, or repeats it:\n%s", want, b.String())
+		}
+	}
+	for i := range d.Cells {
+		for n := range 30 {
+			d.Cells[i].Warnings = append(d.Cells[i].Warnings, fmt.Sprint("warning ", n))
+		}
+	}
+	b.Reset()
+	if err := d.Text(&b); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(b.String(), "\nnote: "); n != notesShown+1 || !strings.HasSuffix(b.String(), "more; sweep.json has all\n") || !strings.Contains(b.String(), "note: stress-malloc-z.parquet: warning 0\n") {
+		t.Errorf("%d notes:\n%s", n, b.String())
+	}
+}
+
 // Progress goes up to its end, over several traces.
 func TestProgress(t *testing.T) {
 	g := grid(corpus+"churn-1x1.parquet", corpus+"nop5.parquet")
