@@ -17,7 +17,7 @@ const (
 
 func delayBin(ns int64) int {
 	if ns < delayLog {
-		return int(min(max(ns-delayMin, 0)/delayFine, fineBins-1))
+		return int(max(ns-delayMin, 0) / delayFine)
 	}
 	octave := bits.Len64(uint64(ns)) - 1
 	return min(fineBins+(octave-10)<<delayBits+int(ns>>(octave-delayBits)&(1<<delayBits-1)), delayBins-1)

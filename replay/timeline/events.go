@@ -28,7 +28,7 @@ func (c *eventCount) add(ev *traces.Event) {
 	switch {
 	case ev.Kind == traces.Hit:
 		c.hits++
-		if c.last.count == 0 || c.last.probe != ev.Probe || c.last.addr != ev.Addr {
+		if c.last.probe != ev.Probe || c.last.addr != ev.Addr {
 			c.flush()
 			c.last.probe, c.last.addr = ev.Probe, ev.Addr
 		}

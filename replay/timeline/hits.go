@@ -42,7 +42,7 @@ func (r *Reconstruction) takeHit(t *thread, ev *traces.Event) {
 
 // hitClass is that of a hit. Mostly it is the one of the thread's hit before.
 func (r *Reconstruction) hitClass(t *thread, ev *traces.Event) *Class {
-	if c := t.class; c == nil || c.PID != t.pid || c.Comm != ev.Comm || c.Probe != ev.Probe || !sameStack(c.Stack, ev.Stack) {
+	if c := t.class; c == nil || c.Comm != ev.Comm || c.Probe != ev.Probe || !sameStack(c.Stack, ev.Stack) {
 		t.class = r.classes.of(Class{PID: t.pid, TID: t.tid, Comm: ev.Comm, Kind: "hit", Probe: ev.Probe, Stack: ev.Stack})
 	}
 	return t.class

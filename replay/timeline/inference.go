@@ -69,7 +69,7 @@ const (
 const gapsMin = 200
 
 func (in *inference) table(tid int32) *gapTable {
-	if t := in.threads[tid]; t != nil && t.n >= gapsMin {
+	if t := in.threads[tid]; t != nil {
 		return t
 	}
 	return in.all
@@ -307,7 +307,7 @@ func (in *inference) section(m machines.SectionModel, ev *traces.Event, kind str
 	}
 	if cut, trimmed := in.trimmed[ev.Seq]; trimmed {
 		if s.wait > 0 {
-			s.wait = max(s.wait+cut.from-s.start, 0)
+			s.wait += cut.from - s.start
 		}
 		s.start, s.hold = cut.from, max(cut.to-cut.from, 1)
 	}

@@ -344,7 +344,7 @@ func (r *Reconstruction) origin(t *thread, ev *traces.Event, kind string, stack 
 func (r *Reconstruction) class(t *thread, ev *traces.Event, kind string, stack []string) *Class {
 	n := r.classes.stack(stack)
 	for _, c := range t.classes {
-		if c != nil && c.stack == n && c.PID == t.pid && c.Kind == kind && c.Comm == ev.Comm && c.Probe == ev.Probe {
+		if c != nil && c.stack == n && c.Kind == kind && c.Comm == ev.Comm && c.Probe == ev.Probe {
 			return c
 		}
 	}
