@@ -17,6 +17,8 @@ func TestCallsTakeTurns(t *testing.T) {
 		{1, 1, 200_000, 300_000},  // 5
 		{1, 1, 250_000, 350_000},  // 6: of the same thread
 		{1, 2, 340_000, 1000_000}, // 7: with it
+		{4, 5, 10_000, 60_000},    // 8
+		{4, 6, 10_000, 40_000},    // 9: of the same instant, so it came before nobody
 	} {
 		o.take(c.pid, &callSection{base: c.base, limit: c.limit, tid: c.tid, seq: int64(n), kind: "mmap"})
 	}
@@ -27,8 +29,10 @@ func TestCallsTakeTurns(t *testing.T) {
 		2: {after: 50_000, passed: true},
 		6: {after: 300_000, first: true},
 		7: {after: 350_000},
+		8: {after: 40_000, first: true},
+		9: {},
 	}
-	for n := range int64(8) {
+	for n := range int64(10) {
 		got, shared := order.turns[n]
 		if turn, ok := want[n]; shared != ok || got != turn {
 			t.Errorf("call %d: %+v, with others: %v; want %+v", n, got, shared, turn)
@@ -81,7 +85,8 @@ func TestCallsThatALookupOvertook(t *testing.T) {
 	r.add(sectionSpan{from: 90, to: 95, tid: 1, seq: 1, entry: 10})
 	r.add(sectionSpan{from: 30, to: 35, tid: 2, seq: 2, entry: 11}) // before
 	r.add(sectionSpan{from: 90, to: 95, tid: 3, seq: 3, entry: 12}) // its own
-	r.add(sectionSpan{from: 90, to: 95, tid: 4, seq: 4, entry: 25}) // came later
+	r.add(sectionSpan{from: 90, to: 95, tid: 4, seq: 4, entry: 20}) // came later
+	r.add(sectionSpan{from: 40, to: 95, tid: 4, seq: 5, entry: 19}) // had it when the hit had its answer
 	if got := r.waiting(nil, 3, 20, 40); len(got) != 1 || got[0].seq != 1 {
 		t.Errorf("%d of them", len(got))
 	}

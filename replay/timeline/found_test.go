@@ -37,7 +37,8 @@ func TestBuildIDsOfFiles(t *testing.T) {
 		120 map tid=10 addr=0x3000 len=0x1000 prot=5 path=/c // which has none
 		130 hit tid=10 addr=0x1000 path=/a build_id=01 probe=p:a
 		131 hit tid=10 addr=0x1000 path=/a build_id=01 probe=p:b trap=3
-		140 hit tid=10 addr=0x2000 path=/b build_id=03 probe=p:b
+		140 hit tid=10 addr=0x2000 path=/b build_id=06 probe=p:b
+		141 hit tid=10 addr=0x2000 path=/b build_id=03 probe=p:b
 		150 hit tid=10 addr=0x1000 path=/a build_id=01 probe=p:a
 		160 hit tid=10 addr=0x4000 path=/d build_id=04 probe=p:d
 		161 hit tid=10 addr=0x4000 path=/e build_id=05 probe=p:e trap=7 // another row of that trap

@@ -242,6 +242,27 @@ func TestOperationsByHand(t *testing.T) {
 			// same change: whichever comes first makes it.
 			"write 2000660 for 3290+0: mmap, observed, mmap 1\napply 2004000: mmap, mmap 1\n"},
 
+		{"it left with the lock_released", timeline.Locks, `
+			2000000 mmap cpu=0 tid=11 dur_ns=3900 ret=28672 addr=0x7000 len=4096 prot=3 flags=34
+			2000500 lock_start cpu=0 tid=11 write=true in_uprobe=false
+			2000700 lock_acquired cpu=0 tid=11 write=true
+			2003900 lock_released cpu=0 tid=11 write=true`,
+			"write 2000660 for 3240+0: mmap, observed, mmap 1\napply 2003900: mmap, mmap 1\n"},
+
+		{"it took three times as long as usual", timeline.Locks, `
+			2000000 mmap cpu=0 tid=11 dur_ns=4890 ret=28672 addr=0x7000 len=4096 prot=3 flags=34
+			2000500 lock_start cpu=0 tid=11 write=true in_uprobe=false
+			2000700 lock_acquired cpu=0 tid=11 write=true
+			2003900 lock_released cpu=0 tid=11 write=true`,
+			"write 2000660 for 4180+0: mmap, observed, mmap 1\napply 2004890: mmap, mmap 1\n"}, // until 990 - 50 after
+
+		{"and longer, so that it did something else", timeline.Locks, `
+			2000000 mmap cpu=0 tid=11 dur_ns=4891 ret=28672 addr=0x7000 len=4096 prot=3 flags=34
+			2000500 lock_start cpu=0 tid=11 write=true in_uprobe=false
+			2000700 lock_acquired cpu=0 tid=11 write=true
+			2003900 lock_released cpu=0 tid=11 write=true`,
+			"write 2000660 for 3520+0: mmap, observed, mmap 1\napply 2004891: mmap, mmap 1\n"}, // until 330 - 50 after
+
 		{"it did a lot after", timeline.Locks, `
 			2000000 mmap cpu=0 tid=11 dur_ns=10 ret=28672 addr=0x7000 len=4096 prot=3 flags=34
 			2000001 lock_start cpu=0 tid=11 write=true in_uprobe=false
@@ -270,6 +291,48 @@ func TestOperationsByHand(t *testing.T) {
 			2002000 lock_acquired cpu=0 tid=11 write=true
 			2003000 lock_released cpu=0 tid=11 write=true`,
 			"apply 2001000: munmap, munmap 1\nwrite 2001960 for 1320+0: other, observed\n"},
+
+		{"nor one before it, but at both its ends", timeline.Locks, `
+			1990000 lock_start cpu=0 tid=11 write=true in_uprobe=false
+			1990700 lock_acquired cpu=0 tid=11 write=true
+			1993000 lock_released cpu=0 tid=11 write=true
+			2000000 munmap cpu=0 tid=11 dur_ns=9000 ret=0 addr=0x7000 len=4096
+			2000000 lock_start cpu=0 tid=11 write=true in_uprobe=false
+			2000700 lock_acquired cpu=0 tid=11 write=true
+			2003000 lock_released cpu=0 tid=11 write=true
+			2009000 lock_start cpu=0 tid=11 write=true in_uprobe=false
+			2009700 lock_acquired cpu=0 tid=11 write=true
+			2013000 lock_released cpu=0 tid=11 write=true`,
+			"write 1990660 for 8290+0: other, observed\nwrite 2000660 for 8290+0: munmap, observed, munmap 1\n" + // recording a lock_released takes 6000 here
+				"apply 2009000: munmap, munmap 1\nwrite 2009660 for 9290+0: munmap, observed, munmap 1\n"},
+
+		{"what was handed out stays as it is", timeline.Locks, `
+			2000000 lock_start cpu=0 tid=11 write=true in_uprobe=false
+			2000700 lock_acquired cpu=0 tid=11 write=true
+			2003000 lock_released cpu=0 tid=11 write=true
+			30000000 hit cpu=1 tid=12 addr=0x401040 probe=p:f
+			30000001 fork cpu=0 tid=11 ret=20
+			40000000 mmap cpu=0 tid=11 dur_ns=60000000 ret=28672 addr=0x7000 len=4096 prot=3 flags=34
+			40000000 lock_start cpu=0 tid=11 write=true in_uprobe=false
+			40000700 lock_acquired cpu=0 tid=11 write=true
+			40003000 lock_released cpu=0 tid=11 write=true
+			70000000 hit cpu=1 tid=12 addr=0x401040 probe=p:f
+			70000001 map tid=11 addr=0x7000 len=4096 path=/bin/a`,
+			"write 2000660 for 2620+0: other, observed\nhit 29998700 cpu 1\napply 30000001: fork, fork 1\n" +
+				"write 40000660 for 2620+0: mmap, observed, mmap 2\nhit 69998700 cpu 1\napply 70000001: map, map 3\napply 100000000: mmap, mmap 2\n"},
+
+		{"a writer that waited tells later", timeline.Locks, `
+			2000000 lock_start cpu=0 tid=12 write=true in_uprobe=false
+			2000500 lock_acquired cpu=0 tid=12 write=true
+			2001000 lock_released cpu=0 tid=12 write=true
+			2010000 lock_start cpu=0 tid=12 write=true in_uprobe=false
+			2014500 lock_acquired cpu=0 tid=12 write=true
+			2015000 lock_released cpu=0 tid=12 write=true
+			2020000 lock_start cpu=0 tid=12 write=true in_uprobe=false
+			2024499 lock_acquired cpu=0 tid=12 write=true
+			2025000 lock_released cpu=0 tid=12 write=true`,
+			// At best 500: the second waited for 4000, the third for less.
+			"write 2000460 for 820+0: other, observed\nwrite 2014190 for 1090+0: other, observed\nwrite 2024459 for 821+0: other, observed\n"},
 
 		{"a trylock has no start", timeline.Locks, `
 			2000700 lock_acquired cpu=0 tid=11 write=true
@@ -385,17 +448,20 @@ func TestOperationsByHand(t *testing.T) {
 
 		{"a writer that spun takes longer to tell where probes are optimised", timeline.Locks, trampoline + `
 			2000000 lock_start cpu=0 tid=12 write=true in_uprobe=false stack=["f+0x1 ([kernel.kallsyms])"]
-			2002001 lock_acquired cpu=0 tid=12 write=true
+			2002000 lock_acquired cpu=0 tid=12 write=true
 			2003000 lock_released cpu=0 tid=12 write=true
 			2010000 lock_start cpu=0 tid=12 write=true in_uprobe=false stack=["f+0x1 ([kernel.kallsyms])"]
-			2011900 lock_acquired cpu=0 tid=12 write=true
+			2011999 lock_acquired cpu=0 tid=12 write=true
 			2013000 lock_released cpu=0 tid=12 write=true
 			2020000 lock_start cpu=0 tid=12 write=true in_uprobe=false stack=["f+0x1 ([kernel.kallsyms])"]
-			2033001 lock_acquired cpu=0 tid=12 write=true
-			2034000 lock_released cpu=0 tid=12 write=true`,
-			// At best 500 (of a start with a callchain) + 1500 to + 12500: the first one. It is 600 early.
-			// The last one slept, and is 40 + 270 early.
-			trampolineOps + "write 2001401 for 1879+0: other, observed\nwrite 2011860 for 1420+0: other, observed\nwrite 2032691 for 1589+0: other, observed\n"},
+			2033000 lock_acquired cpu=0 tid=12 write=true
+			2034000 lock_released cpu=0 tid=12 write=true
+			2040000 lock_start cpu=0 tid=12 write=true in_uprobe=false stack=["f+0x1 ([kernel.kallsyms])"]
+			2053001 lock_acquired cpu=0 tid=12 write=true
+			2054000 lock_released cpu=0 tid=12 write=true`,
+			// At best 500 (of a start with a callchain) + 1500 to + 12500: the first and the third. They
+			// are 600 early. The last one slept, and is 40 + 270 early.
+			trampolineOps + "write 2001400 for 1880+0: other, observed\nwrite 2011959 for 1321+0: other, observed\nwrite 2032400 for 1880+0: other, observed\nwrite 2052691 for 1589+0: other, observed\n"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -404,6 +470,23 @@ func TestOperationsByHand(t *testing.T) {
 				t.Errorf("got:\n%swant:\n%s", got, test.want)
 			}
 		})
+	}
+}
+
+// Where enough hits have an arrive row, the fastest of them tell how long after it their lookups
+// begin.
+func TestLookupsAfterTheirArrival(t *testing.T) {
+	for n, lag := range map[int]int64{29: 0, 30: 2000 - 1000 - 300} { // a hit's lookup ends 1000 before its stamp, and takes 300
+		var rows strings.Builder
+		for i := range n {
+			fmt.Fprintf(&rows, "%d arrive cpu=0 tid=11\n%d hit cpu=0 tid=11 addr=0x401000 probe=p:f\n", 100_000*i+1000, 100_000*i+3000+i%3/2*5000)
+		}
+		list, _ := operations(t, parse(t, rows.String()), timeline.Config{Using: timeline.Stamps})
+		for i, op := range list {
+			if want := int64(100_000*i) + 1000 + lag; op.At != want || !op.Origin.Observed {
+				t.Errorf("of %d, lookup %d begins at %d, want %d", n, i, op.At, want)
+			}
+		}
 	}
 }
 
@@ -542,14 +625,14 @@ func TestFilesOfHits(t *testing.T) {
 // it waits for holds up the operations after it.
 func TestLateByHand(t *testing.T) {
 	const long = `
-		1000000 lock_start cpu=0 tid=11 write=false in_uprobe=true
-		1000500 hit cpu=1 tid=12 addr=0x401000 probe=p:f
+		7000001000000 lock_start cpu=0 tid=11 write=false in_uprobe=true
+		7000001000500 hit cpu=1 tid=12 addr=0x401000 probe=p:f
 		%d lock_acquired cpu=0 tid=11 write=false
 		%[1]d lock_released cpu=0 tid=11 write=false
 		%[1]d hit cpu=0 tid=11 addr=0x401000 probe=p:f
 		%[2]d hit cpu=1 tid=12 addr=0x401000 probe=p:f`
 	for _, wait := range []int64{10_000_000, 30_000_000, 900_000_000, 1_100_000_000} {
-		list, r := operations(t, parse(t, fmt.Sprintf(long, 1_000_000+wait, 1_000_000+2*wait)), timeline.Config{Using: timeline.Locks})
+		list, r := operations(t, parse(t, fmt.Sprintf(long, 7_000_001_000_000+wait, 7_000_001_000_000+2*wait)), timeline.Config{Using: timeline.Locks})
 		late := int64(0)
 		for i, op := range list {
 			if i > 0 && op.At < list[i-1].At {
@@ -559,6 +642,16 @@ func TestLateByHand(t *testing.T) {
 		if want := wait > 1_000_000_000; late != r.Found().Late || (late > 0) != want || len(list) != 3 {
 			t.Errorf("after a wait of %d ns %d of %d operations are late, %d are said to be", wait, late, len(list), r.Found().Late)
 		}
+	}
+	// One whose lookup begins at the very time of the one before it is not late.
+	list, r := operations(t, parse(t, `
+		999000 hit cpu=1 tid=12 addr=0x401000 probe=p:f
+		1000000 lock_start cpu=0 tid=11 write=false in_uprobe=true
+		1200000000 lock_acquired cpu=0 tid=11 write=false
+		1200000000 lock_released cpu=0 tid=11 write=false
+		1200000000 hit cpu=0 tid=11 addr=0x401000 probe=p:f`), timeline.Config{Using: timeline.Locks})
+	if len(list) != 2 || list[0].At != list[1].At || r.Found().Late != 0 {
+		t.Errorf("%d operations, %d late", len(list), r.Found().Late)
 	}
 }
 
@@ -876,7 +969,7 @@ func TestRecordingByHand(t *testing.T) {
 		t.Fatal("nothing")
 	}
 	const ns = sim.Nanosecond
-	if got.Hits != 3 || got.Lookups != 3 || got.Fallbacks != 1 || !got.Outcomes || got.Refused != 0 || got.Unended != 0 {
+	if got.Hits != 3 || got.Lookups != 3 || got.Fallbacks != 1 || !got.Outcomes || got.Refused != 0 || got.Unended != 0 || got.Sections != 1 || got.Writers != 1 || got.Spaces != 1 {
 		t.Errorf("%+v", got)
 	}
 	// b waits for a; c behind b in the queue for a, and then for b; for 200 nobody is seen.

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"slices"
 	"sort"
@@ -28,6 +29,12 @@ func surveys(t testing.TB) map[string]*Surveyor {
 			all[name].Add(&ev)
 		}
 	}
+	all["rest"] = rest()
+	return all
+}
+
+// rest is of a trace with what the corpus has not.
+func rest() *Surveyor {
 	rest := NewSurveyor()
 	for _, ev := range []traces.Event{
 		{Kind: traces.Map, Time: 1, PID: 7, Path: "[uprobes-trampoline]", Has: traces.ColPID | traces.ColPath},
@@ -38,8 +45,7 @@ func surveys(t testing.TB) map[string]*Surveyor {
 	} {
 		rest.Add(&ev)
 	}
-	all["rest"] = rest
-	return all
+	return rest
 }
 
 // asKept compares what a survey knows once it is finished.
@@ -89,7 +95,7 @@ func TestKeptSurveys(t *testing.T) {
 
 // TestKeptSurveyThatDoesNotFit is of a trace that was changed, or of another version.
 func TestKeptSurveyThatDoesNotFit(t *testing.T) {
-	s := surveys(t)["rest"].Finish(traces.Meta{CPUs: 2})
+	s := rest().Finish(traces.Meta{CPUs: 2})
 	text := s.Keep(traces.Meta{CPUs: 2})
 	for name, got := range map[string]func() (*Survey, error){
 		"rows": func() (*Survey, error) { return ReadKept(text, traces.Meta{CPUs: 2}, s.Events-1) },
@@ -111,6 +117,84 @@ func TestKeptSurveyThatDoesNotFit(t *testing.T) {
 	}
 	if _, err := ReadKept(strings.Repeat("A", keptBytesMax+4), traces.Meta{}, 0); !errors.Is(err, errKept) {
 		t.Errorf("too long: %v", err)
+	}
+}
+
+// What has another form than a survey is damaged though its checksum is right: one that ends
+// early, or late, or whose numbers cannot be.
+func TestKeptSurveyOfAnotherForm(t *testing.T) {
+	meta := traces.Meta{CPUs: 2}
+	s := rest().Finish(meta)
+	text := s.Keep(meta)
+	damaged := func(what, text string) {
+		t.Helper()
+		if got, err := ReadKept(text, meta, s.Events); got != nil || !errors.Is(err, errKept) {
+			t.Errorf("%s: %v, %v", what, got, err)
+		}
+	}
+	n := len(text)/4*3 - crc32.Size - strings.Count(text, "=")
+	for i := range n {
+		damaged(fmt.Sprintf("%d of %d bytes", i, n), changed(t, text, func(b []byte) []byte { return b[:i] }))
+	}
+	damaged("a byte more", changed(t, text, func(b []byte) []byte { return append(b, 0) }))
+	damaged("no checksum", base64.StdEncoding.EncodeToString([]byte{0, 0, 0}))
+	for what, change := range map[string]func(*Survey){
+		"no CPU":              func(s *Survey) { s.CPUs = 0 },
+		"too few losses":      func(s *Survey) { s.losses.events = -1 },
+		"too few hits":        func(s *Survey) { s.Threads[7].Hits = -1 },
+		"too many rhythms":    func(s *Survey) { s.rhythms = rhythms(keptRhythmsMax + 1) },
+		"as many as may be":   func(s *Survey) { s.rhythms = rhythms(keptRhythmsMax) },
+		"as few as there are": func(s *Survey) { s.CPUs, s.Lost, s.Threads[7].Hits = 1, 0, 0 },
+	} {
+		s := rest().Finish(meta)
+		change(s)
+		a := &archive{}
+		version, sum := int64(keptVersion), metaSum(meta)
+		a.numbers(&version, &sum)
+		a.survey(s)
+		text := base64.StdEncoding.EncodeToString(binary.LittleEndian.AppendUint32(a.bytes, crc32.ChecksumIEEE(a.bytes)))
+		if strings.HasPrefix(what, "as ") {
+			if got, err := ReadKept(text, meta, s.Events); err != nil || len(got.rhythms) != len(s.rhythms) {
+				t.Errorf("%s: %v", what, err)
+			}
+			continue
+		}
+		damaged(what, text)
+	}
+}
+
+func rhythms(n int) map[int32]*gapTable {
+	one, all := &gapTable{}, map[int32]*gapTable{}
+	for tid := range int32(n) {
+		all[tid] = one
+	}
+	return all
+}
+
+// Gaps are in bins that there are, each once, in their order, and there is something in each.
+func TestKeptGaps(t *testing.T) {
+	const last = int64(len(gapTable{}.counts)) - 1
+	for _, c := range []struct {
+		bins [][2]int64
+		ok   bool
+	}{
+		{nil, true}, {[][2]int64{{0, 1}}, true}, {[][2]int64{{0, 1}, {1, 7}}, true}, {[][2]int64{{last, 1}}, true},
+		{[][2]int64{{last + 1, 1}}, false}, {[][2]int64{{-1, 1}}, false}, {[][2]int64{{5, 0}}, false}, {[][2]int64{{5, -1}}, false},
+		{[][2]int64{{5, 1}, {5, 1}}, false}, {[][2]int64{{6, 1}, {5, 1}}, false},
+	} {
+		w := &archive{}
+		list(w, &c.bins, func(b *[2]int64) { w.numbers(&b[0], &b[1]) })
+		r := &archive{reads: true, bytes: w.bytes}
+		var g gapTable
+		r.gapTable(&g)
+		if (r.err == nil) != c.ok {
+			t.Errorf("gaps %v: %v", c.bins, r.err)
+		}
+		for _, b := range c.bins {
+			if c.ok && g.counts[b[0]] != float64(b[1]) {
+				t.Errorf("gaps %v: %v in bin %d", c.bins, g.counts[b[0]], b[0])
+			}
+		}
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/replay/replay/replay/replaytest"
+	"github.com/replay/replay/sim"
 	"github.com/replay/replay/traces"
 )
 
@@ -40,6 +42,7 @@ func TestLockStartsBeforeHits(t *testing.T) {
 		{"its lookup's", []traces.Event{start, of(traces.LockAcquired), of(traces.LockReleased), of(traces.Arrive), hit}, 0, 1, [2]int64{direct: 1}},
 		{"of a thread that had no hit", []traces.Event{start, hit}, 0, 0, [2]int64{}},
 		{"in a syscall", []traces.Event{start, hit}, 99, 1, [2]int64{}},
+		{"at the end of one", []traces.Event{start, hit}, 1, 1, [2]int64{}},
 		{"a fault's", []traces.Event{start, of(traces.LockAcquired), of(traces.LockReleased), of(traces.Munmap), hit}, 0, 1, [2]int64{other: 1}},
 		{"of a return", []traces.Event{start, of(traces.Ret), hit}, 0, 1, [2]int64{other: 1}},
 		{"a fault's, then its lookup's", []traces.Event{start, start, hit}, 0, 1, [2]int64{direct: 1, other: 1}},
@@ -56,6 +59,68 @@ func TestLockStartsBeforeHits(t *testing.T) {
 		}
 		if got := [2]int64{direct: l.direct, other: l.other}; got != c.want {
 			t.Errorf("%s: %d before hits and %d before something else, want %v", c.name, l.direct, l.other, c.want)
+		}
+	}
+}
+
+// Of a hit the truth is the lock_start right before it, if it does not say what it is of and
+// its thread was in no syscall then.
+func TestLightTruthByHand(t *testing.T) {
+	const columns = traces.ColTID | traces.ColPID | traces.ColCPU
+	row := func(at int64, kind traces.Kind) traces.Event {
+		return traces.Event{Time: at, Kind: kind, TID: 11, PID: 10, Has: columns}
+	}
+	start := func(at int64) traces.Event { return row(at, traces.LockStart) }
+	write, told := start(5000), start(5000)
+	write.Write, write.Has = true, columns|traces.ColWrite
+	told.Has |= traces.ColInUprobe
+	call := row(3000, traces.Munmap)
+	call.Dur, call.Has = 2000, columns|traces.ColDur|traces.ColRet
+	other := start(5000)
+	other.TID = 12
+	for _, c := range []struct {
+		name string
+		rows []traces.Event // between two hits, at 1000 and 9000
+		want int64          // the lock_start, or 0
+	}{
+		{"none", nil, 0},
+		{"one", []traces.Event{start(5000)}, 5000},
+		{"and what comes of it", []traces.Event{start(5000), row(5100, traces.LockAcquired), row(5200, traces.LockReleased), row(5300, traces.Arrive)}, 5000},
+		{"a fault before it", []traces.Event{start(4000), start(5000)}, 5000},
+		{"a return after it", []traces.Event{start(5000), row(5100, traces.Ret)}, 0},
+		{"in a syscall", []traces.Event{call, start(4000)}, 0},
+		{"at its end", []traces.Event{call, start(5000)}, 0},
+		{"after it", []traces.Event{call, start(5001)}, 5001},
+		{"a writer's", []traces.Event{write}, 0},
+		{"a writer's after it", []traces.Event{start(4000), write}, 0},
+		{"one that says that it is none", []traces.Event{told}, 0},
+		{"another thread's", []traces.Event{other}, 0},
+	} {
+		rows := append(append([]traces.Event{start(500), row(1000, traces.Hit)}, c.rows...), row(9000, traces.Hit))
+		for i := range rows {
+			rows[i].Seq = int64(i)
+		}
+		trace := replaytest.Made(rows)
+		s, err := TakeSurvey(t.Context(), trace)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.TakeLight()
+		r, err := Reconstruct(t.Context(), trace, s, Config{Using: Syscalls, Profile: replaytest.Machine(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[int64]int64{} // by hit
+		for op, ok := r.Next(); ok; op, ok = r.Next() {
+			if op.Kind != sim.OpHit {
+				continue
+			}
+			if truth := op.Origin.Truth; truth != nil {
+				got[op.Origin.Time] = truth.LockStart
+			}
+		}
+		if got[1000] != 0 || got[9000] != c.want { // whether a thread's first hit had one is not asked
+			t.Errorf("%s: %v, want %d", c.name, got, c.want)
 		}
 	}
 }

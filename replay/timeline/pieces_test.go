@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/replay/replay/replay/dist"
 	"github.com/replay/replay/replay/replaytest"
 	"github.com/replay/replay/sim"
 	"github.com/replay/replay/traces"
@@ -446,6 +447,107 @@ func TestReachOfALoss(t *testing.T) {
 	none.beginOnly(1, 2)
 	if len(none.spans) != 0 {
 		t.Errorf("losses %v of nothing", none.spans)
+	}
+}
+
+// A loss may have changed what touches it by a margin to either side.
+func TestTouchOfALoss(t *testing.T) {
+	l := &losses{spans: []span{{5_000_000, 6_000_000}, {6_000_000 + 2*lossMargin, 7_000_000 + 2*lossMargin}, {9_000_000, 9_500_000}}}
+	l.merge()
+	for at, want := range map[span]bool{
+		{1, 5_000_000 - lossMargin}: true, {1, 5_000_000 - lossMargin - 1}: false, {6_500_000, 6_500_000}: true, {9_500_000 + lossMargin, 1 << 60}: true,
+		{9_500_001 + lossMargin, 1 << 60}: false, {8_000_000, 8_800_000}: false, {8_000_000, 8_900_000}: true,
+	} {
+		if l.touch(at.from, at.to) != want {
+			t.Errorf("%v is touched: %v", at, !want)
+		}
+	}
+	if len(l.spans) != 2 {
+		t.Errorf("two that meet are not one: %v", l.spans)
+	}
+	if got := l.length(0, 1<<60); got != 1_000_000+1_000_000+4*lossMargin+500_000+2*lossMargin {
+		t.Errorf("%d ns are undecided", got)
+	}
+}
+
+// How late the stamps of failed lookups are is told by thirty, whose spread is small.
+func TestFailedLag(t *testing.T) {
+	for _, c := range []struct {
+		n      int
+		spread int64
+		want   int64
+	}{{30, 600, 250}, {29, 600, 77}, {30, 601, 77}, {1000, 0, 250}} {
+		g := &recorderGaps{failed: dist.Durations{Count: c.n, Quarter: paceShift + 200, Median: paceShift + 250, ThreeQuarters: paceShift + 200 + c.spread}}
+		if got := g.failedLag(77); got != c.want {
+			t.Errorf("%+v: %d ns", c, got)
+		}
+	}
+}
+
+// Callchains that are as long as the longest were cut, and take another time than the others;
+// where few tell, all that have one are alike. Of lookups that counts which most of them have.
+func TestCallchainsOfLockStarts(t *testing.T) {
+	of := func(starts, lookups map[int]int) *recorderGaps {
+		g := &recorderGaps{}
+		for frames, n := range starts {
+			for range n {
+				g.deep[frames].Add(int64(100 * frames))
+			}
+		}
+		for frames, n := range lookups {
+			g.lookups[frames] = n
+		}
+		g.settleDeep()
+		return g
+	}
+	const plain, stacked, cut, whole = "plain", "stacked", "cut", "whole"
+	for name, c := range map[string]struct {
+		*recorderGaps
+		starts map[int]string // by frames
+		lookup string
+	}{
+		"some were cut":      {of(map[int]int{5: 20, 64: 20}, map[int]int{5: 2, 64: 3}), map[int]string{0: plain, 1: whole, 5: whole, 63: whole, 64: cut, 90: cut}, cut},
+		"too few":            {of(map[int]int{5: 19, 64: 19}, map[int]int{5: 2, 64: 3}), map[int]string{0: plain, 1: stacked, 64: stacked}, stacked},
+		"of one length":      {of(map[int]int{5: 20}, map[int]int{5: 20}), map[int]string{0: plain, 4: stacked, 5: cut, 6: stacked}, cut},
+		"lookups alone":      {of(map[int]int{5: 20}, map[int]int{9: 1}), map[int]string{5: whole, 9: stacked}, stacked},
+		"as many of each":    {of(map[int]int{5: 20, 9: 20}, map[int]int{5: 2, 9: 2}), map[int]string{5: whole, 9: cut}, whole},
+		"no lookups":         {of(map[int]int{5: 20, 9: 20}, nil), map[int]string{5: whole, 9: cut}, stacked},
+		"without callchains": {of(map[int]int{5: 20, 9: 20}, map[int]int{0: 9, 5: 3}), map[int]string{5: whole}, stacked},
+	} {
+		names := map[*dist.Durations]string{&c.start[0]: plain, &c.start[1]: stacked, &c.cut: cut, &c.whole: whole}
+		for frames, want := range c.starts {
+			if got := names[c.startLike(frames)]; got != want {
+				t.Errorf("%s: one of %d frames is like the %s ones, want %s", name, frames, got, want)
+			}
+		}
+		if got := names[c.lookupStart()]; got != c.lookup {
+			t.Errorf("%s: a lookup's is like the %s ones, want %s", name, got, c.lookup)
+		}
+		if c.cut.Count > 0 && c.cut.Median != 100*c.longest {
+			t.Errorf("%s: of %d frames it takes %d", name, c.longest, c.cut.Median)
+		}
+	}
+}
+
+// A CPU is cold from 0.3 ms on, as far as eight tell; else as cold as for a shorter time.
+func TestColdCPUs(t *testing.T) {
+	g := &recorderGaps{}
+	for bin, c := range map[int]struct {
+		n  int
+		ns int64
+	}{0: {20, 1000}, 2: {8, 5000}, 3: {8, 1800}, 4: {7, 9000}, 5: {8, 1500}, 6: {9, 2500}} {
+		for range c.n {
+			g.cold[bin].Add(c.ns)
+		}
+	}
+	g.summarise()
+	if want := [len(coldEdges) + 1]int64{3: 800, 4: 800, 5: 800, 6: 1500}; g.coldExtra != want {
+		t.Errorf("later by %v, want %v", g.coldExtra, want)
+	}
+	for idle, want := range map[int64]int{0: 0, coldEdges[0] - 1: 0, coldEdges[0]: 1, coldEdges[5] - 1: 5, coldEdges[5]: 6, 1 << 60: 6} {
+		if got := coldBin(idle); got != want {
+			t.Errorf("%d ns: bin %d, want %d", idle, got, want)
+		}
 	}
 }
 

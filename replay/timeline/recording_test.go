@@ -371,6 +371,38 @@ func TestRecordedRefused(t *testing.T) {
 	}
 }
 
+// A wait of which nothing more is told, and a hold, end with what their threads do next, and
+// are counted.
+func TestRecordedUnended(t *testing.T) {
+	row := func(at int64, kind traces.Kind, tid int32) traces.Event {
+		return traces.Event{Time: at, Kind: kind, TID: tid, PID: 1, Mm: 7, Write: true, Has: traces.ColTID | traces.ColPID | traces.ColMm | traces.ColWrite}
+	}
+	r := bookOf([]traces.Event{
+		row(100, traces.LockStart, 1), row(110, traces.Hit, 1), // 1: its lock_acquired
+		row(200, traces.LockStart, 2), row(210, traces.LockAcquired, 2), row(220, traces.LockStart, 2), // 2: its lock_released
+		row(230, traces.LockAcquired, 2), row(300, traces.LockStart, 3), // 3, 4: at the end
+	})
+	if r.Unended != 4 || r.WriterWait.Count != 2 || r.Sections != 2 || r.Writers != 1 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// A lock is taken for the syscall that its thread is in, whatever the thread did before in it,
+// unless it is another one of that id by now.
+func TestRecordedSyscall(t *testing.T) {
+	row := func(at int64, kind traces.Kind) traces.Event {
+		return traces.Event{Time: at, Kind: kind, TID: 2, PID: 1, Mm: 7, Write: true, Has: traces.ColTID | traces.ColPID | traces.ColMm | traces.ColWrite}
+	}
+	for kind, want := range map[traces.Kind]string{traces.Hit: "munmap", traces.Ret: "munmap", traces.Exit: UnknownKind} {
+		call := row(1000, traces.Munmap)
+		call.Dur, call.Has = 9000, call.Has|traces.ColDur
+		r := bookOf([]traces.Event{call, row(2000, kind), row(3000, traces.LockStart), row(3100, traces.LockAcquired), row(3200, traces.LockReleased)})
+		if got := r.Longest.Kind; got != want {
+			t.Errorf("after a %v in the call, a lock is taken for %q, want %q", kind, got, want)
+		}
+	}
+}
+
 // Whether lookups failed is unknown where a lock_start does not say what it is of.
 func TestRecordedOutcomes(t *testing.T) {
 	undecided := func(ev *traces.Event) bool {

@@ -26,6 +26,7 @@ func TestUnseenWaits(t *testing.T) {
 		{"another is seen to the end", 900 * us, 890 * us, 1, 0, 0},
 		{"another is seen for a while", 900 * us, 500 * us, 1, 400 * us, 400 * us},
 		{"another is seen elsewhere", 900 * us, 890 * us, 0, 780 * us, 800 * us},
+		{"another is seen until a wake-up before it", 900 * us, 830 * us, 1, 0, 0},
 		{"it wakes up", 150 * us, 0, 1, 0, 0},
 	} {
 		t.Run(c.what, func(t *testing.T) {
