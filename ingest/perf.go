@@ -34,6 +34,7 @@ type perfStream struct {
 	newest, flush int64 // ns: of this round, and of the round before
 	losses        losses
 	arrivals      arrivals
+	replaced      replacedFiles
 
 	forked   bool // while it was recorded
 	symbols  *symbols.Resolver
@@ -487,7 +488,7 @@ func (s *perfStream) mapping(rec *perfdata.Record) {
 		r.Has |= traces.ColDevMajor | traces.ColDevMinor | traces.ColInode | traces.ColInodeGen
 	}
 	if r.BuildID = m.BuildID; r.BuildID == "" {
-		r.BuildID = s.r.Info().BuildIDs[m.File]
+		r.BuildID = s.replaced.foundID(s.r.Info(), m)
 	}
 	if r.BuildID != "" {
 		r.Has |= traces.ColBuildID

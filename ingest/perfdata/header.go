@@ -13,6 +13,7 @@ import (
 const (
 	featTracingData = 1
 	featBuildID     = 2
+	featHostname    = 3
 	featOSRelease   = 4
 	featArch        = 6
 	featNrCPUs      = 7
@@ -29,6 +30,7 @@ const compressionZstd = 1
 
 // Info is what the file says of the recording.
 type Info struct {
+	Host       string
 	OSRelease  string
 	Arch       string
 	CPUs       int // online
@@ -246,7 +248,7 @@ func (r *Reader) readFeatures(h *header) error {
 // known reports whether feature does something with a feature.
 func known(bit int) bool {
 	switch bit {
-	case featTracingData, featBuildID, featOSRelease, featArch, featNrCPUs, featCmdline, featEventDesc, featSampleTime,
+	case featTracingData, featBuildID, featHostname, featOSRelease, featArch, featNrCPUs, featCmdline, featEventDesc, featSampleTime,
 		featDirFormat, featCompressed, featClockData:
 		return true
 	}
@@ -261,6 +263,8 @@ func (r *Reader) feature(bit int, b []byte, offset int64) error {
 		return r.tracingData(b, offset)
 	case featBuildID:
 		r.buildIDs(b)
+	case featHostname:
+		r.info.Host = c.counted()
 	case featOSRelease:
 		r.info.OSRelease = c.counted()
 	case featArch:

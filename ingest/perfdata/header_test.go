@@ -36,12 +36,13 @@ func TestInfo(t *testing.T) {
 		r.features[featSampleTime] = pack(uint64(5), uint64(6))
 		r.features[featCompressed] = pack(uint32(1), uint32(1), uint32(1), uint32(3), uint32(4096))
 		r.features[featClockData] = pack(uint32(1), uint32(1), uint64(0), uint64(0))
-		r.features[3] = counted("host")
+		r.features[featHostname] = counted("host")
+		r.features[5] = counted("a version of perf")
 		r.features[200] = []byte("of a perf to come")
 		return r
 	}
 	want := Info{
-		OSRelease: "6.18.0", Arch: "x86_64", CPUs: 2, Cmdline: []string{"perf", "record"}, ClockID: 1, HasClockID: true,
+		Host: "host", OSRelease: "6.18.0", Arch: "x86_64", CPUs: 2, Cmdline: []string{"perf", "record"}, ClockID: 1, HasClockID: true,
 		BuildIDs: map[string]string{
 			"[kernel.kallsyms]": "abababababababababababababababababababab", "/lib/old-perf": "abababababababababababababababababababab",
 			"/lib/short-id": "01020304",

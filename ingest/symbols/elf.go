@@ -38,8 +38,8 @@ func openObject(path, buildID string, inlines bool) *object {
 	o := &object{}
 	defer o.done(f)
 	own := elfBuildID(f)
-	if buildID != "" && own != "" && own != buildID {
-		return openDebugOnly(buildID, inlines) // another version of the file by now
+	if buildID != "" && own != buildID {
+		return openDebugOnly(buildID, inlines) // another version of the file by now, perhaps one without an id
 	}
 	o.segments = segments(f)
 	o.symtab(f, elf.SHT_SYMTAB)
@@ -92,6 +92,16 @@ func openDebug(buildID string) *elf.File {
 		return nil
 	}
 	return f
+}
+
+// BuildID is that of a file in hex, "" where it has none or is no program.
+func BuildID(path string) string {
+	f, err := elf.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	return elfBuildID(f)
 }
 
 func elfBuildID(f *elf.File) string {

@@ -3,6 +3,7 @@ package symbols
 import (
 	"bytes"
 	"debug/elf"
+	"encoding/hex"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -315,6 +316,32 @@ func TestAnotherBuild(t *testing.T) {
 	}
 	if o := openObject(library, "00"+id[2:], false); o != nil {
 		t.Errorf("%s of build %s has symbols of build 00%s", library, id, id[2:])
+	}
+	if got := BuildID(library); got != id {
+		t.Errorf("%s has the build id %q, want %s", library, got, id)
+	}
+	data, err := os.ReadFile(library)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := hex.DecodeString(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(data, append([]byte("GNU\x00"), raw...))
+	if at < 4 {
+		t.Fatal("the file does not have its own id")
+	}
+	data[at-4] = 99 // the type of the note: there is no id any more
+	unnamed := filepath.Join(t.TempDir(), "unnamed.so")
+	if err := os.WriteFile(unnamed, data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if o := openObject(unnamed, "", false); o == nil || o.table == nil || BuildID(unnamed) != "" {
+		t.Error("without an id there are no symbols, or there is one")
+	}
+	if o := openObject(unnamed, "00"+id[2:], false); o != nil {
+		t.Error("a file without an id has symbols of the build that was recorded")
 	}
 }
 
