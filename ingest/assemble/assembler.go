@@ -58,7 +58,7 @@ type Assembler struct {
 
 	threads      recent.Map[int32, thread]
 	processes    recent.Map[int32, process]
-	exited       []int32
+	exited       []exited
 	kernelFrames map[uint64]string
 	stacks       map[uint64]namedChain
 	told         [stacksTold]toldStack

@@ -123,7 +123,9 @@ func (a *Assembler) notLookup(t *thread) {
 // it stays undecided.
 func (a *Assembler) hit(r *Record, t *thread) {
 	if t != nil && r.Got(traces.ColAddr) {
-		a.process(t.pid).probe(r.Addr)
+		p := a.process(t.pid)
+		p.ended = false
+		p.probe(r.Addr)
 	}
 	if t != nil && t.lookup != nil {
 		l := t.lookup

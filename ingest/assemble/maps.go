@@ -25,6 +25,8 @@ type process struct {
 	// probes are the addresses that hits and returns are at, and lately the latest.
 	probes map[uint64]bool
 	lately uint64
+	// unled says that its first thread is over, ended that nothing came of it since.
+	unled, ended bool
 }
 
 // probe notes that a hit or a return is at an address.

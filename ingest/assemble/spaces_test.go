@@ -168,6 +168,72 @@ func TestMovedMappings(t *testing.T) {
 	}
 }
 
+// A process that has the id of one that is over has its parent's mappings, and keeps them
+// however many others end. So does one whose first thread is over.
+func TestMappingsOfReusedIDs(t *testing.T) {
+	a := New(Options{Symbols: places{}})
+	at := int64(0)
+	next := func(kind traces.Kind, pid, tid int32) *Record {
+		at++
+		r := record(a, kind, at, 0, tid)
+		r.PID = pid
+		return r
+	}
+	mapping := func(pid int32, path string) {
+		r := next(traces.Map, pid, pid)
+		setAddr(r, 0x401000)
+		setLen(r, 0x1000)
+		r.Path, r.Has = path, r.Has|traces.ColPath
+		a.Place(r)
+	}
+	fork := func(pid, child int32, flags uint64) {
+		r := next(traces.Fork, pid, pid)
+		r.Task = true
+		setChild(r, uint64(child))
+		setFlags(r, flags)
+		a.Place(r)
+	}
+	hit := func(pid, tid int32) {
+		r := next(traces.Hit, pid, tid)
+		setAddr(r, 0x401010)
+		a.Place(r)
+	}
+	exit := func(pid, tid int32) { a.Place(next(traces.Exit, pid, tid)) }
+	others := func() {
+		for id := int32(1000); id < 1000+2*maxExited; id++ {
+			fork(10, id, 0)
+			exit(id, id)
+		}
+	}
+	mapping(10, "/parent")
+	fork(10, 20, 0)
+	mapping(20, "/first")
+	hit(20, 20)
+	exit(20, 20)
+	fork(10, 20, 0) // as soon as that
+	hit(20, 20)
+	mapping(20, "/second")
+	others()
+	hit(20, 20)
+	fork(20, 21, CloneThread)
+	exit(20, 20)
+	hit(20, 21) // its other thread goes on
+	others()
+	hit(20, 21)
+	exit(20, 21)
+	fork(10, 20, 0)
+	hit(20, 20)
+	var got []string
+	for _, ev := range rows(a) {
+		if ev.Kind == traces.Hit {
+			got = append(got, ev.Path)
+		}
+	}
+	if g, w := strings.Join(got, " "), "/first /parent /second /second /second /parent"; g != w {
+		t.Errorf("got  %s\nwant %s", g, w)
+	}
+}
+
 // An exit belongs to the entry of the same call alone, and what it returned is an address
 // where it succeeded.
 func TestExitsOfCalls(t *testing.T) {

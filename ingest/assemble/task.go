@@ -154,8 +154,10 @@ func (a *Assembler) fork(r *Record, t *thread) {
 		c.birth = r
 		a.births = append(a.births, birth{c, r, r.Time})
 	}
-	if p := a.processes.Get(t.pid); p != nil && c.kin != isThread && a.processes.Get(id) == nil {
-		a.processes.Set(id, p.clone())
+	if p := a.processes.Get(t.pid); p != nil && c.kin != isThread {
+		if before := a.processes.Get(id); before == nil || before.ended {
+			a.processes.Set(id, p.clone())
+		}
 	}
 }
 
@@ -219,14 +221,25 @@ func (a *Assembler) exit(r *Record, t *thread) {
 	}
 	a.noMoreUnwound(t)
 	t.ended, t.exitTraced = true, !r.Task
-	if r.TID != t.pid {
+	p := a.processes.Get(t.pid)
+	if p == nil || r.TID != t.pid && !p.unled {
 		return
 	}
-	a.exited = append(a.exited, t.pid)
+	p.unled, p.ended = true, true
+	a.exited = append(a.exited, exited{t.pid, p})
 	if len(a.exited) > maxExited {
-		a.processes.Delete(a.exited[0])
+		// By now it may be going on, or another process may have its id.
+		if o := a.exited[0]; o.process.ended && a.processes.Get(o.pid) == o.process {
+			a.processes.Delete(o.pid)
+		}
 		a.exited = a.exited[1:]
 	}
+}
+
+// exited is a process that is over, unless threads of it hit later.
+type exited struct {
+	pid     int32
+	process *process
 }
 
 // maxExited is how many processes are remembered after their end, for the
