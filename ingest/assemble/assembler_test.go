@@ -452,6 +452,7 @@ func TestTaskRecordsAndTracepoints(t *testing.T) {
 	point(traces.Exec, 25, 10, 0)
 	point(traces.Exit, 30, 12, 0)
 	task(traces.Exit, 31, 12, 0)
+	task(traces.Exit, 32, 12, 0)  // of another recorder
 	task(traces.Fork, 40, 10, 13) // whose tracepoint was lost
 	point(traces.Fork, 41, 10, 14)
 	var got []string

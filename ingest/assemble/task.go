@@ -28,11 +28,10 @@ const (
 )
 
 // noRow reports whether a task record makes no row: sched_process_exit made that of
-// an exit already (do_exit has it first), and what has no time perf made of a task
-// that was there before (perf_event__synthesize_fork).
+// an exit already (do_exit has it first), of which each of several recorders has one, and
+// what has no time perf made of a task that was there before (perf_event__synthesize_fork).
 func noRow(r *Record, t *thread) bool {
 	if r.Task && r.Kind == traces.Exit && t != nil && t.exitTraced {
-		t.exitTraced = false
 		return true
 	}
 	return r.Task && r.Kind == traces.Fork && r.Time == 0
@@ -220,7 +219,7 @@ func (a *Assembler) exit(r *Record, t *thread) {
 		a.counts.UnpairedEnters++
 	}
 	a.noMoreUnwound(t)
-	t.ended, t.exitTraced = true, !r.Task
+	t.ended, t.exitTraced = true, t.exitTraced || !r.Task
 	p := a.processes.Get(t.pid)
 	if p == nil || r.TID != t.pid && !p.unled {
 		return
