@@ -22,15 +22,16 @@ type recordStream interface {
 // syscall may be in one and its exit in another (perf script --per-event-dump), a lock
 // in one and the hit that it was taken for in another, and all tell of threads.
 type joint struct {
-	inputs  []recordStream
-	sources []int32            // of each, in Meta.Sources
-	heads   []*assemble.Record // the next record of each, nil at the end
-	asm     *assemble.Assembler
-	naming  bool // bpftrace's hits name mappings
-	names   files
-	twins   twins
-	pids    map[int32]int32 // by thread, of whom an input tells
-	flushed bool
+	inputs   []recordStream
+	sources  []int32            // of each, in Meta.Sources
+	sessions []int              // of each, the first input of the recorder that wrote it
+	heads    []*assemble.Record // the next record of each, nil at the end
+	asm      *assemble.Assembler
+	naming   bool // bpftrace's hits name mappings
+	names    files
+	twins    twins
+	pids     map[int32]int32 // by thread, of whom an input tells
+	flushed  bool
 }
 
 // join reads the first record of each input, and with it what a pipe says of its events.
@@ -39,6 +40,7 @@ func join(inputs []recordStream, sources []int32) (*joint, error) {
 	if err := findShared(inputs); err != nil {
 		return nil, err
 	}
+	j.findSessions()
 	var o assemble.Options
 	for i, s := range inputs {
 		if err := j.fill(i); err != nil {
@@ -101,13 +103,14 @@ func (j *joint) step() error {
 	}
 	if least < 0 {
 		j.flushed = true
+		j.rest()
 		j.asm.Flush()
 		return nil
 	}
 	r := j.asm.Take(j.heads[least])
 	r.Src = j.sources[least]
 	r.Has |= traces.ColSrc
-	r.Emitter |= (r.Src + 1) << assemble.EmitterBits
+	r.Emitter |= (j.sources[j.sessions[least]] + 1) << assemble.EmitterBits
 	j.follow(r)
 	if j.twins.second(r, func(input int32) bool { return j.heads[slices.Index(j.sources, input)] != nil }) {
 		j.asm.Release(r)

@@ -33,6 +33,7 @@ type perfStream struct {
 
 	newest, flush int64 // ns: of this round, and of the round before
 	losses        losses
+	session       bool // other inputs are of the same recorder, which counts losses for all
 	arrivals      arrivals
 	replaced      replacedFiles
 
@@ -199,7 +200,7 @@ func (s *perfStream) step() error {
 		}
 	}
 	s.ended = true
-	if r := s.asm.Record(); s.losses.rest(r) {
+	if r := s.asm.Record(); !s.session && s.losses.rest(r) {
 		s.asm.Place(r)
 	}
 	s.asm.Flush()
