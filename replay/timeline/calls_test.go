@@ -66,6 +66,8 @@ func TestCallsThatQueueAreAnchoredAtTheirEnd(t *testing.T) {
 		{callSection{limit: 500_000, whole: 4000, shared: true, first: true, hold: 1700}, 500, 0},
 		{callSection{limit: 500_000, whole: 4000, shared: true, after: 20_000, hold: 1700}, 496_000, 495_500},
 		{callSection{limit: 500_000, shared: true, after: 20_000}, 20_000, 19_500}, // how long they have it is not known
+		{callSection{limit: 500_000, whole: 4000, shared: true, after: 501}, 496_000, 495_500},
+		{callSection{limit: 500_000, whole: 4000, shared: true, after: 500}, 496_000, 0}, // it was free when it came
 	} {
 		c.call.base = 500
 		s := c.call.at(sectionOffset{})

@@ -30,6 +30,18 @@ func TestCallchainsOfLockEvents(t *testing.T) {
 	}
 }
 
+// A section is not downgraded in a call that is over before that.
+func TestDowngradeThatDoesNotCome(t *testing.T) {
+	for limit, want := range map[int64]modelSection{
+		22_301: {start: 10_600, hold: 11_700, readHold: 1}, 22_300: {start: 10_600, hold: 11_700}, 15_000: {start: 10_600, hold: 4400},
+	} {
+		call := callSection{base: 600, limit: limit, hold: 1700}
+		if got := call.at(sectionOffset{recording: 10_000, inside: 10_000}); got != want {
+			t.Errorf("until %d: %+v, want %+v", limit, got, want)
+		}
+	}
+}
+
 // Calls of one process take turns: who leaves later got the lock later.
 func TestTurns(t *testing.T) {
 	order := turns{}
@@ -47,6 +59,9 @@ func TestTurns(t *testing.T) {
 		{1, 3, 25_000, 45_000, 35_000}, // cannot have waited for either
 		{2, 4, 30_000, 95_000, 40_000}, // another process
 		{1, 1, 95_000, 120_000, 105_000},
+		{3, 1, 0, 50_000, 10_000},
+		{3, 2, 50_000, 90_000, 60_000}, // came when that left
+		{3, 3, 55_000, 90_000, 65_000}, // leaves with the one before
 	} {
 		if got := take(c.pid, c.tid, c.base, c.limit); got != c.want {
 			t.Errorf("call of thread %d at %d ns: its section begins at %d, want %d", c.tid, c.base, got, c.want)

@@ -529,6 +529,73 @@ func TestCallchainsOfLockStarts(t *testing.T) {
 	}
 }
 
+// What a survey measures between two rows of a thread, each once.
+func TestMeasuredGaps(t *testing.T) {
+	const columns = traces.ColTID | traces.ColPID | traces.ColCPU
+	row := func(at int64, kind traces.Kind, stack ...string) traces.Event {
+		return traces.Event{Kind: kind, Time: at, TID: 11, PID: 10, Stack: stack, Has: columns}
+	}
+	call := func(at, dur int64) traces.Event {
+		ev := row(at, traces.Munmap)
+		ev.Dur, ev.Has = dur, columns|traces.ColDur|traces.ColRet
+		return ev
+	}
+	start := func(at int64, write bool, stack ...string) traces.Event {
+		ev := row(at, traces.LockStart, stack...)
+		ev.Write, ev.Has = write, columns|traces.ColWrite
+		return ev
+	}
+	lookup := func(at int64) traces.Event {
+		ev := start(at, false, "a", "b")
+		ev.InUprobe, ev.Has = true, ev.Has|traces.ColInUprobe
+		return ev
+	}
+	hit := func(at int64) traces.Event { return row(at, traces.Hit) }
+	for _, c := range []struct {
+		name string
+		rows []traces.Event
+		want [8]int // starts without and with a callchain, releases without and with one, cold, lookups of 2 frames, arrived, stamped
+	}{
+		{"a lock_start", []traces.Event{start(1000, true), row(1500, traces.LockAcquired)}, [8]int{0: 1}},
+		{"with a callchain", []traces.Event{start(1000, true, "a"), row(1500, traces.LockAcquired)}, [8]int{1: 1}},
+		{"a release in a syscall", []traces.Event{call(1000, 1000), row(1500, traces.LockReleased), row(2000, traces.Hit)}, [8]int{2: 1}},
+		{"with a callchain", []traces.Event{call(1000, 1000), row(1500, traces.LockReleased, "a"), row(3000, traces.Hit)}, [8]int{3: 1}},
+		{"that does not end before the next row", []traces.Event{call(1000, 1000), row(1500, traces.LockReleased), row(1999, traces.Hit)}, [8]int{}},
+		{"at its end", []traces.Event{call(1000, 500), row(1500, traces.LockReleased), row(2000, traces.Hit)}, [8]int{}},
+		{"a writer after its syscall's entry", []traces.Event{call(1000, 90_000), start(1000+coldGapMax-1, true)}, [8]int{4: 1}},
+		{"too long after", []traces.Event{call(1000, 90_000), start(1000+coldGapMax, true)}, [8]int{}},
+		{"a reader", []traces.Event{call(1000, 90_000), start(2000, false)}, [8]int{}},
+		{"a lookup", []traces.Event{hit(500), lookup(1000)}, [8]int{5: 1, 6: 1}},
+		{"and what comes of it", []traces.Event{hit(500), lookup(1000), row(1100, traces.LockAcquired), row(1200, traces.LockReleased), row(1300, traces.Arrive)}, [8]int{5: 1, 6: 1}},
+		{"of a return", []traces.Event{hit(500), lookup(1000), row(1100, traces.Ret)}, [8]int{5: 1}},
+		{"of a hit", []traces.Event{hit(500), lookup(1000), hit(1100)}, [8]int{5: 1}},
+		{"a hit that arrived", []traces.Event{row(1000, traces.Arrive), hit(1700), hit(2000)}, [8]int{7: 1}},
+	} {
+		s := NewSurveyor()
+		for i := range c.rows {
+			s.Add(&c.rows[i])
+		}
+		cold := 0
+		for i := range s.gaps.cold {
+			cold += s.gaps.cold[i].Count
+		}
+		got := [8]int{s.gaps.start[0].Count, s.gaps.start[1].Count, s.gaps.released[0].Count, s.gaps.released[1].Count, cold, s.gaps.lookups[2], index(s.Threads[11].arrived != 0), int(s.stamped)}
+		if got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+		over := int64(0)
+		for i := range c.rows {
+			over = max(over, c.rows[i].Time+c.rows[i].Dur)
+		}
+		if s.Threads[11].Over != over {
+			t.Errorf("%s: the thread may be at something until %d, want %d", c.name, s.Threads[11].Over, over)
+		}
+		if s.gaps.arrived.Summarise(); s.gaps.arrived.Count != c.want[7] || c.want[7] > 0 && s.gaps.arrived.Median != 700 {
+			t.Errorf("%s: %d after its arrival", c.name, s.gaps.arrived.Median)
+		}
+	}
+}
+
 // A CPU is cold from 0.3 ms on, as far as eight tell; else as cold as for a shorter time.
 func TestColdCPUs(t *testing.T) {
 	g := &recorderGaps{}

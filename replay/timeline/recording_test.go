@@ -382,7 +382,7 @@ func TestRecordedUnended(t *testing.T) {
 		row(200, traces.LockStart, 2), row(210, traces.LockAcquired, 2), row(220, traces.LockStart, 2), // 2: its lock_released
 		row(230, traces.LockAcquired, 2), row(300, traces.LockStart, 3), // 3, 4: at the end
 	})
-	if r.Unended != 4 || r.WriterWait.Count != 2 || r.Sections != 2 || r.Writers != 1 {
+	if r.Unended != 4 || r.WriterWait.Count != 2 || r.Sections != 2 || r.Writers != 1 || len(r.Waiters) != 1 || r.Waiters[0].TID != 2 {
 		t.Errorf("%+v", r)
 	}
 }

@@ -49,7 +49,7 @@ func TestScenes(t *testing.T) {
 	add(traces.Event{Kind: traces.Fork, PID: 1, TID: 1, Ret: 2, Has: traces.ColRet})
 	add(traces.Event{Kind: traces.Mprotect, PID: 1, TID: 1, Addr: 0x7000, Len: 0x2000, Prot: 1, Dur: 10})
 	call := add(traces.Event{Kind: traces.Munmap, PID: 1, TID: 1, Addr: 0x8000, Len: 0x1000, Dur: 500})
-	inCall := add(traces.Event{Kind: traces.LockStart, PID: 1, TID: 1, Write: true, Has: traces.ColWrite, Time: rows[call].Time + 400})
+	inCall := add(traces.Event{Kind: traces.LockStart, PID: 1, TID: 1, Write: true, Has: traces.ColWrite, Time: rows[call].Time + 500}) // at its end
 	after := add(traces.Event{Kind: traces.LockStart, PID: 1, TID: 1, Time: rows[call].Time + 501})
 	lookup := add(traces.Event{Kind: traces.LockStart, PID: 2, TID: 2, InUprobe: true, Has: traces.ColInUprobe, Time: rows[call].Time + 600})
 	hit := add(traces.Event{Kind: traces.Hit, PID: 2, TID: 2, Addr: 0x1234, Probe: "p:f", Has: traces.ColProbe, Time: rows[call].Time + 700})
@@ -76,6 +76,60 @@ func TestScenes(t *testing.T) {
 	}
 	if s := scenes[gone]; s.Mapping != nil {
 		t.Errorf("after an exec: %+v", s.Mapping)
+	}
+}
+
+// What is mapped at an address where a hit is, after rows that say so or seem to.
+func TestMappingsOfScenes(t *testing.T) {
+	const all = traces.ColTID | traces.ColPID | traces.ColAddr | traces.ColLen | traces.ColRet | traces.ColDur
+	row := func(kind traces.Kind, addr, length uint64, ret int64) traces.Event {
+		return traces.Event{Kind: kind, PID: 1, TID: 1, Addr: addr, Len: length, Ret: ret, Dur: 10, Prot: 5, Has: all}
+	}
+	mapped := row(traces.Mmap, 0x7000, 0x2000, 0x7000)
+	for _, c := range []struct {
+		name string
+		rows []traces.Event // before the hit at 0x8000
+		end  uint64         // of what is mapped there, 0 for nothing
+	}{
+		{"nothing", nil, 0}, {"an mmap", []traces.Event{mapped}, 0x9000},
+		{"of its last byte's page", []traces.Event{row(traces.Mmap, 0x7000, 0x1001, 0x7000)}, 0x8001},
+		{"up to it", []traces.Event{row(traces.Mmap, 0x7000, 0x1000, 0x7000)}, 0},
+		{"an munmap", []traces.Event{mapped, row(traces.Munmap, 0x8000, 0x1000, 0)}, 0},
+		{"that fails", []traces.Event{mapped, row(traces.Munmap, 0x8000, 0x1000, -1)}, 0x9000},
+		{"with the last error that there is", []traces.Event{mapped, row(traces.Munmap, 0x8000, 0x1000, -4095)}, 0x9000},
+		{"at the end of all addresses", []traces.Event{row(traces.Mmap, 0x7000, 0x2000, -4096)}, 0x9000},
+	} {
+		rows := append(slices.Clone(c.rows), row(traces.Hit, 0x8000, 0, 0))
+		for i := range rows {
+			rows[i].Seq, rows[i].Time = int64(i), int64(100*i)
+		}
+		hit := int64(len(c.rows))
+		scenes, err := Scenes(t.Context(), &rowsTrace{rows: rows}, []int64{hit}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		end := uint64(0)
+		if m := scenes[hit].Mapping; m != nil {
+			end = m.End
+		}
+		if end != c.end {
+			t.Errorf("%s: mapped until %#x, want %#x", c.name, end, c.end)
+		}
+	}
+}
+
+// An exec is the scene of what its thread does in it, where it is told how long it took; a hit
+// that took a time is none.
+func TestScenesOfExecs(t *testing.T) {
+	for kind, want := range map[traces.Kind]bool{traces.Exec: true, traces.Munmap: true, traces.Hit: false} {
+		rows := []traces.Event{
+			{Kind: kind, PID: 1, TID: 1, Dur: 500, Has: traces.ColTID | traces.ColPID | traces.ColDur},
+			{Kind: traces.LockStart, Seq: 1, Time: 400, PID: 1, TID: 1, Has: traces.ColTID | traces.ColPID},
+		}
+		scenes, err := Scenes(t.Context(), &rowsTrace{rows: rows}, []int64{1}, nil)
+		if err != nil || (scenes[1].Call != nil) != want {
+			t.Errorf("a %v is its scene: %v, %v", kind, !want, err)
+		}
 	}
 }
 
@@ -114,7 +168,7 @@ func TestWindows(t *testing.T) {
 	for i, on := range []struct{ cpu, tid int32 }{{1, 5}, {1, 6}, {0, 7}, {1, 8}, {1, 8}, {1, 6}, {1, 8}, {1, 9}} {
 		rows = append(rows, traces.Event{Kind: traces.Hit, Time: int64(i) * 10, Seq: int64(i), CPU: on.cpu, TID: on.tid, Comm: "c", Has: traces.ColCPU | traces.ColTID | traces.ColComm})
 	}
-	all := &Window{CPU: 1, TID: 5, From: 5, To: 60}
+	all := &Window{CPU: 1, TID: 5, From: 10, To: 60}
 	none := &Window{CPU: 3, TID: 5, From: 0, To: 60}
 	late := &Window{CPU: 1, TID: 5, From: 65, To: 90}
 	if _, err := Scenes(t.Context(), &rowsTrace{rows: rows}, nil, []*Window{late, all, none}); err != nil {

@@ -465,6 +465,8 @@ func TestSitesByHand(t *testing.T) {
 			h(9000, 20, 0x1000) + "9100 exec cpu=0 pid=20 tid=20\n" + h(9500, 20, 0x1000) + h(9900, 10, 0x1000), "TSTS"},
 		{"not of a thread's id", h(1000, 10, 0x1000) + o(2000, 10) + "2500 map pid=10 tid=10 addr=0x3ff000 len=4096 path=\"[uprobes-trampoline]\"\n3000 fork cpu=0 pid=10 tid=10 ret=20 flags=0x10f00\n" +
 			h(9000, 20, 0x1000) + h(9500, 10, 0x1000), "TTS"},
+		{"of a process, not of the next one of its id", h(1000, 20, 0x1000) + o(2000, 20) + "2100 exit cpu=0 pid=20 tid=20\n3000 fork cpu=0 pid=10 tid=10 ret=20\n" + h(9000, 20, 0x1000), "TT"},
+		{"not where the function returned meanwhile", h(1000, 10, 0x1000) + "1500 ret cpu=0 pid=10 tid=10 addr=0x1000 probe=p:r\n" + o(2000, 10) + h(9000, 10, 0x1000), "TT"},
 		{"a lookup of a return probe is no check", "1000 lock_start cpu=0 pid=10 tid=10 write=false in_uprobe=true stack=[\"__do_sys_uprobe+0x1 ([kernel.kallsyms])\"]\n2000 ret cpu=0 pid=10 tid=10 addr=0x9000 probe=p:r\n" +
 			h(9000, 10, 0x1000) + h(9500, 10, 0x1000), "TT"},
 	} {
