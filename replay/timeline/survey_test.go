@@ -95,6 +95,48 @@ func TestInfers(t *testing.T) {
 	}
 }
 
+// What everything stands for: arrivals where 99 in 100 hits have one, else lock events, or
+// none where syscalls alone tell who had the lock.
+func TestWhatEverythingStandsFor(t *testing.T) {
+	const (
+		call = "1000 mmap cpu=0 tid=12 dur_ns=9000 ret=0x7000 addr=0x7000 len=4096\n"
+		held = "2000 lock_start cpu=0 tid=12 write=true in_uprobe=false\n2100 lock_acquired cpu=0 tid=12 write=true\n2200 lock_released cpu=0 tid=12 write=true\n"
+		asks = "2000 lock_start cpu=0 tid=12 write=true in_uprobe=false\n"
+	)
+	hits := func(n, stamped int) (rows string) {
+		for i := range n {
+			if i < stamped {
+				rows += fmt.Sprintf("%d arrive cpu=1 tid=11\n", 10_000+100*i)
+			}
+			rows += fmt.Sprintf("%d hit cpu=1 tid=11 addr=0x401000 probe=p:f\n", 10_050+100*i)
+		}
+		return rows
+	}
+	for _, c := range []struct {
+		name, rows string
+		lacks      bool
+		want       timeline.Using
+	}{
+		{"who had the lock", call + held + hits(100, 0), false, timeline.Locks},
+		{"nearly all arrivals", call + held + hits(100, 99), false, timeline.Stamps},
+		{"too few", call + held + hits(100, 98), false, timeline.Locks},
+		{"arrivals, and not who had the lock", call + asks + hits(100, 100), true, timeline.Syscalls},
+		{"not who had the lock", call + asks + hits(100, 0), true, timeline.Syscalls},
+		{"syscalls", call + hits(100, 0), true, timeline.Syscalls},
+		{"not even these", asks + hits(100, 0), false, timeline.Locks},
+	} {
+		s := surveyOf(t, replaytest.Made(parse(t, c.rows)))
+		if got := s.Resolve(timeline.Everything); got != c.want || s.LacksHolders() != c.lacks {
+			t.Errorf("%s: %v, lacks holders %v; want %v", c.name, got, s.LacksHolders(), c.want)
+		}
+		for _, using := range []timeline.Using{timeline.Locks, timeline.Syscalls, timeline.Stamps} {
+			if got := s.Resolve(using); got != using {
+				t.Errorf("%s: %v was asked for, and stands for %v", c.name, using, got)
+			}
+		}
+	}
+}
+
 // A steady thread that now and then is held up takes longer on average than usual, by
 // what was stolen from it; of one without a pace that cannot be told.
 func TestStolen(t *testing.T) {
@@ -117,7 +159,8 @@ func TestStolen(t *testing.T) {
 		{"too few", gaps(1000, func(i int) int64 { return 1000 + int64(i%10/9)*5000 }), 1000},
 		{"enough", gaps(1001, func(i int) int64 { return 1000 + int64(i%10/9)*5000 }), 1500},
 		{"of no pace", gaps(2001, func(i int) int64 { return 1000 + int64(i%2)*800 + int64(i%10/9)*5000 }), 1000},
-		{"of some", gaps(2001, func(i int) int64 { return 1000 + int64(i%2)*400 + int64(i%10/9)*5000 }), 1214}, // 1700 on average, 1400 mostly
+		{"of some", gaps(2001, func(i int) int64 { return 1000 + int64(i%2)*400 + int64(i%10/9)*5000 }), 1214},                      // 1700 on average, 1400 mostly
+		{"of as little as there may be", gaps(2001, func(i int) int64 { return 1000 + int64(i%2)*500 + int64(i%10/9)*5000 }), 1166}, // 1750 on average, 1500 mostly
 		{"faster on average", gaps(2001, func(i int) int64 { return 1000 - int64(i%10/9)*900 }), 1000},
 		{"at once", gaps(2001, func(i int) int64 { return 0 }), 1000},
 		{"for later hits nobody asks", gaps(9001, func(i int) int64 { return 1000 + int64(i/4500)*900000 }), 1000},

@@ -192,7 +192,7 @@ func (o *out) wait(w *lockWait) *Wait {
 		wait.Behind = append(wait.Behind, Behind{o.hold(s.hold), sim.Time(s.from-o.start) * sim.Nanosecond, sim.Time(s.ns) * sim.Nanosecond})
 	}
 	for _, a := range w.ahead {
-		if end := a.start + a.ns; a.ns > 0 && end > w.start && end <= w.start+w.ns {
+		if end := a.start + a.ns; end > w.start && end <= w.start+w.ns {
 			before := *a
 			before.ahead = nil
 			wait.Ahead = append(wait.Ahead, o.wait(&before))

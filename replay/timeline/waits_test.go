@@ -89,12 +89,17 @@ func TestWatch(t *testing.T) {
 	for i := range int64(20) { // a wait of i ns every 100 ns, behind nobody
 		for j, kind := range []traces.Kind{traces.LockStart, traces.LockAcquired, traces.LockReleased} {
 			rows = append(rows, traces.Event{
-				Has: traces.ColTID | traces.ColPID | traces.ColMm | traces.ColWrite, Kind: kind, Time: i*100 + []int64{0, i, i + 1}[j], Seq: i*3 + int64(j),
+				Has: traces.ColTID | traces.ColPID | traces.ColMm | traces.ColWrite, Kind: kind, Time: 7_000_000 + i*100 + []int64{0, i, i + 1}[j], Seq: i*3 + int64(j),
 				TID: 1, PID: 1, Mm: 1, Write: true,
 			})
 		}
 	}
 	r := bookWatching(rows, Watch{At: 755 * sim.Nanosecond, Nearby: 3, From: 500 * sim.Nanosecond, To: 899 * sim.Nanosecond, Spans: 12})
+	for i, h := range r.Holds {
+		if at := int64(500 + 100*i); h.At.Nanos() != at+at/100 || h.For.Nanos() != 1 || r.Waits[i].At.Nanos() != at {
+			t.Errorf("%+v, after a wait of %+v", h, r.Waits[i])
+		}
+	}
 	if len(r.Worst) != 0 || len(r.Waits) != 3 || len(r.Holds) != 3 || r.SpansDropped != 2 {
 		t.Errorf("%d worst, %d waits, %d holds, %d dropped", len(r.Worst), len(r.Waits), len(r.Holds), r.SpansDropped)
 	}
@@ -110,6 +115,11 @@ func TestWatch(t *testing.T) {
 // A long recording has no more slices than a short one.
 func TestLockSeries(t *testing.T) {
 	var s LockSeries
+	s.add(0, 512_000, func(s *LockSlice) *sim.Time { return &s.ReadHeld })
+	if s.Step != sim.Microsecond || len(s.Slices) != maxLockSlices || s.Slices[511].ReadHeld != sim.Microsecond {
+		t.Errorf("half a millisecond has %d slices of %v", len(s.Slices), s.Step)
+	}
+	s = LockSeries{}
 	for i := range int64(3000) {
 		s.add(i*1_000_000, i*1_000_000+500_000, func(s *LockSlice) *sim.Time { return s.Waited.of(WriteAccess) })
 	}
@@ -165,4 +175,84 @@ func TestMostInTheWay(t *testing.T) {
 	if (&lockWait{}).most() != nil {
 		t.Error("nobody had the lock, and somebody was in the way")
 	}
+}
+
+// alone are waits of one thread for a lock that nobody has, each with the time of its begin and
+// of its end; its hold is over 2 ns later.
+func alone(spans ...[2]int64) (rows []traces.Event) {
+	for _, s := range spans {
+		for j, kind := range []traces.Kind{traces.LockStart, traces.LockAcquired, traces.LockReleased} {
+			rows = append(rows, traces.Event{
+				Has: traces.ColTID | traces.ColPID | traces.ColMm | traces.ColWrite, Kind: kind, Time: 5_000_000 + []int64{s[0], s[1], s[1] + 2}[j], Seq: int64(len(rows)), TID: 1, PID: 1, Mm: 1, Write: true,
+			})
+		}
+	}
+	return rows
+}
+
+// The waits nearest to a time are those under way, and then by how long they were over or not
+// begun; of those that are as near the longest.
+func TestNearestWaits(t *testing.T) {
+	rows := alone([2]int64{0, 300}, [2]int64{400, 410}, [2]int64{700, 705})
+	for at, want := range map[sim.Time][]int64{0: {0, 400, 700}, 320: {0, 400, 700}, 350: {0, 400, 700}, 351: {400, 0, 700}, 402: {400, 0, 700}, 555: {400, 700, 0}, 556: {700, 400, 0}, 9999: {700, 400, 0}} {
+		var got []int64
+		for _, w := range bookWatching(rows, Watch{At: at * sim.Nanosecond, Nearby: 3}).Near {
+			got = append(got, w.At.Nanos())
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("near %d: %v, want %v", at, got, want)
+		}
+	}
+	if near := bookWatching(rows, Watch{At: -1, Nearby: 3}).Near; len(near) != 0 {
+		t.Errorf("nobody asked for what is near: %v", near)
+	}
+}
+
+// What touches the stretch that is watched is kept, and nothing is missed where none is.
+func TestTouchingAWatch(t *testing.T) {
+	rows := alone([2]int64{0, 300}, [2]int64{400, 410})
+	for _, c := range []struct {
+		from, to     sim.Time
+		waits, holds int
+	}{{0, 999, 2, 2}, {300, 399, 1, 1}, {301, 399, 0, 1}, {302, 399, 0, 1}, {303, 399, 0, 0}, {303, 400, 1, 0}, {303, 409, 1, 0}, {303, 410, 1, 1}} {
+		r := bookWatching(rows, Watch{At: -1, From: c.from * sim.Nanosecond, To: c.to * sim.Nanosecond, Spans: 100})
+		if len(r.Waits) != c.waits || len(r.Holds) != c.holds || r.SpansDropped != 0 {
+			t.Errorf("%d to %d: %d waits, %d holds, %d dropped", c.from, c.to, len(r.Waits), len(r.Holds), r.SpansDropped)
+		}
+	}
+	if r := bookWatching(rows, Watch{At: -1, To: sim.Second}); len(r.Waits) != 0 || r.SpansDropped != 0 {
+		t.Errorf("nobody asked: %d waits, %d dropped", len(r.Waits), r.SpansDropped)
+	}
+}
+
+// Who is ahead of a wait comes in the order in which they went on, one that did so with it among
+// them, and one that did when it began not.
+func TestOrderOfThoseAhead(t *testing.T) {
+	var rows []traces.Event
+	add := func(at int64, kind traces.Kind, tid int32, write bool) {
+		rows = append(rows, traces.Event{
+			Has: traces.ColTID | traces.ColPID | traces.ColMm | traces.ColWrite, Kind: kind, Time: 900 + at, Seq: int64(len(rows)), TID: tid, PID: 1, Mm: 1, Write: write,
+		})
+	}
+	add(0, traces.LockStart, 1, true)
+	add(5, traces.LockAcquired, 1, true)
+	add(10, traces.LockStart, 2, false) // goes on last, with 5
+	add(20, traces.LockStart, 3, false)
+	add(30, traces.LockStart, 4, false) // goes on when 5 comes
+	add(40, traces.LockStart, 6, false) // never does
+	add(50, traces.LockReleased, 1, true)
+	add(60, traces.LockStart, 5, false)
+	add(60, traces.LockAcquired, 4, false)
+	add(100, traces.LockAcquired, 3, false)
+	add(600, traces.LockAcquired, 5, false)
+	add(600, traces.LockAcquired, 2, false)
+	for _, w := range bookWatching(rows, Watch{Worst: 9, At: -1}).Worst {
+		if w.TID == 5 {
+			if len(w.Ahead) != 2 || w.Ahead[0].TID != 3 || w.Ahead[1].TID != 2 {
+				t.Errorf("ahead: %+v", w.Ahead)
+			}
+			return
+		}
+	}
+	t.Error("vacuous: no such wait")
 }
