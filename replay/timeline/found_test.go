@@ -91,13 +91,14 @@ func TestUndecidedCallsByHand(t *testing.T) {
 // Processes that are in one address space are told from those that get the same mm one after
 // the other.
 func TestProcessesInOneAddressSpace(t *testing.T) {
-	writes := func(at, tid int, mm string) string {
+	writesFrom := func(at, asked, tid int, mm string) string {
 		return fmt.Sprintf(`
 			%d munmap pid=%d tid=%d dur_ns=9000 addr=0x1000 len=0x1000 ret=0
 			%d lock_start pid=%[2]d tid=%[2]d mm=%[5]s write=true in_uprobe=false
 			%[6]d lock_acquired pid=%[2]d tid=%[2]d mm=%[5]s write=true
-			%[7]d lock_released pid=%[2]d tid=%[2]d mm=%[5]s write=true`, at, tid, tid, at+1000, mm, at+2000, at+3000)
+			%[7]d lock_released pid=%[2]d tid=%[2]d mm=%[5]s write=true`, at, tid, tid, at+asked, mm, at+asked+100, at+asked+200)
 	}
+	writes := func(at, tid int, mm string) string { return writesFrom(at, 1000, tid, mm) }
 	fallsBack := func(at, tid int, mm string) string {
 		return fmt.Sprintf(`
 			%d lock_start pid=%d tid=%d mm=%s write=false in_uprobe=true
@@ -120,6 +121,8 @@ func TestProcessesInOneAddressSpace(t *testing.T) {
 		{"two children", writes(10000, 10, "0xa") + fallsBack(20000, 20, "0xa") + writes(30000, 10, "0xa") + fallsBack(40000, 30, "0xa") + writes(50000, 10, "0xa"), 3},
 		{"one after the other", writes(10000, 10, "0xa") + writes(20000, 10, "0xa") + fallsBack(30000, 20, "0xa"), 0},
 		{"again after an exec", writes(10000, 10, "0xa") + "\n15000 exec pid=10 tid=10 path=/b" + fallsBack(20000, 20, "0xa") + writes(30000, 10, "0xa"), 0},
+		{"from the begin of its call to the end of it", writesFrom(10000, 0, 10, "0xa") + fallsBack(20000, 20, "0xa") + writesFrom(30000, 9000, 10, "0xa"), 2},
+		{"not for its call", writes(10000, 10, "0xa") + fallsBack(20000, 20, "0xa") + writesFrom(30000, 9001, 10, "0xa"), 0},
 		{"a reader of /proc", writes(10000, 10, "0xa") + reads(20000, 20, "0xa") + writes(30000, 10, "0xa"), 0},
 	} {
 		_, r := all(t, c.trace)

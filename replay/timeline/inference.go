@@ -303,7 +303,7 @@ func (in *inference) section(m machines.SectionModel, ev *traces.Event, kind str
 	in.place(ev.PID, &c, order)
 	s := c.at(in.offset(kind))
 	if in.unasked[ev.Seq] {
-		s.wait = 0
+		s.wait, s.woken = 0, 0
 	}
 	if cut, trimmed := in.trimmed[ev.Seq]; trimmed {
 		if s.wait > 0 {

@@ -45,26 +45,27 @@ func TestDowngradeThatDoesNotCome(t *testing.T) {
 // Calls of one process take turns: who leaves later got the lock later.
 func TestTurns(t *testing.T) {
 	order := turns{}
-	take := func(pid, tid int32, base, limit int64) int64 {
+	take := func(pid, tid int32, base, limit int64) (start, after int64) {
 		c := callSection{base: base, limit: limit, tid: tid}
 		order.take(pid, &c)
-		return c.at(sectionOffset{recording: 10_000}).start
+		return c.at(sectionOffset{recording: 10_000}).start, c.after
 	}
 	for _, c := range []struct {
 		pid, tid          int32
 		base, limit, want int64
+		after             int64 // that it waited until
 	}{
-		{1, 1, 0, 50_000, 10_000},
-		{1, 2, 20_000, 90_000, 50_000}, // waits for the first
-		{1, 3, 25_000, 45_000, 35_000}, // cannot have waited for either
-		{2, 4, 30_000, 95_000, 40_000}, // another process
-		{1, 1, 95_000, 120_000, 105_000},
-		{3, 1, 0, 50_000, 10_000},
-		{3, 2, 50_000, 90_000, 60_000}, // came when that left
-		{3, 3, 55_000, 90_000, 65_000}, // leaves with the one before
+		{1, 1, 0, 50_000, 10_000, 0},
+		{1, 2, 20_000, 90_000, 50_000, 50_000}, // waits for the first
+		{1, 3, 25_000, 45_000, 35_000, 0},      // cannot have waited for either
+		{2, 4, 30_000, 95_000, 40_000, 0},      // another process
+		{1, 1, 95_000, 120_000, 105_000, 0},
+		{3, 1, 0, 50_000, 10_000, 0},
+		{3, 2, 50_000, 90_000, 60_000, 0}, // came when that left
+		{3, 3, 55_000, 90_000, 65_000, 0}, // leaves with the one before
 	} {
-		if got := take(c.pid, c.tid, c.base, c.limit); got != c.want {
-			t.Errorf("call of thread %d at %d ns: its section begins at %d, want %d", c.tid, c.base, got, c.want)
+		if got, after := take(c.pid, c.tid, c.base, c.limit); got != c.want || after != c.after {
+			t.Errorf("call of thread %d at %d ns: its section begins at %d after %d, want %d after %d", c.tid, c.base, got, after, c.want, c.after)
 		}
 	}
 }
@@ -287,8 +288,8 @@ func TestSectionOfACutCall(t *testing.T) {
 		2: {start: 46_000, hold: 1000, wait: 45_900, woken: 25_950},
 		3: {start: 100, hold: 49_850},
 		4: {start: 47_000, hold: 1, wait: 46_900, woken: 25_950},
-		5: {start: 45_950, hold: 4000, woken: 25_950},
-		6: {start: 46_000, hold: 1000, woken: 25_950},
+		5: {start: 45_950, hold: 4000},
+		6: {start: 46_000, hold: 1000},
 		7: {start: 46_000, hold: 1000},
 	} {
 		ev := traces.Event{Kind: traces.Mmap, Dur: 50_000, Seq: seq, PID: 10, TID: 11}

@@ -58,5 +58,8 @@ func TestEachReplayMakesChanges(t *testing.T) {
 				t.Fatalf("replay %d of %d makes it another number of times", nth, replays)
 			}
 		}
+		if c.readBy(replays); c.First(0) || c.First(replays-1) {
+			t.Errorf("of %d replays one makes it again", replays)
+		}
 	}
 }

@@ -88,6 +88,8 @@ func TestTurnsByHand(t *testing.T) {
 			[]string{firstSays, "12 reads at 10500, waits 134500, woken 114720"}},
 		{"a reader has it at once", first().ask(10_000, 12, false).free(30_000, 11).get(30_200, 12, false).free(31_000, 12),
 			[]string{firstSays, "12 reads at 10500, waits 19700, woken 1"}},
+		{"a reader that had it when it asked", first().ask(29_700, 12, false).free(30_000, 11).get(30_200, 12, false).free(31_000, 12),
+			[]string{firstSays, "12 reads at 30200, waits 0, woken 0"}},
 		{"a reader that asks when the lock is free", first().ask(29_780, 12, false).free(30_000, 11).get(31_000, 12, false).free(32_000, 12),
 			[]string{firstSays, "12 reads at 31000, waits 0, woken 0"}},
 		{"a reader after a downgrade, and a writer after both",
