@@ -50,6 +50,7 @@ func (e Exploration) String() string {
 // Every built-in case has the verdicts that it says, and every counterexample's schedule
 // leads to it again.
 func TestCases(t *testing.T) {
+	t.Parallel()
 	cases := BuiltIn()
 	if testing.Short() {
 		cases = small()

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"sync/atomic"
 	"testing"
 )
 
@@ -28,7 +29,7 @@ func spin(t *testing.T, model string) (found bool, states int) {
 	}
 	call("spin", "-a", "model")
 	call(compiler(t), "-w", "-DNOREDUCE", "-DVECTORSZ=4096", "-o", "pan", "pan.c")
-	out := call("./pan", "-m200000", "-w20")
+	out := call("./pan", "-m20000", "-w20") // deeper is an error
 	errors := regexp.MustCompile(`errors: (\d+)`).FindStringSubmatch(out)
 	stored := regexp.MustCompile(`(\d+) states, stored`).FindStringSubmatch(out)
 	if errors == nil || stored == nil || regexp.MustCompile(`max search depth too small|out of memory`).MatchString(out) {
@@ -62,30 +63,35 @@ func TestSpin(t *testing.T) {
 	if testing.Short() {
 		cases = append(cases[len(cases)-10:], find(t, "range"))
 	}
-	broken, counted := 0, 0
-	for _, e := range planOf(t, cases, Selection{Models: []Model{SC}}) {
-		model, err := Promela(e.Case, e.Options)
-		if err != nil {
-			t.Fatal(err)
+	var broken, counted atomic.Int32
+	t.Run("cases", func(t *testing.T) {
+		for _, e := range planOf(t, cases, Selection{Models: []Model{SC}}) {
+			t.Run(e.String(), func(t *testing.T) {
+				t.Parallel()
+				model, err := Promela(e.Case, e.Options)
+				if err != nil {
+					t.Fatal(err)
+				}
+				full := e.Options
+				full.Full = true
+				r := explore(t, e.Case, full)
+				found, states := spin(t, model)
+				if found != (r.Verdict == Counterexample) {
+					t.Errorf("%s, but Spin finds an error: %v", r.Verdict, found)
+				}
+				if found {
+					broken.Add(1)
+				}
+				if e.Case.NoHits() && !found {
+					counted.Add(1)
+					if want := r.States + r.Ends; states != want {
+						t.Errorf("Spin stores %d states, want %d", states, want)
+					}
+				}
+			})
 		}
-		full := e.Options
-		full.Full = true
-		r := explore(t, e.Case, full)
-		found, states := spin(t, model)
-		if found != (r.Verdict == Counterexample) {
-			t.Errorf("%v: %s, but Spin finds an error: %v", e, r.Verdict, found)
-		}
-		if found {
-			broken++
-		}
-		if e.Case.NoHits() && !found {
-			counted++
-			if want := r.States + r.Ends; states != want {
-				t.Errorf("%v: Spin stores %d states, want %d", e, states, want)
-			}
-		}
-	}
-	if broken < 5 || counted < 10 {
-		t.Errorf("vacuous: %d errors found, %d counted", broken, counted)
+	})
+	if broken.Load() < 5 || counted.Load() < 10 {
+		t.Errorf("vacuous: %d errors found, %d counted", broken.Load(), counted.Load())
 	}
 }
