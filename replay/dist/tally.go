@@ -1,6 +1,7 @@
 package dist
 
 import (
+	"cmp"
 	"math/bits"
 	"slices"
 
@@ -13,23 +14,42 @@ import (
 type Tally struct {
 	Count, Total int64           // Total in ns
 	max          int64           // ns
-	counts       map[int64]int64 // by the greatest value of a bin, ns
+	few          []counted       // the first bins; there mostly are no others
+	counts       map[int64]int64 // of others, by the greatest value of a bin, ns
 }
+
+// counted is how often a value came.
+type counted struct{ value, n int64 }
+
+// fewMax is how many bins are looked through one by one: a map takes ten times as much
+// memory for one value.
+const fewMax = 8
 
 // tallyBits are the significant bits of a value that are kept: 0.1 %.
 const tallyBits = 11
 
 // Add takes in a time in ns; one below 0 counts as 0.
 func (t *Tally) Add(ns int64) {
-	if t.counts == nil {
-		t.counts = map[int64]int64{}
-	}
 	ns = max(ns, 0)
-	shift := max(bits.Len64(uint64(ns))-tallyBits, 0)
-	t.counts[ns|(1<<shift-1)]++
 	t.Count++
 	t.Total += ns
 	t.max = max(t.max, ns)
+	shift := max(bits.Len64(uint64(ns))-tallyBits, 0)
+	value := ns | (1<<shift - 1)
+	for i := range t.few {
+		if c := &t.few[i]; c.value == value {
+			c.n++
+			return
+		}
+	}
+	if len(t.few) < fewMax {
+		t.few = append(t.few, counted{value, 1})
+		return
+	}
+	if t.counts == nil {
+		t.counts = map[int64]int64{}
+	}
+	t.counts[value]++
 }
 
 // Dist sums up what was added.
@@ -38,16 +58,16 @@ func (t *Tally) Dist() Dist {
 	if t.Count == 0 {
 		return d
 	}
-	values := make([]int64, 0, len(t.counts))
-	for v := range t.counts {
-		values = append(values, v)
+	all := slices.Clone(t.few)
+	for value, n := range t.counts {
+		all = append(all, counted{value, n})
 	}
-	slices.Sort(values)
+	slices.SortFunc(all, func(a, b counted) int { return cmp.Compare(a.value, b.value) })
 	at := func(percent int64) sim.Time {
 		rank := (t.Count*percent + 99) / 100
-		for _, v := range values {
-			if rank -= t.counts[v]; rank <= 0 {
-				return sim.Time(min(v, t.max)) * sim.Nanosecond
+		for _, c := range all {
+			if rank -= c.n; rank <= 0 {
+				return sim.Time(min(c.value, t.max)) * sim.Nanosecond
 			}
 		}
 		return d.Max
