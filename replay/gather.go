@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/replay/replay/replay/dist"
 	"github.com/replay/replay/replay/timeline"
@@ -251,7 +252,7 @@ func (g *gatherer) Section(s *sim.Section) {
 func (g *gatherer) blameOf(c *timeline.Class) *Blame {
 	b := &slot(&g.classes, c.ID).blame
 	if *b == nil {
-		*b = &Blame{Comm: c.Comm, PID: c.PID, TID: c.TID, Kind: c.Kind, Stack: c.Stack}
+		*b = &Blame{Comm: c.Comm, PID: c.PID, TID: c.TID, Kind: c.Kind, Stack: c.Stack, Writers: 1}
 	}
 	return *b
 }
@@ -277,7 +278,7 @@ func (g *gatherer) finish(sys *sim.System) Run {
 	}
 	r.Samples = sorted(g.samples, compareSamples)
 	g.finishTimes()
-	r.Blame = sorted(blame, compareBlame)
+	r.Blame = sorted(sumUp(blame, MaxBlame), compareBlame)
 	r.Probes = sorted(slices.Collect(maps.Values(g.probes)), func(a, b *ProbeRow) int { return cmp.Or(-cmp.Compare(a.Hits, b.Hits), cmp.Compare(a.Probe, b.Probe)) })
 	r.Mms = sorted(slices.DeleteFunc(g.mms, func(m *MmRow) bool { return m == nil }), func(a, b *MmRow) int {
 		return cmp.Or(
@@ -301,6 +302,53 @@ func compareBlame(a, b *Blame) int {
 		cmp.Compare(a.PID, b.PID), cmp.Compare(a.TID, b.TID), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Comm, b.Comm),
 		slices.Compare(a.Stack, b.Stack),
 	)
+}
+
+// sumUp makes one row of all writers of one name, operation and stack that cost nothing,
+// where there are more rows than most. A frame that has no name is anywhere in its module:
+// each process has that at an address of its own.
+func sumUp(rows []*Blame, most int) []*Blame {
+	if len(rows) <= most {
+		return rows
+	}
+	type key struct{ comm, kind, stack string }
+	var sums []*Blame
+	of := map[key]*Blame{}
+	for _, b := range rows {
+		if b.Fallbacks > 0 || b.Wait > 0 || b.Wasted > 0 {
+			sums = append(sums, b)
+			continue
+		}
+		stack := named(b.Stack)
+		k := key{b.Comm, b.Kind, strings.Join(stack, "\n")}
+		if s := of[k]; s != nil {
+			s.PID, s.TID, s.Stack = timeline.NoPID, timeline.NoPID, stack
+			s.Writers += b.Writers
+			s.Sections += b.Sections
+			s.Hold += b.Hold
+			continue
+		}
+		of[k] = b
+		sums = append(sums, b)
+	}
+	return sums
+}
+
+// named is a stack without the addresses of frames that have no name.
+func named(stack []string) []string {
+	var with []string
+	for i, frame := range stack {
+		if at := strings.LastIndex(frame, " ("); at >= 0 && strings.HasPrefix(frame, "0x") {
+			if with == nil {
+				with = slices.Clone(stack)
+			}
+			with[i] = "[unknown]" + frame[at:]
+		}
+	}
+	if with == nil {
+		return stack
+	}
+	return with
 }
 
 // sorted returns rows in a total order.

@@ -2,7 +2,10 @@ package replay
 
 import (
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -375,5 +378,75 @@ func TestTicketsComeInOrder(t *testing.T) {
 	}
 	if p.src.Err() != nil || n < 1000 || ahead > n/10 {
 		t.Errorf("%d tickets, of which up to %d were read ahead; %v", n, ahead, p.src.Err())
+	}
+}
+
+// TestSumUp: who cost anything keeps a row, the others of one name, operation and stack
+// share one, and nothing is lost of what any group of them did.
+func TestSumUp(t *testing.T) {
+	summed := 0
+	rapid.Check(t, func(t *rapid.T) {
+		var rows []*Blame
+		for i := range rapid.IntRange(0, 30).Draw(t, "rows") {
+			b := &Blame{
+				Comm: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "comm"), PID: int32(i), TID: int32(100 + i), Kind: rapid.SampledFrom([]string{"mmap", "brk"}).Draw(t, "kind"),
+				Writers: 1, Sections: rapid.Int64Range(1, 9).Draw(t, "sections"), Hold: sim.Time(rapid.Int64Range(0, 9).Draw(t, "hold")),
+			}
+			b.Stack = rapid.SampledFrom([][]string{nil, {"leaf", "root"}, {"leaf", "0x7f01 (/ld.so)"}, {"leaf", "0x7e02 (/ld.so)"}, {"leaf", "0x7e02 (/a.out)"}}).Draw(t, "stack")
+			switch rapid.IntRange(0, 9).Draw(t, "cost") {
+			case 0:
+				b.Fallbacks = 1
+			case 1:
+				b.Wait = 5
+			case 2:
+				b.Wasted = 7
+			}
+			rows = append(rows, b)
+		}
+		all := sorted(rows, compareBlame)
+		most := rapid.IntRange(0, 30).Draw(t, "most")
+		got := sorted(sumUp(rows, most), compareBlame)
+		if len(all) <= most {
+			if !reflect.DeepEqual(got, all) {
+				t.Fatalf("%d rows of at most %d changed: %+v", len(all), most, got)
+			}
+			return
+		}
+		type group struct{ comm, kind, stack string }
+		where := func(b *Blame) group {
+			stack := fmt.Sprint(b.Stack)
+			for _, address := range []string{"0x7f01", "0x7e02"} {
+				stack = strings.ReplaceAll(stack, address, "[unknown]")
+			}
+			return group{b.Comm, b.Kind, stack}
+		}
+		type sum struct{ writers, sections, hold, fallbacks, wait, wasted int64 }
+		sums := func(rows []Blame) map[group]sum {
+			of := map[group]sum{}
+			for _, b := range rows {
+				g := where(&b)
+				s := of[g]
+				of[g] = sum{s.writers + b.Writers, s.sections + b.Sections, s.hold + int64(b.Hold), s.fallbacks + b.Fallbacks, s.wait + int64(b.Wait), s.wasted + int64(b.Wasted)}
+			}
+			return of
+		}
+		if a, b := sums(all), sums(got); !maps.Equal(a, b) {
+			t.Fatalf("sums %v became %v", a, b)
+		}
+		seen := map[group]bool{}
+		for _, b := range got {
+			g := where(&b)
+			free := b.Fallbacks == 0 && b.Wait == 0 && b.Wasted == 0
+			if single := b.Writers == 1; single != (b.TID != timeline.NoPID) || single != (b.PID != timeline.NoPID) || !single && (!free || strings.Contains(fmt.Sprint(b.Stack), "0x")) || free && seen[g] {
+				t.Fatalf("%+v of %+v", b, got)
+			}
+			seen[g] = seen[g] || free
+			if b.Writers > 1 {
+				summed++
+			}
+		}
+	})
+	if summed == 0 {
+		t.Error("vacuous: nothing was summed up")
 	}
 }

@@ -180,16 +180,22 @@ func (c *SampleCheck) compare(o *SampleCheck) int {
 // operation from one stack.
 type Blame struct {
 	Comm     string
-	PID, TID int32
+	PID, TID int32    // timeline.NoPID in a row of several writers
 	Kind     string   // operation that took mmap_lock for write, such as "munmap"
 	Stack    []string // leaf first; empty where the trace has none
 
+	Writers   int64    // more than 1: those of one name, operation and stack, see MaxBlame
 	Sections  int64    // write sections of this row
 	Hold      sim.Time // mmap_lock held for write
 	Fallbacks int64    // hits that fell back because of it
 	Wait      sim.Time // that those hits then waited for mmap_lock
 	Wasted    sim.Time // in the speculations that it spoiled
 }
+
+// MaxBlame is up to how many rows each writer has its own. Where there are more, as of a
+// shell script that starts programs by the thousand, those who cost no hit anything are
+// summed up.
+const MaxBlame = 4096
 
 // ProbeRow is the ledger of one probe.
 type ProbeRow struct {

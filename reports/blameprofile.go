@@ -37,8 +37,10 @@ func BlameProfile(res *replay.Result, r *replay.Run) *profile.Profile {
 
 func blameLabels(b *replay.Blame) labels {
 	var l labels
-	l.setNumber("pid", int64(b.PID))
-	l.setNumber("tid", int64(b.TID))
+	if b.Writers == 1 {
+		l.setNumber("pid", int64(b.PID))
+		l.setNumber("tid", int64(b.TID))
+	}
 	l.set("comm", b.Comm)
 	l.set("kind", b.Kind)
 	return l

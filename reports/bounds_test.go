@@ -123,7 +123,7 @@ func TestDiffOfUnknown(t *testing.T) {
 func TestDiffBlameIsShort(t *testing.T) {
 	base, now := fixture(), fixture()
 	for i := range 2 * blameRows {
-		b := replay.Blame{Comm: fmt.Sprintf("writer-%02d", i), Kind: "mmap", Fallbacks: 1, Wait: sim.Microsecond}
+		b := replay.Blame{Comm: fmt.Sprintf("writer-%02d", i), Kind: "mmap", Writers: 1, Fallbacks: 1, Wait: sim.Microsecond}
 		base.Runs[1].Blame = append(base.Runs[1].Blame, b)
 		b.Wait += sim.Time(i) * sim.Microsecond
 		now.Runs[1].Blame = append(now.Runs[1].Blame, b)

@@ -228,10 +228,11 @@ type Parts struct {
 type Blame struct {
 	Resolver  string   `json:"resolver"`
 	Comm      string   `json:"comm"`
-	PID       int32    `json:"pid"`
-	TID       int32    `json:"tid"`
+	PID       *int32   `json:"pid"` // null in a row of several writers
+	TID       *int32   `json:"tid"` // likewise
 	Kind      string   `json:"kind"`
-	Stack     []string `json:"stack"` // leaf first; null where the trace has none
+	Stack     []string `json:"stack"`   // leaf first; null where the trace has none
+	Writers   *int64   `json:"writers"` // more than 1: those that cost nothing, where there are many (replay.MaxBlame); a report of before has none
 	Sections  int64    `json:"sections"`
 	HoldNs    Nanos    `json:"hold_ns"`
 	Fallbacks int64    `json:"fallbacks"`
@@ -521,9 +522,15 @@ func newDist(d dist.Dist) *Dist {
 }
 
 func newBlame(resolver string, b *replay.Blame) Blame {
+	id := func(n int32) *int32 {
+		if b.Writers > 1 {
+			return nil
+		}
+		return &n
+	}
 	return Blame{
-		Resolver: resolver, Comm: b.Comm, PID: b.PID, TID: b.TID, Kind: b.Kind, Stack: b.Stack,
-		Sections: b.Sections, HoldNs: Nanos(b.Hold), Fallbacks: b.Fallbacks,
+		Resolver: resolver, Comm: b.Comm, PID: id(b.PID), TID: id(b.TID), Kind: b.Kind, Stack: b.Stack,
+		Writers: &b.Writers, Sections: b.Sections, HoldNs: Nanos(b.Hold), Fallbacks: b.Fallbacks,
 		WaitNs: Nanos(b.Wait), WastedNs: Nanos(b.Wasted),
 	}
 }

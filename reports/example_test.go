@@ -16,7 +16,7 @@ func result() *replay.Result {
 	r.Samples = []replay.Sample{
 		{Stack: []string{"malloc+0x0 (/usr/lib/libc.so.6)", "main+0x12 (/bin/app)"}, Probe: "libc:malloc", Hits: 97, Parts: sim.Parts{Lookup: 5 * sim.Microsecond}},
 	}
-	r.Blame = []replay.Blame{{Comm: "app", PID: 7, TID: 8, Kind: "munmap", Sections: 9, Fallbacks: 3, Wait: 4 * sim.Microsecond}}
+	r.Blame = []replay.Blame{{Comm: "app", PID: 7, TID: 8, Kind: "munmap", Writers: 1, Sections: 9, Fallbacks: 3, Wait: 4 * sim.Microsecond}}
 	return &replay.Result{Trace: replay.TraceSummary{Path: "app.parquet", Hits: 100}, Options: replay.DefaultOptions(), Runs: []replay.Run{r}}
 }
 
@@ -36,8 +36,8 @@ func ExampleCSV() {
 		fmt.Println(err)
 	}
 	// Output:
-	// resolver,comm,pid,tid,kind,stack,sections,hold_ns,fallbacks,wait_ns,wasted_ns
-	// speculative,app,7,8,munmap,,9,0,3,4000,0
+	// resolver,comm,pid,tid,kind,stack,writers,sections,hold_ns,fallbacks,wait_ns,wasted_ns
+	// speculative,app,7,8,munmap,,1,9,0,3,4000,0
 }
 
 // A limit is put on a figure of a report.

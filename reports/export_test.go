@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/replay/replay/replay"
+	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/sim"
 	"github.com/replay/replay/traces/tracetest"
 )
@@ -187,7 +188,7 @@ func TestOpenMetrics(t *testing.T) {
 		// Rows that differ in what is no label are one figure.
 		blamed := map[string]float64{}
 		for _, b := range deref(d.Blame) {
-			labels := []string{"resolver", b.Resolver, "comm", validUTF8(b.Comm), "tid", fmt.Sprint(b.TID), "kind", b.Kind}
+			labels := []string{"resolver", b.Resolver, "comm", validUTF8(b.Comm), "tid", fmt.Sprint(*b.TID), "kind", b.Kind}
 			blamed[fmt.Sprint(labels)] += float64(b.WaitNs) / 1e12
 		}
 		for labels, want := range blamed {
@@ -289,7 +290,7 @@ func TestMail(t *testing.T) {
 // Writers that differ in their stacks alone are one figure, which is the sum.
 func TestOpenMetricsAddsUp(t *testing.T) {
 	d := NewDocument(fixture())
-	row := Blame{Resolver: "speculative", Comm: "gc", TID: 7, Kind: "munmap"}
+	row := Blame{Resolver: "speculative", Comm: "gc", TID: new(int32(7)), Kind: "munmap"}
 	one, two := row, row
 	one.Fallbacks, one.WaitNs, two.Fallbacks, two.WaitNs = 3, 5_000_000_000, 4, 6_000_000_000
 	d.Blame = &[]Blame{one, two}
@@ -301,5 +302,35 @@ func TestOpenMetricsAddsUp(t *testing.T) {
 	labels := fmt.Sprint([]string{"resolver", "speculative", "comm", "gc", "tid", "7", "kind", "munmap"})
 	if n, s := values["replay_blame_fallbacks"+labels], values["replay_blame_wait_seconds"+labels]; n != 7 || math.Abs(s-0.011) > 1e-12 {
 		t.Errorf("%v fallbacks, %v s; want 7 and 0.011 s", n, s)
+	}
+}
+
+// A row of several writers has no thread: not in JSON, not in OpenMetrics, not in pprof.
+func TestBlameOfSeveral(t *testing.T) {
+	res := fixture()
+	run := &res.Runs[1]
+	run.Blame = append(run.Blame, replay.Blame{Comm: "sh", PID: timeline.NoPID, TID: timeline.NoPID, Kind: "exit", Writers: 4000, Sections: 4100})
+	d := NewDocument(res)
+	if rows := deref(d.Blame); rows[len(rows)-1].PID != nil || rows[len(rows)-1].TID != nil || *rows[len(rows)-1].Writers != 4000 || *rows[0].TID != 720 {
+		t.Errorf("JSON has %+v", rows)
+	}
+	var b bytes.Buffer
+	if err := OpenMetrics(&b, d); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := parseMetrics(t, b.String())["replay_blame_fallbacks"+fmt.Sprint([]string{"resolver", run.Resolver, "comm", "sh", "kind", "exit"})]; !ok || got != 0 {
+		t.Errorf("OpenMetrics has %v, %t", got, ok)
+	}
+	b.Reset()
+	if err := Text(&b, res, TextOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(b.String(), "4,000 other writers cost no hit anything") {
+		t.Errorf("the text does not count them:\n%s", b.String())
+	}
+	for _, s := range BlameProfile(res, run).Sample {
+		if _, ok := s.NumLabel["tid"]; ok == (s.Label["comm"][0] == "sh") {
+			t.Errorf("pprof has %v of %v", s.NumLabel, s.Label)
+		}
 	}
 }

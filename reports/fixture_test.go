@@ -182,7 +182,7 @@ func lockedRun() replay.Run {
 		b.hit(i%8, sim.Time(i)*sim.Microsecond, sim.Unconfigured, p, 3)
 	}
 	b.run.Blame = []replay.Blame{{
-		Comm: "gc", PID: 700, TID: 720, Kind: "munmap", Stack: gcStack, Sections: 40, Hold: 400 * sim.Microsecond,
+		Comm: "gc", PID: 700, TID: 720, Kind: "munmap", Stack: gcStack, Writers: 1, Sections: 40, Hold: 400 * sim.Microsecond,
 		Wait: b.run.Parts.LockWait,
 	}}
 	b.run.WriterWait = distOf([]sim.Time{0, 0, 1_500_000, 22_000_000})
@@ -225,11 +225,11 @@ func speculativeRun() replay.Run {
 func (b *builder) blame() {
 	r := &b.run
 	gc := replay.Blame{
-		Comm: "gc", PID: 700, TID: 720, Kind: "munmap", Stack: gcStack, Sections: 40,
+		Comm: "gc", PID: 700, TID: 720, Kind: "munmap", Stack: gcStack, Writers: 1, Sections: 40,
 		Hold: 400*sim.Microsecond + 1, Fallbacks: r.Fallbacks() - 5, Wait: r.Parts.LockWait - 3*sim.Microsecond, Wasted: r.Parts.Wasted - 777,
 	}
 	loader := replay.Blame{
-		Comm: "load\x1b[er", PID: 700, TID: 733, Kind: "mmap", Sections: 4, Hold: 12 * sim.Microsecond,
+		Comm: "load\x1b[er", PID: 700, TID: 733, Kind: "mmap", Writers: 1, Sections: 4, Hold: 12 * sim.Microsecond,
 		Fallbacks: 5, Wait: 3 * sim.Microsecond, Wasted: 777,
 	}
 	r.Blame = []replay.Blame{gc, loader}

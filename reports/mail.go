@@ -176,7 +176,7 @@ func (t *textReport) mailBlame(d *Document) {
 			continue
 		}
 		if costly++; costly <= mailRows {
-			rows = append(rows, []string{printable(b.Comm), fmt.Sprint(b.TID), b.Kind, count(b.Fallbacks), span(sim.Time(b.WaitNs))})
+			rows = append(rows, []string{printable(b.Comm), fmt.Sprint(*b.TID), b.Kind, count(b.Fallbacks), span(sim.Time(b.WaitNs))})
 		}
 	}
 	if len(rows) > 0 {

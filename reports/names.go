@@ -136,6 +136,14 @@ func guilty(r *replay.Run) []replay.Blame {
 	return r.Blame
 }
 
+// writers is how many there are in rows of blame.
+func writers(rows []replay.Blame) (n int64) {
+	for i := range rows {
+		n += rows[i].Writers
+	}
+	return n
+}
+
 // culprit is all that threads of one name did in one operation to the hits of a run.
 type culprit struct {
 	comm, kind          string

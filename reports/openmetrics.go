@@ -24,7 +24,11 @@ func OpenMetrics(w io.Writer, d *Document) error {
 		m.run(&d.Runs[i])
 	}
 	for _, b := range deref(d.Blame) {
-		labels := []string{"resolver", b.Resolver, "comm", b.Comm, "tid", fmt.Sprint(b.TID), "kind", b.Kind}
+		labels := []string{"resolver", b.Resolver, "comm", b.Comm}
+		if b.TID != nil {
+			labels = append(labels, "tid", fmt.Sprint(*b.TID))
+		}
+		labels = append(labels, "kind", b.Kind)
 		m.sum("replay_blame_fallbacks", "Hits that fell back because of a thread's sections.", float64(b.Fallbacks), labels...)
 		m.sum("replay_blame_wait_seconds", "That hits then waited for mmap_lock.", seconds(b.WaitNs), labels...)
 	}

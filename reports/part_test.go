@@ -77,7 +77,7 @@ func TestPartsByHand(t *testing.T) {
 			{Resolver: "r", Comm: "w", Kind: "mmap", WastedNs: 1},
 			{Resolver: "r", Comm: "w", Kind: "munmap", Fallbacks: 1},
 			{Resolver: "r", Comm: "w", Kind: "idle", Sections: 7, HoldNs: 9},
-			{Resolver: "r", Comm: "w", Kind: "mmap", TID: 9, WastedNs: 2, Fallbacks: 0},
+			{Resolver: "r", Comm: "w", Kind: "mmap", TID: new(int32(9)), WastedNs: 2, Fallbacks: 0},
 		},
 	}
 	parts := partsOf(d, "r")
@@ -172,7 +172,7 @@ func TestLimitsOfParts(t *testing.T) {
 		"lock_wait_ns.total of munmap by gc rose":        func(r *replay.Run) { r.Blame[0].Wait += sim.Millisecond },
 		"reasons.writer_active of probe libc:malloc":     func(r *replay.Run) { r.Probes[0].Outcomes[sim.WriterActive]++ },
 		"wasted_ns of brk by nobody rose from 0 ns to 7": func(r *replay.Run) {
-			r.Blame = append(r.Blame, replay.Blame{Comm: "nobody", Kind: "brk", Fallbacks: 1, Wasted: 7000})
+			r.Blame = append(r.Blame, replay.Blame{Comm: "nobody", Kind: "brk", Writers: 1, Fallbacks: 1, Wasted: 7000})
 		},
 	} {
 		res := fixture()

@@ -97,7 +97,7 @@ func (t *textReport) blame(r *replay.Run, several bool) {
 	t.title(title)
 	to := guilty(r)
 	if len(to) == 0 {
-		t.para(good, "  ", fmt.Sprintf("nobody: %s made no hit fall back or wait", plural(int64(len(r.Blame)), "writer")))
+		t.para(good, "  ", fmt.Sprintf("nobody: %s made no hit fall back or wait", plural(writers(r.Blame), "writer")))
 		return
 	}
 	cols := []column{
@@ -117,8 +117,8 @@ func (t *textReport) blame(r *replay.Run, several bool) {
 		}
 	}
 	t.more(len(all) - len(shown))
-	if free := len(r.Blame) - len(to); free > 0 {
-		t.para(plain, "  ", plural(int64(free), "other writer")+" cost no hit anything")
+	if free := writers(r.Blame[len(to):]); free > 0 {
+		t.para(plain, "  ", plural(free, "other writer")+" cost no hit anything")
 	}
 }
 
