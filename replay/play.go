@@ -244,6 +244,9 @@ func (p *Player) warnings(n *timeline.Found) []string {
 	add(p.src.refused, "%d changes of an address space were refused (the first: %v): earlier ones may be missing", p.src.firstRefusal)
 	add(n.Unended, "%d holds of mmap_lock had no end in the trace and were left out")
 	add(n.Untold, "%d hits are of a process with optimised probes, and whether theirs is one is not recorded: they count as one lookup each, and would be two; mmap_lock events with callchains, from before its first hit, tell")
+	if p.src.survey.Lost == 0 {
+		add(n.Unlocked, "%d mmaps and munmaps have no mmap_lock events, the last of them %v from the start, though others have: the recorder had not enabled all events on all CPUs by then, and what these calls were in the way of is not simulated; slice what came later with replay slice --time", time.Duration(n.UnlockedUntil))
+	}
 	add(n.Sharing, "%d processes were in one address space with another (vfork, or clone with CLONE_VM), as their locks tell: each is simulated in one of its own, where the others' changes spoil no lookup of it")
 	if p.stages != nil {
 		for _, r := range p.stages.Unmatched() {

@@ -9,6 +9,8 @@ type Found struct {
 	Unended                            int64 // locks still held at the end
 	Untold                             int64 // hits that may have been of optimised probes
 	Late                               int64 // operations that came too late to be in order
+	Unlocked                           int64 // mmaps and munmaps without lock events, after others had them
+	UnlockedUntil                      int64 // ns since the start: the last of these
 	Sharing                            int64 // processes that were in the address space of another, where locks tell
 }
 

@@ -131,3 +131,45 @@ func TestProcessesInOneAddressSpace(t *testing.T) {
 		}
 	}
 }
+
+// Calls that took mmap_lock and have no lock event are told, where events of it are recorded:
+// those on a CPU where perf had not enabled them yet. Those that a cut keeps from before its
+// begin are none, nor are calls that failed.
+func TestCallsWithoutLocks(t *testing.T) {
+	const locked = `
+		2000000 munmap cpu=0 tid=11 dur_ns=9000 addr=0x1000 len=0x1000 ret=0
+		2001000 lock_start cpu=0 tid=11 write=true in_uprobe=false
+		2002000 lock_acquired cpu=0 tid=11 write=true
+		2003000 lock_released cpu=0 tid=11 write=true`
+	for _, c := range []struct {
+		name, trace string
+		want, until int64
+	}{
+		{"each has", locked + "\n2020000 hit cpu=0 tid=11 addr=0x401000 path=/a probe=p:f", 0, 0},
+		{"other CPUs' have none yet", locked + `
+			2004000 mmap cpu=1 tid=12 addr=0x0 len=0x1000
+			2005000 munmap cpu=1 tid=12 dur_ns=9000 addr=0x1000 len=0x1000 ret=0
+			2015000 hit cpu=1 tid=12 addr=0x401000 path=/a probe=p:f`, 2, 5000},
+		{"mappings that perf tells of in between", locked + `
+			2020000 mmap cpu=1 tid=12 dur_ns=9000 addr=0x2000 len=0x1000 ret=0x2000
+			2021000 lock_start cpu=1 tid=12 write=true in_uprobe=false
+			2022000 lock_acquired cpu=1 tid=12 write=true
+			2023000 map cpu=1 tid=12 addr=0x2000 len=0x1000 prot=3
+			2024000 lock_released cpu=1 tid=12 write=true`, 0, 0},
+		{"one that failed", locked + `
+			2020000 munmap cpu=1 tid=12 dur_ns=900 addr=0x1 len=0x1000 ret=-22
+			2025000 hit cpu=1 tid=12 addr=0x401000 path=/a probe=p:f`, 0, 0},
+		{"kept by a cut", `
+			1000000 munmap cpu=0 tid=11 dur_ns=9000 addr=0x1000 len=0x1000 ret=0
+			1500000 munmap cpu=0 tid=12 dur_ns=9000 addr=0x3000 len=0x1000 ret=0` + locked + `
+			2020000 hit cpu=0 tid=12 addr=0x401000 path=/a probe=p:f`, 0, 0},
+		{"no locks are recorded", `
+			2000000 munmap cpu=0 tid=11 dur_ns=9000 addr=0x1000 len=0x1000 ret=0
+			2020000 hit cpu=0 tid=11 addr=0x401000 path=/a probe=p:f`, 0, 0},
+	} {
+		_, r := all(t, c.trace)
+		if f := r.Found(); f.Unlocked != c.want || f.UnlockedUntil != c.until {
+			t.Errorf("%s: %d calls until %d, want %d until %d", c.name, f.Unlocked, f.UnlockedUntil, c.want, c.until)
+		}
+	}
+}

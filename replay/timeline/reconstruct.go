@@ -66,6 +66,7 @@ type Reconstruction struct {
 	observer Observer         // may be nil
 	locks    *lockBook        // may be nil
 	found    Found
+	lockSeen bool // there was a lock event
 	sharers  sharers
 	guess    GuessSum
 	buildIDs map[string]string         // of mapped files, by path
@@ -216,6 +217,7 @@ func (r *Reconstruction) read() {
 	}
 	r.take(ev, lookup)
 	if t := r.find(ev.TID); t != nil {
+		r.unlocked(t, ev)
 		t.lastRow = ev.Time
 	}
 	if ev.Kind == traces.LockStart {
@@ -224,6 +226,25 @@ func (r *Reconstruction) read() {
 	if r.observer != nil {
 		r.lastOn[cpuOf(ev)] = ev.Time
 	}
+}
+
+// unlocked counts the calls that took mmap_lock for write, as all of them do, without a row
+// that says so: the recorder had not enabled all of its events yet, which takes perf a while
+// where it attaches to what runs already, CPU by CPU (evlist__enable). A cut has calls from
+// before its first lock alone.
+func (r *Reconstruction) unlocked(t *thread, ev *traces.Event) {
+	if !r.survey.holds || !ev.Got(traces.ColTID) || ev.Kind == traces.Map {
+		return
+	}
+	if t.unlocked != 0 && !ev.Kind.IsLock() {
+		r.found.Unlocked++
+		r.found.UnlockedUntil = t.unlocked - r.survey.Start
+	}
+	t.unlocked = 0
+	if (ev.Kind == traces.Mmap || ev.Kind == traces.Munmap) && ev.Ret >= 0 && r.lockSeen {
+		t.unlocked = ev.Time
+	}
+	r.lockSeen = r.lockSeen || ev.Kind.IsLock()
 }
 
 // end notes why there are no more rows.

@@ -13,6 +13,7 @@ type thread struct {
 	lock     openSection // of mmap_lock, from its lock_start on
 	lastRow  int64       // ns, of its row before
 	lastHit  int64       // ns, 0 before its first
+	unlocked int64       // ns: of a call that takes mmap_lock, the thread's row before, or 0
 	section  *Origin     // its latest section
 	// Of its next hit, where arrivals are inferred; see Origin.
 	likely, delay int64
