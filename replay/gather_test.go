@@ -231,9 +231,27 @@ func TestGapsAfterSections(t *testing.T) {
 	if r.Hits != 6 || r.Undecided != 2 || r.Low != 4 || r.High != 4+2+2*7 {
 		t.Errorf("%d hits, %d undecided, %d to %d fell back", r.Hits, r.Undecided, r.Low, r.High)
 	}
+	if r.Probes[0].Hits != 6 || r.Probes[0].Events != 6 {
+		t.Errorf("two clones: %d hits of %d events of the probe", r.Probes[0].Hits, r.Probes[0].Events)
+	}
 	one := play(t, replaytest.Made(rows), func(o *Options) { o.Resolvers, o.Timing = []string{"locked"}, Think }).Runs[0]
 	if end := one.Makespan.Nanos() - 8_000_000; end < 0 || end > 10_000 {
 		t.Errorf("from the first hit to the last it takes %d ns more than in the recording", end)
+	}
+	// One that waited for another goes on so long after it had done with the lock, whatever it
+	// waits here: for the other one, but not the 50 µs that it then took to have it.
+	other := func(at int64, kind traces.Kind) traces.Event {
+		ev := row(at, kind, lock)
+		ev.TID = 12
+		return ev
+	}
+	rows = slices.Insert(rows, 1, other(1_400_000, traces.LockStart), other(1_500_000, traces.LockAcquired), row(1_600_000, traces.LockStart, lock), other(1_950_000, traces.LockReleased))
+	for i := range rows {
+		rows[i].Seq = int64(i)
+	}
+	one = play(t, replaytest.Made(rows), func(o *Options) { o.Resolvers, o.Timing = []string{"locked"}, Think }).Runs[0]
+	if end := one.Makespan.Nanos() - (8_000_000 - 50_000); end < 0 || end > 10_000 {
+		t.Errorf("without these 50 µs it takes %d ns more than in the recording", end)
 	}
 }
 
