@@ -338,11 +338,15 @@ func sumUp(rows []*Blame, most int) []*Blame {
 func named(stack []string) []string {
 	var with []string
 	for i, frame := range stack {
-		if at := strings.LastIndex(frame, " ("); at >= 0 && strings.HasPrefix(frame, "0x") {
-			if with == nil {
-				with = slices.Clone(stack)
-			}
-			with[i] = "[unknown]" + frame[at:]
+		if !strings.HasPrefix(frame, "0x") {
+			continue
+		}
+		if with == nil {
+			with = slices.Clone(stack)
+		}
+		with[i] = "[unknown]"
+		if at := strings.LastIndex(frame, " ("); at >= 0 {
+			with[i] += frame[at:]
 		}
 	}
 	if with == nil {

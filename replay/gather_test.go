@@ -410,7 +410,7 @@ func TestSumUp(t *testing.T) {
 				Comm: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "comm"), PID: int32(i), TID: int32(100 + i), Kind: rapid.SampledFrom([]string{"mmap", "brk"}).Draw(t, "kind"),
 				Writers: 1, Sections: rapid.Int64Range(1, 9).Draw(t, "sections"), Hold: sim.Time(rapid.Int64Range(0, 9).Draw(t, "hold")),
 			}
-			b.Stack = rapid.SampledFrom([][]string{nil, {"leaf", "root"}, {"leaf", "0x7f01 (/ld.so)"}, {"leaf", "0x7e02 (/ld.so)"}, {"leaf", "0x7e02 (/a.out)"}}).Draw(t, "stack")
+			b.Stack = rapid.SampledFrom([][]string{nil, {"leaf", "root"}, {"leaf", "0x7f01 (/ld.so)"}, {"leaf", "0x7e02 (/ld.so)"}, {"leaf", "0x7e02 (/a.out)"}, {"leaf", "0x7e02"}}).Draw(t, "stack")
 			switch rapid.IntRange(0, 9).Draw(t, "cost") {
 			case 0:
 				b.Fallbacks = 1

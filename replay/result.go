@@ -193,9 +193,9 @@ type Blame struct {
 }
 
 // MaxBlame is up to how many rows each writer has its own. Where there are more, as of a
-// shell script that starts programs by the thousand, those who cost no hit anything are
-// summed up.
-const MaxBlame = 4096
+// build or a shell script that starts programs by the hundred, those who cost no hit anything
+// are summed up.
+const MaxBlame = 1000
 
 // ProbeRow is the ledger of one probe.
 type ProbeRow struct {
