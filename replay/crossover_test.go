@@ -5,16 +5,19 @@ import (
 	"testing"
 
 	"github.com/replay/replay/replay/replaytest"
+	"github.com/replay/replay/replay/timeline"
+	"github.com/replay/replay/replay/whatif"
 	"github.com/replay/replay/sim"
 )
 
 // The cell of the recording itself has the figures of a replay, and more writers cost
 // hits more, whoever resolves them.
 func TestCross(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it replays a recording forty times")
+	var trace timeline.Trace = replaytest.Corpus(t, "churn-1x1")
+	if testing.Short() { // it is replayed forty times
+		trace = replaytest.Begin(t, "churn-1x1", 4000)
 	}
-	trace, machine := replaytest.Corpus(t, "churn-1x1"), replaytest.Machine(t)
+	machine := replaytest.Machine(t)
 	c, err := Cross(t.Context(), trace, machine, DefaultOptions(), "locked", "speculative", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -30,6 +33,20 @@ func TestCross(t *testing.T) {
 	if want := res.Trace.Hits * 1_000_000_000 / res.Trace.DurationNs; here.HitsPerS < want-2 || here.HitsPerS > want+2 {
 		t.Errorf("%d hits/s, want %d", here.HitsPerS, want)
 	}
+	if want := res.Trace.Writers * 1_000_000_000 / res.Trace.DurationNs; here.WritersPerS < want-2 || here.WritersPerS > want+2 {
+		t.Errorf("%d writers/s, want %d", here.WritersPerS, want)
+	}
+	own := DefaultOptions()
+	own.Resolvers, own.WhatIf = []string{"speculative"}, parsed(t, "hit: repeat 4", "write: sample 16")
+	other, err := Play(t.Context(), trace, machine, own, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range c.Cells {
+		if cell := &c.Cells[i]; cell.Hits == (CrossFactor{4, 1}) && cell.Writers == (CrossFactor{1, 16}) && cell.Speculative != other.Runs[0].Resolve.Mean() {
+			t.Errorf("with four times the hits and few writers: %v, replayed %v", cell.Speculative, other.Runs[0].Resolve.Mean())
+		}
+	}
 	last := sim.Time(0)
 	for i := range c.Cells {
 		cell := &c.Cells[i]
@@ -44,6 +61,15 @@ func TestCross(t *testing.T) {
 	if below, above := c.Loses(); below == nil || above != nil && above.WritersPerS <= below.WritersPerS {
 		t.Errorf("it loses between %+v and %+v", below, above)
 	}
+}
+
+func parsed(t *testing.T, rules ...string) whatif.Rules {
+	t.Helper()
+	list, err := whatif.ParseAll(rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
 }
 
 // Where speculation loses is told by the cells at the recorded rate of hits alone, and one

@@ -43,6 +43,25 @@ func failing(t *testing.T, nth int, change func(*Options)) error {
 	return err
 }
 
+// What a replay is like is said in the options of the command that does it again, those that are
+// as usual too where they may change.
+func TestRepeat(t *testing.T) {
+	o := DefaultOptions()
+	o.Resolvers, o.Timing, o.Placement, o.CPUs, o.SpeedPPM, o.Clone, o.Seed, o.Layout = []string{"pervma", "locked"}, ASAP, Spread, 3, 250_000, 4, 9, "split"
+	o.WhatIf, o.Fault = parsed(t, "hit: sample 2", "munmap: drop"), []string{"compare", "recheck"}
+	const all = "replay run --machine generic --resolver pervma --timing asap --placement spread --cpus 3 --layout split --what-if hit: sample 2 --what-if munmap: drop " +
+		"--fault compare+recheck --speed 0.25 --clone 4 --seed 9 t.parquet"
+	if got := strings.Join(RepeatRun("t.parquet", replaytest.Machine(t), &o), " "); got != all {
+		t.Errorf("%s\nwant\n%s", got, all)
+	}
+	o = DefaultOptions()
+	o.Clone = 0
+	const usual = "replay run --machine generic --resolver locked --timing original --placement recorded --speed 1 --clone 1 --seed 1 t.parquet"
+	if got := strings.Join(RepeatRun("t.parquet", replaytest.Machine(t), &o), " "); got != usual {
+		t.Errorf("%s\nwant\n%s", got, usual)
+	}
+}
+
 // A machine that fails says in which operation, and how to see it again.
 func TestFailure(t *testing.T) {
 	err := failing(t, 1000, func(o *Options) { o.Clone, o.CPUs, o.Seed, o.SpeedPPM = 2, 6, 7, 1_500_000 })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -210,6 +211,70 @@ func TestNoHits(t *testing.T) {
 	}
 	if a, b := &res.Trace, &whole.Trace; a.Writers != b.Writers || a.Mms != b.Mms || a.DurationNs != b.DurationNs || a.Hits != 0 {
 		t.Errorf("%+v, want %+v without hits", a, b)
+	}
+}
+
+// A machine that a trace does not fit is told, also where there is nothing to replay.
+func TestHitlessOnTooFewCPUs(t *testing.T) {
+	trace := replaytest.Begin(t, "churn-1x1", 500)
+	trace.List = slices.DeleteFunc(slices.Clone(trace.List), func(ev traces.Event) bool { return ev.Kind == traces.Hit })
+	cells := cellsOf(replaytest.Machine(t))[:2]
+	cells[0].Options.CPUs = sim.MaxCPUs + 1
+	got, err := PlayCells(t.Context(), trace, cells, nil)
+	if err != nil || got[0].Err == nil || got[0].Result != nil || got[1].Err != nil || got[1].Result == nil || got[1].Result.Recorded == nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// brokenTrace cannot be read to its end a second time.
+type brokenTrace struct {
+	*replaytest.Memory
+	reads int
+}
+
+var errBroken = errors.New("a page cannot be read")
+
+func (b *brokenTrace) Stream(c traces.Columns) (traces.Stream, error) {
+	s, err := b.Memory.Stream(c)
+	if b.reads++; b.reads > 1 {
+		return &brokenStream{s, len(b.List) / 2}, err
+	}
+	return s, err
+}
+
+type brokenStream struct {
+	traces.Stream
+	left int
+}
+
+func (s *brokenStream) Next(ev *traces.Event) error {
+	if s.left--; s.left < 0 {
+		return errBroken
+	}
+	return s.Stream.Next(ev)
+}
+
+// An error of the trace is one of the replay, and of no machine.
+func TestBrokenTrace(t *testing.T) {
+	trace := &brokenTrace{Memory: replaytest.Begin(t, "churn-1x1", 2000)}
+	_, err := PlayCells(t.Context(), trace, cellsOf(replaytest.Machine(t))[:2], nil)
+	var f *Failure
+	if !errors.Is(err, errBroken) || errors.As(err, &f) {
+		t.Errorf("%v, want %v", err, errBroken)
+	}
+}
+
+// What of the changes of address spaces was not recorded is said.
+func TestPartlyRecorded(t *testing.T) {
+	const told = "of what changes address spaces, only "
+	for of, want := range map[string]bool{"": false, "hit mmap": true, "hit mmap munmap mprotect mremap brk": false} {
+		trace := replaytest.Begin(t, "churn-1x1", 500)
+		trace.List = slices.DeleteFunc(slices.Clone(trace.List), func(ev traces.Event) bool { return ev.Kind.IsLock() })
+		trace.Of.Recorded = strings.Fields(of)
+		res := play(t, trace, nil)
+		if got := slices.ContainsFunc(res.Warnings, func(w string) bool { return strings.HasPrefix(w, told) }); got != want || slices.Contains(res.Warnings, "") {
+			t.Errorf("of %q: warnings %q", of, res.Warnings)
+		}
 	}
 }
 
