@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/replay/replay/replay/replaytest"
-	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/replay/whatif"
 	"github.com/replay/replay/sim"
 )
@@ -13,11 +12,7 @@ import (
 // The cell of the recording itself has the figures of a replay, and more writers cost
 // hits more, whoever resolves them.
 func TestCross(t *testing.T) {
-	var trace timeline.Trace = replaytest.Corpus(t, "churn-1x1")
-	if testing.Short() { // it is replayed forty times
-		trace = replaytest.Begin(t, "churn-1x1", 4000)
-	}
-	machine := replaytest.Machine(t)
+	trace, machine := replaytest.Begin(t, "churn-1x1", 4000), replaytest.Machine(t) // it is replayed forty times
 	c, err := Cross(t.Context(), trace, machine, DefaultOptions(), "locked", "speculative", nil)
 	if err != nil {
 		t.Fatal(err)

@@ -391,6 +391,9 @@ func TestTicketsComeInOrder(t *testing.T) {
 		if ticket.Due < last {
 			t.Fatalf("ticket %d is due at %v, the one before it at %v", n, ticket.Due, last)
 		}
+		if of := s.Threads[p.src.tasks[ticket.Task.ID].tid]; of != nil && ticket.Until != sim.Time(of.End-s.Start)*sim.Nanosecond {
+			t.Fatalf("ticket %d is of a thread that ends at %v, want %d ns", n, ticket.Until, of.End-s.Start)
+		}
 		n++
 		ahead = max(ahead, len(p.src.queue)-p.src.head)
 	}

@@ -75,7 +75,7 @@ func overflow(full []traces.Event, cpu int32, lost stretch) ([]traces.Event, int
 
 // Whatever is lost, the fallbacks of the full trace lie within the bounds.
 func TestLossBounds(t *testing.T) {
-	rounds := 12
+	rounds := 6
 	if testing.Short() {
 		rounds = 2
 	}

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/replay/replay/replay/replaytest"
+	"github.com/replay/replay/replay/timeline"
+	"github.com/replay/replay/sim"
 	"github.com/replay/replay/traces"
 )
 
@@ -25,6 +27,41 @@ func TestOptimisedRecording(t *testing.T) {
 	}
 	if locked := &res.Runs[0]; locked.Fallbacks() != locked.Hits || locked.LookupFallbacks == locked.Lookups {
 		t.Errorf("locked: %d of %d hits, %d of %d lookups took the lock: the check of the trampoline speculates whatever follows", locked.Fallbacks(), locked.Hits, locked.LookupFallbacks, locked.Lookups)
+	}
+}
+
+// Where the stamps of an optimised hit say when its second lookup began, and what both take,
+// that is so of such hits alone.
+func TestStampedLookups(t *testing.T) {
+	trace, profile, o := replaytest.Begin(t, "nop5", 400), replaytest.Machine(t), DefaultOptions()
+	s, err := timeline.TakeSurvey(t.Context(), trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	topo, err := Topology(profile, &o, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, err := timeline.Reconstruct(t.Context(), trace, s, timeline.Config{Using: timeline.Everything, Profile: profile})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rec.Close()
+	hits := map[bool]int{} // by whether they are optimised
+	p, err := NewPlayer(rec, topo, s, PlayerConfig{Resolver: "speculative", Options: &o, Stamped: &Stamped{Check: 7, Lookup: 9}, Each: func(h *sim.HitRecord) {
+		hits[h.Optimised()]++
+		if op := h.Op; op.CheckCycles == 7 != h.Optimised() || op.LookupCycles == 9 != h.Optimised() || op.LookupAt != 0 != h.Optimised() {
+			t.Errorf("optimised: %v, and %+v", h.Optimised(), op)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Play(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if hits[true] == 0 || hits[false] == 0 {
+		t.Errorf("vacuous: %v", hits)
 	}
 }
 
