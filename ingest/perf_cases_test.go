@@ -169,3 +169,20 @@ func TestMappingRecords(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 }
+
+// How events were sampled is named as perf record's options name it.
+func TestSampling(t *testing.T) {
+	const byTime = 1 << 10 // attr.freq
+	for _, c := range []struct {
+		attr perfdata.Attr
+		want string
+	}{
+		{perfdata.Attr{Period: 99, Flags: byTime}, "-F 99"},
+		{perfdata.Attr{Period: 10}, "-c 10"},
+		{perfdata.Attr{}, "it only counted them: --no-samples, or a group with :S"},
+	} {
+		if got := sampling(&c.attr); got != c.want {
+			t.Errorf("%+v: %s, want %s", c.attr, got, c.want)
+		}
+	}
+}

@@ -134,5 +134,8 @@ func sampling(a *perfdata.Attr) string {
 	if a.SampledByTime() {
 		return fmt.Sprintf("-F %d", a.Period)
 	}
+	if a.Period == 0 { // it is no sampling event (is_sampling_event)
+		return "it only counted them: --no-samples, or a group with :S"
+	}
 	return fmt.Sprintf("-c %d", a.Period)
 }
