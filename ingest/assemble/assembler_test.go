@@ -740,3 +740,68 @@ func TestMappingsOfAFork(t *testing.T) {
 		}
 	}
 }
+
+// An exec whose tracepoint was lost is not completed by that of another: user code that runs,
+// a child, an end or the next exec of the thread comes after it.
+func TestExecWithoutItsTracepoint(t *testing.T) {
+	for _, between := range []string{"hit", "fork", "exit", "exec"} {
+		a := New(Options{Fork: true, Exec: true})
+		exec := func(at int64, task bool) *Record {
+			r := record(a, traces.Exec, at, 0, 10)
+			r.Task = task
+			return r
+		}
+		a.Add(exec(100, true))
+		switch between {
+		case "hit":
+			a.Add(record(a, traces.Hit, 200, 0, 10))
+		case "fork":
+			r := record(a, traces.Fork, 200, 0, 10)
+			setChild(r, 11)
+			a.Add(r)
+		case "exit":
+			a.Add(record(a, traces.Exit, 200, 0, 10))
+		case "exec":
+			a.Add(exec(200, true))
+		}
+		a.Advance(250)
+		var ev traces.Event
+		if !a.Next(&ev) || ev.Kind != traces.Exec || ev.Time != 100 {
+			t.Errorf("%s: the exec still waits, first comes %v at %d", between, ev.Kind, ev.Time)
+		}
+		done := exec(300, false)
+		done.Path, done.Has = "/bin/other", done.Has|traces.ColPath
+		a.Add(done)
+		got := rows(a)
+		last := got[len(got)-1]
+		want := int64(300) // a row of its own
+		if between == "exec" {
+			want = 200
+		}
+		if ev.Got(traces.ColPath) || ev.Got(traces.ColDur) || last.Kind != traces.Exec || last.Time != want || last.Path != "/bin/other" {
+			t.Errorf("%s: %+v, then %+v", between, ev, got)
+		}
+	}
+}
+
+// The id of a thread that has ended is used again, for a process.
+func TestIDUsedAgain(t *testing.T) {
+	a := New(Options{Fork: true})
+	thread := record(a, traces.Fork, 10, 0, 10)
+	thread.Task = true
+	setChild(thread, 11)
+	setFlags(thread, CloneThread)
+	a.Add(thread)
+	a.Add(record(a, traces.Hit, 15, 0, 10))
+	a.Add(record(a, traces.Exit, 20, 0, 11))
+	process := record(a, traces.Fork, 30, 0, 10) // by its tracepoint alone
+	setChild(process, 11)
+	a.Add(process)
+	hit := record(a, traces.Hit, 40, 0, 11)
+	hit.PID = 11
+	a.Add(hit)
+	got := rows(a)
+	if len(got) != 5 || got[0].Flags&CloneThread == 0 || got[3].Kind != traces.Fork || !got[3].Got(traces.ColFlags) || got[3].Flags&CloneThread != 0 {
+		t.Errorf("rows %+v", got)
+	}
+}

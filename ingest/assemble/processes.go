@@ -162,7 +162,7 @@ func (p *Processes) fork(l *life, r *Record) {
 	l.leave()
 	id := int32(r.Ret)
 	c := p.current(id)
-	if c == nil || c.rows || c.exited {
+	if c == nil || c.rows {
 		c = p.begin(id, r.Time)
 	}
 	if r.Got(traces.ColFlags) {

@@ -20,6 +20,7 @@ import (
 //	hold 1 a       it has mm a for write, and no end of that is in the trace
 //	dup 1 a b      it holds mm a while it locks mm b
 //	fork 1 2       it creates thread 2
+//	thread 1 2     the same, and that it is a thread of its process; child: that it is none
 //	exec 1
 //	exit 1 some    others of its process are left; last: none; or untold
 //	is 1 7         a record says that it is of process 7
@@ -94,6 +95,12 @@ func (n *noted) line(line string) {
 		}
 	case "fork":
 		n.record(tid, func(r *Record) { r.Kind = traces.Fork; setRet(r, uint64(other)) })
+	case "thread", "child":
+		n.record(tid, func(r *Record) {
+			r.Kind, r.Task = traces.Fork, true
+			setRet(r, uint64(other))
+			setFlags(r, map[string]uint64{"thread": CloneThread}[f[0]])
+		})
 	case "exec":
 		n.record(tid, func(r *Record) { r.Kind = traces.Exec })
 	case "exit":
@@ -120,6 +127,8 @@ func (n *noted) line(line string) {
 func TestProcesses(t *testing.T) {
 	for _, c := range []struct{ name, story, want string }{
 		{"syscalls on one mm", "call 1 a, hit 2, call 2 a, hit 1", "1:1 2:1"},
+		{"who is created is told", "exec 1, thread 1 2, hit 2, child 2 3, hit 3, thread 3 4, hit 4", "2:1 3:3 4:3"},
+		{"an id is used again", "exec 1, thread 1 2, exit 2, child 1 2, hit 2, thread 2 3, hit 3", "2:2 3:2"},
 		{"the same name tells nothing", "hit 1, hit 2", "1:? 2:?"},
 		{"one of them is known", "call 1 a, hit 2", "1:1 2:?"},
 		{"two address spaces", "call 1 a, hit 3, call 2 b, call 3 b", "1:1 3:2 2:2"},
