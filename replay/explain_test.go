@@ -56,7 +56,7 @@ func TestSlowHits(t *testing.T) {
 func TestUnder(t *testing.T) {
 	span := func(x [2]sim.Time) (from, to sim.Time) { return x[0], x[1] }
 	near := [][2]sim.Time{{10, 20}, {15, 30}, {40, 50}}
-	for at, want := range map[sim.Time]string{9: "[[10ps 20ps]]", 10: "[[10ps 20ps]]", 18: "[[10ps 20ps] [15ps 30ps]]", 20: "[[10ps 20ps] [15ps 30ps]]", 21: "[[15ps 30ps]]", 35: "[[10ps 20ps]]"} {
+	for at, want := range map[sim.Time]string{9: "[[10ps 20ps]]", 10: "[[10ps 20ps]]", 14: "[[10ps 20ps]]", 15: "[[10ps 20ps] [15ps 30ps]]", 18: "[[10ps 20ps] [15ps 30ps]]", 30: "[[15ps 30ps]]", 20: "[[10ps 20ps] [15ps 30ps]]", 21: "[[15ps 30ps]]", 35: "[[10ps 20ps]]"} {
 		if got := fmt.Sprint(under(near, at, span)); got != want {
 			t.Errorf("at %d: %s, want %s", at, got, want)
 		}

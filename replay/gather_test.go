@@ -364,6 +364,26 @@ func TestRowsAddUp(t *testing.T) {
 	}
 }
 
+// Kinds of operations have labels of their own, whatever their classes, as long as there are
+// some; those that come later share one.
+func TestLabels(t *testing.T) {
+	l := labels{names: []string{HitLabel}}
+	for class := range 2 * 20 {
+		kind, want := fmt.Sprint("kind ", class/2), min(class/2+1, sim.MaxLabels-1)
+		for range 2 {
+			if got := l.of(class, kind); int(got) != want {
+				t.Errorf("label %d of class %d, want %d", got, class, want)
+			}
+		}
+	}
+	if got := l.of(99, HitLabel); got != 0 {
+		t.Errorf("label %d of hits", got)
+	}
+	if len(l.names) != sim.MaxLabels || l.names[1] != "kind 0" || l.names[sim.MaxLabels-2] != "kind 13" || l.names[sim.MaxLabels-1] != otherLabel {
+		t.Errorf("labels %q", l.names)
+	}
+}
+
 // Tickets come in the order in which they are due, and are not read ahead further than need be.
 func TestTicketsComeInOrder(t *testing.T) {
 	trace, profile := replaytest.Corpus(t, "stamped-1x3"), replaytest.Machine(t)

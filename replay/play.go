@@ -183,11 +183,7 @@ func (p *Player) summary(trace timeline.Trace, run *Run, n *timeline.Found) Trac
 	t := summaryOf(trace, p.survey)
 	t.Writers, t.Undecided = n.ObservedSections+n.ModelledSections, n.UndecidedSections
 	t.Arrivals, t.Sections = Split{n.ObservedArrivals, n.InferredArrivals}, Split{n.ObservedSections, n.ModelledSections}
-	for i := range run.Mms {
-		if m := &run.Mms[i]; m.Hits > 0 || m.Writers > 0 {
-			t.Mms++
-		}
-	}
+	t.Mms = int64(len(run.Mms))
 	seen := map[int32]bool{}
 	for _, thread := range p.src.tasks {
 		if thread.clone == 0 && thread.tid != timeline.Mapper && !seen[thread.tid] {
