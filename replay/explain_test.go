@@ -43,6 +43,7 @@ func TestSlowHits(t *testing.T) {
 	}{
 		{timeline.Watch{Worst: 3, At: -1}, "2:9 by writer true 2-30; 4:9 by writer true 2-30; 3:7 by unseen false 0-0; "},
 		{timeline.Watch{Worst: 3, At: 301, Nearby: 2}, "3:7 by unseen false 0-0; 2:9 by writer true 2-30; "},
+		{timeline.Watch{Worst: 3, At: 0, Nearby: 2}, "0:5 by writer true 2-30; 2:9 by writer true 2-30; "},
 		{timeline.Watch{Worst: 3, At: 490, Nearby: 1}, "5:1 by writer true 2-30; "},
 	} {
 		s := &slowHits{watch: test.watch, sections: map[*timeline.Origin]sim.Section{}}

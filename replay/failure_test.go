@@ -99,3 +99,23 @@ func TestFailure(t *testing.T) {
 		t.Error("no failure is a clone's")
 	}
 }
+
+// A failure says what the machine was at, as far as there is such a thing.
+func TestFailureByHand(t *testing.T) {
+	f := Failure{Resolver: "locked", Seed: 7, At: 5 * sim.Microsecond, Err: errors.New("no way")}
+	want := "replay through locked with seed 7: no way\n  at 5µs of virtual time"
+	op := &timeline.Operation{Origin: &timeline.Origin{Class: &timeline.Class{Kind: "mmap", TID: 12, PID: 11, Comm: "a"}, Seq: 9}}
+	for _, step := range []struct {
+		change func()
+		more   string
+	}{
+		{func() {}, ""},
+		{func() { f.Operation = op }, `, in row 9 of the trace (mmap of thread 12, process 11, "a")`},
+		{func() { f.Clone = 2 }, `, in row 9 of the trace (mmap of thread 12, process 11, "a"), clone 2`},
+		{func() { op.Origin.Time = 44 }, `, in row 9 of the trace (mmap of thread 12, process 11, "a", at 44 ns), clone 2`},
+	} {
+		if step.change(); f.Error() != want+step.more {
+			t.Errorf("%s\nwant\n%s", f.Error(), want+step.more)
+		}
+	}
+}

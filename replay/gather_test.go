@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"reflect"
@@ -489,5 +490,46 @@ func TestSumUp(t *testing.T) {
 	})
 	if summed == 0 {
 		t.Error("vacuous: nothing was summed up")
+	}
+}
+
+// Of samples that are alike otherwise those of one lookup come first, then those of two by how
+// these ended.
+func TestOrderOfChecks(t *testing.T) {
+	list := []*SampleCheck{nil, {}, {Lookup: sim.SeqChanged}, {Outcome: sim.SeqChanged}, {Outcome: sim.SeqChanged, Lookup: sim.SeqChanged}}
+	for i, a := range list {
+		for j, b := range list {
+			if got := a.compare(b); got != cmp.Compare(i, j) {
+				t.Errorf("%+v to %+v: %d", a, b, got)
+			}
+		}
+	}
+}
+
+// Rows are in a total order: who is to blame by what that cost, samples by who and where.
+func TestOrderOfRows(t *testing.T) {
+	blames := []*Blame{
+		{Wait: 9}, {Wait: 8, Fallbacks: 9}, {Wait: 8, Fallbacks: 8, Hold: 9}, {Wait: 8, Fallbacks: 8, Hold: 8},
+		{Wait: 8, Fallbacks: 8, Hold: 8, PID: 1}, {Wait: 8, Fallbacks: 8, Hold: 8, PID: 1, TID: 1}, {Wait: 8, Fallbacks: 8, Hold: 8, PID: 1, TID: 1, Kind: "a"},
+		{Wait: 8, Fallbacks: 8, Hold: 8, PID: 1, TID: 1, Kind: "a", Comm: "a"}, {Wait: 8, Fallbacks: 8, Hold: 8, PID: 1, TID: 1, Kind: "a", Comm: "a", Stack: []string{"a"}},
+	}
+	samples := []*Sample{
+		{}, {PID: 1}, {PID: 1, TID: 1}, {PID: 1, TID: 1, CPU: 1}, {PID: 1, TID: 1, CPU: 1, Probe: "a"}, {PID: 1, TID: 1, CPU: 1, Probe: "a", Outcome: 1},
+		{PID: 1, TID: 1, CPU: 1, Probe: "a", Outcome: 1, Comm: "a"}, {PID: 1, TID: 1, CPU: 1, Probe: "a", Outcome: 1, Comm: "a", Stack: []string{"a"}},
+		{PID: 1, TID: 1, CPU: 1, Probe: "a", Outcome: 1, Comm: "a", Stack: []string{"a"}, Check: &SampleCheck{}},
+	}
+	for i := range blames {
+		for j := range blames {
+			if got := compareBlame(blames[i], blames[j]); got != cmp.Compare(i, j) {
+				t.Errorf("%+v to %+v: %d", blames[i], blames[j], got)
+			}
+		}
+	}
+	for i := range samples {
+		for j := range samples {
+			if got := compareSamples(samples[i], samples[j]); got != cmp.Compare(i, j) {
+				t.Errorf("%+v to %+v: %d", samples[i], samples[j], got)
+			}
+		}
 	}
 }
