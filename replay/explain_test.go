@@ -203,6 +203,10 @@ func TestExplainWithoutRows(t *testing.T) {
 	if e, err := explain(func(ev *traces.Event) bool { return !ev.Kind.IsLock() }); err != nil || e.Locks || len(e.Recorded) != 0 || len(e.Simulated) != 3 {
 		t.Errorf("without lock events: %+v, %v", e, err)
 	}
+	nearest, err := Explain(t.Context(), replaytest.Begin(t, "churn-1x1", 6000), replaytest.Machine(t), DefaultOptions(), timeline.Watch{At: 0, Nearby: 5})
+	if err != nil || len(nearest.Simulated) != 1 || len(nearest.Recorded) != 1 {
+		t.Errorf("nearest to the begin: %+v, %v", nearest, err)
+	}
 	if e, err := explain(func(ev *traces.Event) bool { return ev.Kind == traces.Hit }); err != nil || len(e.Unknown) == 0 || len(e.Simulated) != 0 {
 		t.Errorf("hits alone: %+v, %v", e, err)
 	}

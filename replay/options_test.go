@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/replay/replay/replay/replaytest"
+	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/sim"
 )
 
@@ -49,5 +50,35 @@ func TestRunWithoutRules(t *testing.T) {
 	o.Resolvers, o.Fault = []string{"speculative"}, []string{"nosuch"}
 	if _, err := Play(t.Context(), trace, replaytest.Machine(t), o, nil); err == nil || errors.Is(err, sim.ErrUntimed) {
 		t.Errorf("without a rule that is none: %v", err)
+	}
+}
+
+// A machine has as many CPUs as were asked for, or as the recording had, if it has so many; and the
+// layout that was asked for, where the profile stays as it is.
+func TestTopologies(t *testing.T) {
+	p := replaytest.Machine(t)
+	for _, c := range []struct {
+		recorded, cpus int
+		layout         string
+		want           int // CPUs, 0 for an error
+	}{
+		{2, 0, "", 2}, {2, 5, "", 5}, {p.CPUs(), 0, "", p.CPUs()}, {p.CPUs() + 1, 0, "", 0}, {p.CPUs() + 1, 3, "", 3},
+		{2, 0, "seq-apart", 2}, {2, 0, "count-apart", 2}, {2, 0, "nosuch", 0},
+	} {
+		before := p.Machine.Layout
+		topo, err := Topology(p, &Options{CPUs: c.cpus, Layout: c.layout}, &timeline.Survey{CPUs: c.recorded})
+		if (err == nil) != (c.want > 0) || p.Machine.Layout != before {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if err != nil {
+			continue
+		}
+		layout, err := sim.ParseLayout(c.layout)
+		if err != nil {
+			layout = before
+		}
+		if topo.CPUs() != c.want || topo.Machine.Layout != layout {
+			t.Errorf("%+v: %d CPUs, %v", c, topo.CPUs(), topo.Machine.Layout)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -80,5 +81,23 @@ func TestRefusedChanges(t *testing.T) {
 		return strings.HasPrefix(w, "3 changes of an address space were refused (the first: ")
 	}) {
 		t.Errorf("warnings %q", res.Warnings)
+	}
+}
+
+// Lookups that returns tell of and no hit shows are told, and only where there are such.
+func TestUnseenIsSaid(t *testing.T) {
+	const all = traces.ColCPU | traces.ColPID | traces.ColTID | traces.ColAddr | traces.ColProbe
+	rows := []traces.Event{{Time: 1_000_000, Kind: traces.Hit, PID: 10, TID: 11, Addr: 0x401000, Probe: "p:f", Path: "/bin/a", Has: all | traces.ColPath}}
+	for n := range 3 {
+		var got []string
+		for _, w := range play(t, replaytest.Made(rows), nil).Warnings {
+			if strings.Contains(w, "are not among the hits") {
+				got = append(got, strings.Fields(w)[0])
+			}
+		}
+		if n == 0 && len(got) != 0 || n > 0 && !slices.Equal(got, []string{strconv.Itoa(n)}) {
+			t.Errorf("of %d returns without a hit: %q", n, got)
+		}
+		rows = append(rows, traces.Event{Time: 2_000_000 + 1_000_000*int64(n), Seq: int64(n) + 1, Kind: traces.Ret, PID: 10, TID: 11, Addr: 0x402000, Probe: "p:r", Has: all})
 	}
 }
