@@ -30,6 +30,39 @@ func TestOptimisedRecording(t *testing.T) {
 	}
 }
 
+// A hit where nothing is known to be mapped is in a mapping of its probe's file, which begins with
+// the page that was hit.
+func TestInferredMapping(t *testing.T) {
+	const all = traces.ColCPU | traces.ColPID | traces.ColTID | traces.ColAddr | traces.ColPath
+	trace := replaytest.Made([]traces.Event{{Time: 1_000_000, Kind: traces.Hit, PID: 10, TID: 11, Addr: 0x403048, Path: "/bin/a", Has: all}})
+	s, err := timeline.TakeSurvey(t.Context(), trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	profile, o, hits := replaytest.Machine(t), DefaultOptions(), 0
+	topo, err := Topology(profile, &o, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, err := timeline.Reconstruct(t.Context(), trace, s, timeline.Config{Using: timeline.Everything, Profile: profile})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rec.Close()
+	p, err := NewPlayer(rec, topo, s, PlayerConfig{Resolver: "speculative", Options: &o, Each: func(h *sim.HitRecord) {
+		hits++
+		if v := h.Op.MM.Space.VMAs(); len(v) != 1 || v[0].Start != 0x403000 || v[0].Offset(0x403048) != 0x48 || v[0].File != h.Op.File || !h.Inferred {
+			t.Errorf("mapped is %+v", v)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Play(t.Context()); err != nil || hits != 1 {
+		t.Fatalf("%d hits, %v", hits, err)
+	}
+}
+
 // Where the stamps of an optimised hit say when its second lookup began, and what both take,
 // that is so of such hits alone.
 func TestStampedLookups(t *testing.T) {
@@ -52,6 +85,9 @@ func TestStampedLookups(t *testing.T) {
 		hits[h.Optimised()]++
 		if op := h.Op; op.CheckCycles == 7 != h.Optimised() || op.LookupCycles == 9 != h.Optimised() || op.LookupAt != 0 != h.Optimised() {
 			t.Errorf("optimised: %v, and %+v", h.Optimised(), op)
+		}
+		if o := h.Op.Tag.(*timeline.Origin); h.Optimised() && (h.Op.LookupAt < h.Trap || h.Op.LookupAt > sim.Time(o.Time-s.Start)*sim.Nanosecond) {
+			t.Errorf("a hit traps at %v, is stamped at %d ns, and its second lookup begins at %v", h.Trap, o.Time-s.Start, h.Op.LookupAt)
 		}
 	}})
 	if err != nil {
