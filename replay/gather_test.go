@@ -385,6 +385,26 @@ func TestLabels(t *testing.T) {
 	}
 }
 
+// A ticket is put before those that are due later, and after those that are due with it; what was
+// handed out stays behind.
+func TestTicketsThatAreDueTogether(t *testing.T) {
+	s := &source{queue: []sim.Ticket{{Due: 9}, {Due: 3, CPU: 1}, {Due: 5, CPU: 2}}, head: 1}
+	for _, c := range []struct {
+		due  sim.Time
+		want []int32 // CPUs
+	}{{5, []int32{0, 1, 2, 3}}, {4, []int32{0, 1, 4, 2, 3}}, {3, []int32{0, 1, 5, 4, 2, 3}}, {2, []int32{0, 6, 1, 5, 4, 2, 3}}} {
+		s.queue = append(s.queue, sim.Ticket{Due: c.due, CPU: int32(len(s.queue))})
+		s.sift()
+		var got []int32
+		for _, ticket := range s.queue {
+			got = append(got, ticket.CPU)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("after one that is due at %d: %v, want %v", c.due, got, c.want)
+		}
+	}
+}
+
 // Tickets come in the order in which they are due, and are not read ahead further than need be.
 func TestTicketsComeInOrder(t *testing.T) {
 	trace, profile := replaytest.Corpus(t, "stamped-1x3"), replaytest.Machine(t)
