@@ -3,6 +3,7 @@ package replay
 import (
 	"cmp"
 	"context"
+	"math"
 	"reflect"
 	"slices"
 	"testing"
@@ -98,5 +99,56 @@ func TestRetire(t *testing.T) {
 	}
 	if alive := len(p.src.alive); threads != alive {
 		t.Errorf("%d threads are kept, and %d are alive", threads, alive)
+	}
+}
+
+// A thread is over when its latest row is, who maps for a process when that process's leader or its
+// latest mapping is, and nobody knows of one without a row.
+func TestWhenThreadsAreOver(t *testing.T) {
+	thread := func(over, mapped int64) *timeline.ThreadSurvey {
+		return &timeline.ThreadSurvey{Over: over, Mapped: mapped}
+	}
+	s := &source{survey: &timeline.Survey{Threads: map[int32]*timeline.ThreadSurvey{10: thread(500, 700), 20: thread(900, 300)}}}
+	for _, c := range []struct {
+		of       *timeline.ThreadSurvey
+		pid, tid int32
+		want     int64
+	}{
+		{thread(400, 9999), 10, 11, 400}, {nil, 10, 12, math.MaxInt64},
+		{nil, 10, timeline.Mapper, 700}, {nil, 20, timeline.Mapper, 900}, {nil, 30, timeline.Mapper, math.MaxInt64},
+	} {
+		if got := s.over(c.of, &timeline.Origin{Class: &timeline.Class{PID: c.pid, TID: c.tid}}); got != c.want {
+			t.Errorf("%d of %d is over at %d, want %d", c.tid, c.pid, got, c.want)
+		}
+	}
+
+	profile := replaytest.Machine(t)
+	topo, err := sim.NewTopology(&profile.Machine, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resolver, err := sim.FindResolver("locked")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sys := sim.NewSystem(sim.Config{Topology: topo, Resolver: resolver})
+	for name, c := range map[string]struct {
+		change func(*recordedThread)
+		over   bool
+	}{
+		"it is":                 {func(*recordedThread) {}, true},
+		"until then":            {func(r *recordedThread) { r.clones[0].over = 1000 }, false},
+		"it has not begun":      {func(r *recordedThread) { r.clones[0].doing = nil }, false},
+		"it has something left": {func(r *recordedThread) { r.add(&timeline.Operation{}) }, false},
+		"a clone has not begun": {func(r *recordedThread) { r.clones = append(r.clones, nil) }, false},
+	} {
+		r := &recordedThread{}
+		op := &timeline.Operation{}
+		next := r.add(op)
+		next.at++
+		r.clones = []*simThread{{task: sys.NewTask(0, 0), over: 999, doing: op, next: next}}
+		if c.change(r); r.over(1000) != c.over {
+			t.Errorf("%s: over %v", name, !c.over)
+		}
 	}
 }
