@@ -280,13 +280,15 @@ func (g *gatherer) finish(sys *sim.System) Run {
 	g.finishTimes()
 	r.Blame = sorted(sumUp(blame, MaxBlame), compareBlame)
 	r.Probes = sorted(slices.Collect(maps.Values(g.probes)), func(a, b *ProbeRow) int { return cmp.Or(-cmp.Compare(a.Hits, b.Hits), cmp.Compare(a.Probe, b.Probe)) })
-	r.Mms = sorted(slices.DeleteFunc(g.mms, func(m *MmRow) bool { return m == nil }), func(a, b *MmRow) int {
-		return cmp.Or(
-			-cmp.Compare(a.Hits, b.Hits), -cmp.Compare(a.Writers, b.Writers), cmp.Compare(a.PID, b.PID), cmp.Compare(a.Comm, b.Comm),
-			cmp.Compare(a.Wait, b.Wait), slices.Compare(a.Outcomes[:], b.Outcomes[:]),
-		)
-	})
+	r.Mms = sorted(slices.DeleteFunc(g.mms, func(m *MmRow) bool { return m == nil }), compareMms)
 	return *r
+}
+
+func compareMms(a, b *MmRow) int {
+	return cmp.Or(
+		-cmp.Compare(a.Hits, b.Hits), -cmp.Compare(a.Writers, b.Writers), cmp.Compare(a.PID, b.PID), cmp.Compare(a.Comm, b.Comm),
+		cmp.Compare(a.Wait, b.Wait), slices.Compare(a.Outcomes[:], b.Outcomes[:]),
+	)
 }
 
 func compareSamples(a, b *Sample) int {

@@ -526,7 +526,8 @@ func TestOrderOfChecks(t *testing.T) {
 	}
 }
 
-// Rows are in a total order: who is to blame by what that cost, samples by who and where.
+// Rows are in a total order: who is to blame, and pairs of lines, by what they cost, address spaces
+// by what is in them, samples by who and where.
 func TestOrderOfRows(t *testing.T) {
 	blames := []*Blame{
 		{Wait: 9}, {Wait: 8, Fallbacks: 9}, {Wait: 8, Fallbacks: 8, Hold: 9}, {Wait: 8, Fallbacks: 8, Hold: 8},
@@ -537,6 +538,25 @@ func TestOrderOfRows(t *testing.T) {
 		{}, {PID: 1}, {PID: 1, TID: 1}, {PID: 1, TID: 1, CPU: 1}, {PID: 1, TID: 1, CPU: 1, Probe: "a"}, {PID: 1, TID: 1, CPU: 1, Probe: "a", Outcome: 1},
 		{PID: 1, TID: 1, CPU: 1, Probe: "a", Outcome: 1, Comm: "a"}, {PID: 1, TID: 1, CPU: 1, Probe: "a", Outcome: 1, Comm: "a", Stack: []string{"a"}},
 		{PID: 1, TID: 1, CPU: 1, Probe: "a", Outcome: 1, Comm: "a", Stack: []string{"a"}, Check: &SampleCheck{}},
+	}
+	mms := []*MmRow{
+		{Hits: 9}, {Hits: 8, Writers: 9}, {Hits: 8, Writers: 8}, {Hits: 8, Writers: 8, PID: 1}, {Hits: 8, Writers: 8, PID: 1, Comm: "a"}, {Hits: 8, Writers: 8, PID: 1, Comm: "a", Wait: 1},
+		{Hits: 8, Writers: 8, PID: 1, Comm: "a", Wait: 1, Outcomes: [sim.NumOutcomes]int64{1}},
+	}
+	pairs := []LinePair{{Stall: 9}, {Stall: 8, Transfers: 9}, {Stall: 8, Transfers: 8}, {Stall: 8, Transfers: 8, Had: "a"}, {Stall: 8, Transfers: 8, Had: "a", Took: "a"}}
+	for i := range mms {
+		for j := range mms {
+			if got := compareMms(mms[i], mms[j]); got != cmp.Compare(i, j) {
+				t.Errorf("%+v to %+v: %d", mms[i], mms[j], got)
+			}
+		}
+	}
+	for i := range pairs {
+		for j := range pairs {
+			if got := comparePairs(pairs[i], pairs[j]); got != cmp.Compare(i, j) {
+				t.Errorf("%+v to %+v: %d", pairs[i], pairs[j], got)
+			}
+		}
 	}
 	for i := range blames {
 		for j := range blames {

@@ -103,13 +103,15 @@ func lineRows(sys *sim.System, labels []string) []LineRow {
 				row.Pairs = append(row.Pairs, LinePair{labels[p.Had], labels[p.Took], p.Transfers, p.Stall})
 			}
 		}
-		slices.SortFunc(row.Pairs, func(a, b LinePair) int {
-			return cmp.Or(-cmp.Compare(a.Stall, b.Stall), -cmp.Compare(a.Transfers, b.Transfers), cmp.Compare(a.Had, b.Had), cmp.Compare(a.Took, b.Took))
-		})
+		slices.SortFunc(row.Pairs, comparePairs)
 		rows = append(rows, row)
 	}
 	slices.SortStableFunc(rows, func(a, b LineRow) int { return -cmp.Compare(a.Transfers, b.Transfers) })
 	return rows
+}
+
+func comparePairs(a, b LinePair) int {
+	return cmp.Or(-cmp.Compare(a.Stall, b.Stall), -cmp.Compare(a.Transfers, b.Transfers), cmp.Compare(a.Had, b.Had), cmp.Compare(a.Took, b.Took))
 }
 
 // labels are what LinePairs are told apart by: the kinds of operations.
