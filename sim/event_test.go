@@ -20,7 +20,7 @@ func TestQueueAgainstSorting(t *testing.T) {
 		nth    int
 	}
 	const bucket = 1 << bucketShift
-	spans := [][2]int64{{0, 12}, {0, 3 * bucket}, {0, 200 * bucket}, {(nearBuckets - 66) * bucket, (nearBuckets + 2) * bucket}, {0, 3 * nearBuckets * bucket}}
+	spans := [][2]int64{{0, 12}, {0, 3 * bucket}, {0, 200 * bucket}, {(nearBuckets - 66) * bucket, (nearBuckets + 2) * bucket}, {0, 3 * nearBuckets * bucket}, {2 * nearBuckets * bucket, 40 * nearBuckets * bucket}}
 	rapid.Check(t, func(t *rapid.T) {
 		s := &System{}
 		var model []entry
