@@ -131,7 +131,7 @@ func (o *sectionSpan) trim(begin, end int64) bool {
 type recentSpans struct{ list []sectionSpan }
 
 func (r *recentSpans) add(o sectionSpan) {
-	if len(r.list) == cap(r.list) && len(r.list) >= sectionsKept {
+	if len(r.list) == sectionsKept {
 		r.list = append(r.list[:0], r.list[len(r.list)-sectionsKept/2:]...)
 	}
 	r.list = append(r.list, o)
