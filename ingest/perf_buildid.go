@@ -25,7 +25,7 @@ type fileNow struct {
 // that was mapped. One that was replaced later has another id.
 func (r *replacedFiles) foundID(info *perfdata.Info, m *perfdata.Mapping) string {
 	id := info.BuildIDs[m.File]
-	if host, err := os.Hostname(); id == "" || m.Inode == 0 || err != nil || host != info.Host {
+	if id == "" || m.Inode == 0 {
 		return id
 	}
 	now := (*r)[m.File]
@@ -33,7 +33,10 @@ func (r *replacedFiles) foundID(info *perfdata.Info, m *perfdata.Mapping) string
 		if *r == nil {
 			*r = replacedFiles{}
 		}
-		now = readFileNow(m.File)
+		now = &fileNow{} // another machine's
+		if host, err := os.Hostname(); err == nil && host == info.Host {
+			now = readFileNow(m.File)
+		}
 		(*r)[m.File] = now
 	}
 	if now.buildID == id && now.inode != m.Inode && now.dev == device(m.Major, m.Minor) {

@@ -69,11 +69,17 @@ func in(frame, function string) bool {
 	return ok && (rest == "" || rest[0] == '+' || rest[0] == ' ' || rest[0] == '.')
 }
 
+// inKernel ends the frames of the kernel itself.
+const inKernel = " (" + kernelModule + ")"
+
 // FromTrampoline reports whether a stack's user part begins in the trampoline. The
 // lookup of the uprobe comes when the system call has put the probe's address in its
 // place (handle_syscall_uprobe).
 func FromTrampoline(stack []string) bool {
 	for _, frame := range stack {
+		if strings.HasSuffix(frame, inKernel) {
+			continue // as most of them
+		}
 		i := strings.LastIndex(frame, " (")
 		if i < 0 {
 			continue

@@ -23,11 +23,15 @@ func (a *Assembler) nameStack(r *Record) {
 	key := a.chainKey(pid, r)
 	known, ok := a.stacks[key]
 	if !ok || !slices.Equal(known.chain, r.Chain) {
-		known = namedChain{chain: slices.Clone(r.Chain)}
+		known = namedChain{chain: slices.Clone(r.Chain), frames: make([]string, 0, len(r.Chain))}
 		p := a.process(pid)
 		for i, addr := range r.Chain {
 			name := a.frame(p, pid, addr, i < r.ChainUser)
-			known.frames = append(known.frames, strings.Split(name, "\n")...)
+			if strings.Contains(name, "\n") { // what was inlined there
+				known.frames = append(known.frames, strings.Split(name, "\n")...)
+				continue
+			}
+			known.frames = append(known.frames, name)
 		}
 		if len(a.stacks) > maxStacks {
 			clear(a.stacks)
