@@ -573,3 +573,22 @@ func TestOrderOfRows(t *testing.T) {
 		}
 	}
 }
+
+// TestBlameOfClones: the section that a span of a hit points at is the one that was there while
+// the hit was looked up, and not that of another copy of its thread.
+func TestBlameOfClones(t *testing.T) {
+	res := play(t, replaytest.Corpus(t, "churn-1x1"), func(o *Options) { o.Resolvers, o.Clone, o.CPUs = []string{"speculative"}, 3, 6 })
+	blamed := 0
+	for _, s := range res.Runs[0].Spans {
+		if s.Kind != FallbackSpan || s.Blame < 0 {
+			continue
+		}
+		blamed++
+		if by := res.Runs[0].Spans[s.Blame]; by.Kind != SectionSpan || by.Start > s.End || by.End < s.Start {
+			t.Fatalf("a hit from %v to %v is put down to a section from %v to %v", s.Start, s.End, by.Start, by.End)
+		}
+	}
+	if blamed < 100 {
+		t.Errorf("vacuous: %d spans have somebody to blame", blamed)
+	}
+}
