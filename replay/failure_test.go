@@ -11,13 +11,14 @@ import (
 	"github.com/replay/replay/sim"
 )
 
-// failing plays a trace until the nth hit, at which it panics as the machine does when it
-// is in a state that cannot be.
-func failing(t *testing.T, nth int, change func(*Options)) error {
+// playWith plays a trace through the speculative resolver, as c says, but for its Resolver and
+// Options.
+func playWith(t *testing.T, trace timeline.Trace, c PlayerConfig, change func(*Options)) error {
 	t.Helper()
-	trace, profile := replaytest.Corpus(t, "churn-1x1"), replaytest.Machine(t)
-	o := DefaultOptions()
-	change(&o)
+	profile, o := replaytest.Machine(t), DefaultOptions()
+	if change != nil {
+		change(&o)
+	}
 	s, err := timeline.TakeSurvey(t.Context(), trace)
 	if err != nil {
 		t.Fatal(err)
@@ -31,16 +32,24 @@ func failing(t *testing.T, nth int, change func(*Options)) error {
 		t.Fatal(err)
 	}
 	defer rec.Close()
-	p, err := NewPlayer(rec, topo, s, PlayerConfig{Resolver: "speculative", Options: &o, Repeat: repeatRun(trace.Path(), profile, &o, "speculative"), Each: func(h *sim.HitRecord) {
-		if nth--; nth == 0 {
-			panic("sim: impossible")
-		}
-	}})
+	c.Resolver, c.Options, c.Repeat = "speculative", &o, repeatRun(trace.Path(), profile, &o, "speculative")
+	p, err := NewPlayer(rec, topo, s, c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = p.Play(t.Context())
 	return err
+}
+
+// failing plays a trace until the nth hit, at which it panics as the machine does when it
+// is in a state that cannot be.
+func failing(t *testing.T, nth int, change func(*Options)) error {
+	t.Helper()
+	return playWith(t, replaytest.Corpus(t, "churn-1x1"), PlayerConfig{Each: func(*sim.HitRecord) {
+		if nth--; nth == 0 {
+			panic("sim: impossible")
+		}
+	}}, change)
 }
 
 // What a replay is like is said in the options of the command that does it again, those that are

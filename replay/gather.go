@@ -9,6 +9,7 @@ import (
 	"github.com/replay/replay/replay/dist"
 	"github.com/replay/replay/replay/timeline"
 	"github.com/replay/replay/sim"
+	"github.com/replay/replay/traces"
 )
 
 // gatherer is the observer of a run: it adds up what reports show. Rows are found by
@@ -307,8 +308,7 @@ func compareBlame(a, b *Blame) int {
 }
 
 // sumUp makes one row of all writers of one name, operation and stack that cost nothing,
-// where there are more rows than most. A frame that has no name is anywhere in its module:
-// each process has that at an address of its own.
+// where there are more rows than most.
 func sumUp(rows []*Blame, most int) []*Blame {
 	if len(rows) <= most {
 		return rows
@@ -321,7 +321,7 @@ func sumUp(rows []*Blame, most int) []*Blame {
 			sums = append(sums, b)
 			continue
 		}
-		stack := named(b.Stack)
+		stack := traces.WithoutAddresses(b.Stack)
 		k := key{b.Comm, b.Kind, strings.Join(stack, "\n")}
 		if s := of[k]; s != nil {
 			s.PID, s.TID, s.Stack = timeline.NoPID, timeline.NoPID, stack
@@ -334,27 +334,6 @@ func sumUp(rows []*Blame, most int) []*Blame {
 		sums = append(sums, b)
 	}
 	return sums
-}
-
-// named is a stack without the addresses of frames that have no name.
-func named(stack []string) []string {
-	var with []string
-	for i, frame := range stack {
-		if !strings.HasPrefix(frame, "0x") {
-			continue
-		}
-		if with == nil {
-			with = slices.Clone(stack)
-		}
-		with[i] = "[unknown]"
-		if at := strings.LastIndex(frame, " ("); at >= 0 {
-			with[i] += frame[at:]
-		}
-	}
-	if with == nil {
-		return stack
-	}
-	return with
 }
 
 // sorted returns rows in a total order.

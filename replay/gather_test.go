@@ -517,13 +517,7 @@ func TestSumUp(t *testing.T) {
 // these ended.
 func TestOrderOfChecks(t *testing.T) {
 	list := []*SampleCheck{nil, {}, {Lookup: sim.SeqChanged}, {Outcome: sim.SeqChanged}, {Outcome: sim.SeqChanged, Lookup: sim.SeqChanged}}
-	for i, a := range list {
-		for j, b := range list {
-			if got := a.compare(b); got != cmp.Compare(i, j) {
-				t.Errorf("%+v to %+v: %d", a, b, got)
-			}
-		}
-	}
+	inOrder(t, list, (*SampleCheck).compare)
 }
 
 // Rows are in a total order: who is to blame, and pairs of lines, by what they cost, address spaces
@@ -544,31 +538,19 @@ func TestOrderOfRows(t *testing.T) {
 		{Hits: 8, Writers: 8, PID: 1, Comm: "a", Wait: 1, Outcomes: [sim.NumOutcomes]int64{1}},
 	}
 	pairs := []LinePair{{Stall: 9}, {Stall: 8, Transfers: 9}, {Stall: 8, Transfers: 8}, {Stall: 8, Transfers: 8, Had: "a"}, {Stall: 8, Transfers: 8, Had: "a", Took: "a"}}
-	for i := range mms {
-		for j := range mms {
-			if got := compareMms(mms[i], mms[j]); got != cmp.Compare(i, j) {
-				t.Errorf("%+v to %+v: %d", mms[i], mms[j], got)
-			}
-		}
-	}
-	for i := range pairs {
-		for j := range pairs {
-			if got := comparePairs(pairs[i], pairs[j]); got != cmp.Compare(i, j) {
-				t.Errorf("%+v to %+v: %d", pairs[i], pairs[j], got)
-			}
-		}
-	}
-	for i := range blames {
-		for j := range blames {
-			if got := compareBlame(blames[i], blames[j]); got != cmp.Compare(i, j) {
-				t.Errorf("%+v to %+v: %d", blames[i], blames[j], got)
-			}
-		}
-	}
-	for i := range samples {
-		for j := range samples {
-			if got := compareSamples(samples[i], samples[j]); got != cmp.Compare(i, j) {
-				t.Errorf("%+v to %+v: %d", samples[i], samples[j], got)
+	inOrder(t, mms, compareMms)
+	inOrder(t, pairs, comparePairs)
+	inOrder(t, blames, compareBlame)
+	inOrder(t, samples, compareSamples)
+}
+
+// inOrder holds that an order compares each two of a list as they stand in it.
+func inOrder[V any](t *testing.T, list []V, compare func(a, b V) int) {
+	t.Helper()
+	for i, a := range list {
+		for j, b := range list {
+			if got := compare(a, b); got != cmp.Compare(i, j) {
+				t.Errorf("%+v to %+v: %d", a, b, got)
 			}
 		}
 	}

@@ -35,30 +35,14 @@ func TestOptimisedRecording(t *testing.T) {
 func TestInferredMapping(t *testing.T) {
 	const all = traces.ColCPU | traces.ColPID | traces.ColTID | traces.ColAddr | traces.ColPath
 	trace := replaytest.Made([]traces.Event{{Time: 1_000_000, Kind: traces.Hit, PID: 10, TID: 11, Addr: 0x403048, Path: "/bin/a", Has: all}})
-	s, err := timeline.TakeSurvey(t.Context(), trace)
-	if err != nil {
-		t.Fatal(err)
-	}
-	profile, o, hits := replaytest.Machine(t), DefaultOptions(), 0
-	topo, err := Topology(profile, &o, s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rec, err := timeline.Reconstruct(t.Context(), trace, s, timeline.Config{Using: timeline.Everything, Profile: profile})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rec.Close()
-	p, err := NewPlayer(rec, topo, s, PlayerConfig{Resolver: "speculative", Options: &o, Each: func(h *sim.HitRecord) {
+	hits := 0
+	err := playWith(t, trace, PlayerConfig{Each: func(h *sim.HitRecord) {
 		hits++
 		if v := h.Op.MM.Space.VMAs(); len(v) != 1 || v[0].Start != 0x403000 || v[0].Offset(0x403048) != 0x48 || v[0].File != h.Op.File || !h.Inferred {
 			t.Errorf("mapped is %+v", v)
 		}
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := p.Play(t.Context()); err != nil || hits != 1 {
+	}}, nil)
+	if err != nil || hits != 1 {
 		t.Fatalf("%d hits, %v", hits, err)
 	}
 }
@@ -66,22 +50,13 @@ func TestInferredMapping(t *testing.T) {
 // Where the stamps of an optimised hit say when its second lookup began, and what both take,
 // that is so of such hits alone.
 func TestStampedLookups(t *testing.T) {
-	trace, profile, o := replaytest.Begin(t, "nop5", 400), replaytest.Machine(t), DefaultOptions()
+	trace := replaytest.Begin(t, "nop5", 400)
 	s, err := timeline.TakeSurvey(t.Context(), trace)
 	if err != nil {
 		t.Fatal(err)
 	}
-	topo, err := Topology(profile, &o, s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rec, err := timeline.Reconstruct(t.Context(), trace, s, timeline.Config{Using: timeline.Everything, Profile: profile})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rec.Close()
 	hits := map[bool]int{} // by whether they are optimised
-	p, err := NewPlayer(rec, topo, s, PlayerConfig{Resolver: "speculative", Options: &o, Stamped: &Stamped{Check: 7, Lookup: 9}, Each: func(h *sim.HitRecord) {
+	err = playWith(t, trace, PlayerConfig{Stamped: &Stamped{Check: 7, Lookup: 9}, Each: func(h *sim.HitRecord) {
 		hits[h.Optimised()]++
 		if op := h.Op; op.CheckCycles == 7 != h.Optimised() || op.LookupCycles == 9 != h.Optimised() || op.LookupAt != 0 != h.Optimised() {
 			t.Errorf("optimised: %v, and %+v", h.Optimised(), op)
@@ -89,11 +64,8 @@ func TestStampedLookups(t *testing.T) {
 		if o := h.Op.Tag.(*timeline.Origin); h.Optimised() && (h.Op.LookupAt < h.Trap || h.Op.LookupAt > sim.Time(o.Time-s.Start)*sim.Nanosecond) {
 			t.Errorf("a hit traps at %v, is stamped at %d ns, and its second lookup begins at %v", h.Trap, o.Time-s.Start, h.Op.LookupAt)
 		}
-	}})
+	}}, nil)
 	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := p.Play(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if hits[true] == 0 || hits[false] == 0 {

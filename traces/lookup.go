@@ -102,6 +102,28 @@ func NamesKernel(stack []string) bool {
 	})
 }
 
+// WithoutAddresses is a stack in which frames that have no name say no more than their module:
+// each process has that at an address of its own.
+func WithoutAddresses(stack []string) []string {
+	var without []string
+	for i, frame := range stack {
+		if !strings.HasPrefix(frame, "0x") {
+			continue
+		}
+		if without == nil {
+			without = slices.Clone(stack)
+		}
+		without[i] = "[unknown]"
+		if at := strings.LastIndex(frame, " ("); at >= 0 {
+			without[i] += frame[at:]
+		}
+	}
+	if without == nil {
+		return stack
+	}
+	return without
+}
+
 // kernelFrame reports whether a frame is in the kernel or a module of it. What
 // bpftrace names without saying where it is counts: it prints a lock's kernel stack so.
 func kernelFrame(frame string) bool {
